@@ -1,0 +1,26 @@
+//! The transactional outbox for PostgreSQL.
+//!
+//! A service stores its events in the same database transaction as its business change; a relay
+//! (the `outbox-sidecar` program) reads them from the write-ahead log and publishes them to a
+//! broker, each exactly once. This crate holds both halves' contract: the outbox schema and
+//! `enqueue` for services, and the positions, the checkpoint, the sink contract and the relay's
+//! state machine for programs that publish.
+//!
+//! The default features pull in no database driver, no broker client and no async runtime.
+
+pub mod checkpoint;
+mod cluster;
+mod lsn;
+mod message_id;
+mod outbox_row;
+mod position;
+pub mod relay;
+pub mod sink;
+mod timestamp;
+
+pub use cluster::{HistoryEntry, SystemId, TimelineHistory, TimelineHistoryError, TimelineId};
+pub use lsn::{Lsn, ParseLsnError};
+pub use message_id::{MessageId, ParseMessageIdError};
+pub use outbox_row::OutboxRow;
+pub use position::{Frontier, Position};
+pub use timestamp::Timestamp;
