@@ -1,1 +1,5 @@
-//! Placeholder
+//! What happens next: the relay's decisions, free of IO and clocks.
+
+mod stream;
+
+pub use stream::StreamEvent;
