@@ -15,6 +15,7 @@ mod message_id;
 mod outbox_row;
 mod position;
 pub mod relay;
+pub mod schema;
 pub mod sink;
 mod timestamp;
 
