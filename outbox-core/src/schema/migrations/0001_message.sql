@@ -2,8 +2,6 @@
 --
 -- No primary key: a relay needs none (it publishes inserts only), it would cost a tenth of the
 -- write-ahead log of each enqueue, and an id enqueued twice is published twice by contract.
---
--- The checks refuse what no broker could ever take, while the caller can still be told.
 create table {schema}.message (
     id           uuid        not null default gen_random_uuid(),
     destination  text        not null,
@@ -13,25 +11,12 @@ create table {schema}.message (
     payload      bytea,
     headers      jsonb       not null default '{}',
     created_at   timestamptz not null default now(),
-    constraint message_destination_is_1_to_249_bytes
-        check (octet_length(destination) between 1 and 249),
-    constraint message_type_is_1_to_255_bytes
-        check (octet_length(type) between 1 and 255),
-    constraint message_content_type_is_1_to_255_bytes
-        check (octet_length(content_type) between 1 and 255),
-    constraint message_headers_are_an_object_of_strings
-        check (
-            headers = '{}'
-            or (
-                jsonb_typeof(headers) = 'object'
-                and not jsonb_path_exists(
-                    headers,
-                    '$.keyvalue() ? (@.value.type() != "string"
-                                     || @.key like_regex "^(outbox-|content-type$|$)" flag "i")'
-                )
-            )
-        ),
-    constraint message_created_at_is_finite check (isfinite(created_at))
+    -- One check for both, because each one costs every INSERT about a microsecond, and only what no
+    -- sink could ever publish: a relay isolates the rest.
+    constraint message_has_a_destination_and_headers_of_strings
+        check (destination <> ''
+               and headers @@ 'strict $.type() == "object"
+                                      && !exists($.* ? (@.type() != "string"))')
 ) partition by range (created_at);
 
 comment on table {schema}.message is

@@ -56,7 +56,7 @@ begin
         from (
             select today + ahead as day from generate_series(0, days_ahead) as ahead
             union
-            select distinct created_at::date from message_default
+            select distinct created_at::date from message_default where isfinite(created_at)
         ) as wanted
         left join (
             select created_at::date as day, count(*) as rows_found
