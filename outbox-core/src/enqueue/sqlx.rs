@@ -1,8 +1,8 @@
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
+use sqlx::postgres::{PgArgumentBuffer, PgCopyIn, PgTypeInfo};
 use sqlx::types::{Json, Uuid};
-use sqlx::{AssertSqlSafe, Encode, Postgres, Transaction, Type};
+use sqlx::{AssertSqlSafe, Encode, PgConnection, Postgres, Transaction, Type};
 use std::sync::Arc;
 
 use super::copy::{CopyChunks, database, headers_jsonb};
@@ -30,14 +30,31 @@ impl Store for &mut Transaction<'_, Postgres> {
     }
 
     async fn copy(self, statements: &Statements, messages: &[Message]) -> Result<(), EnqueueError> {
-        let mut chunks = CopyChunks::new(messages);
         let mut copy = self.copy_in_raw(&statements.copy).await.map_err(database)?;
-        while let Some(chunk) = chunks.next()? {
-            copy.send(chunk).await.map_err(database)?;
+        match send(&mut copy, messages).await {
+            Ok(()) => {
+                copy.finish().await.map_err(database)?;
+                Ok(())
+            }
+            Err(error) => {
+                // A COPY that is only dropped leaves its answer in the way of the rollback. When
+                // the connection is gone, the abort fails too, and the first error tells why.
+                let _ = copy.abort("the messages could not be sent").await;
+                Err(error)
+            }
         }
-        copy.finish().await.map_err(database)?;
-        Ok(())
     }
+}
+
+async fn send(
+    copy: &mut PgCopyIn<&mut PgConnection>,
+    messages: &[Message],
+) -> Result<(), EnqueueError> {
+    let mut chunks = CopyChunks::new(messages);
+    while let Some(chunk) = chunks.next()? {
+        copy.send(chunk).await.map_err(database)?;
+    }
+    Ok(())
 }
 
 /// A jsonb that is already in PostgreSQL's binary form.
