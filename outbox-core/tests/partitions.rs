@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use outbox_core::schema;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
@@ -83,11 +85,10 @@ async fn caught_rows_move_without_being_published_again() {
     let database = Database::migrated().await;
     let mut connection = database.sqlx().await;
     let slot = database.name.clone();
-    sqlx::raw_sql(AssertSqlSafe(format!(
+    sqlx::raw_sql(
         "create publication p for table outbox.message \
-             with (publish = 'insert', publish_via_partition_root = true); \
-         create table outbox.business (id integer)"
-    )))
+         with (publish = 'insert', publish_via_partition_root = true)",
+    )
     .execute(&mut connection)
     .await
     .unwrap();
@@ -193,6 +194,59 @@ async fn busy_default_partition_delays_only_the_partitions() {
         left: 0,
     };
     assert_eq!(maintain(&mut maintainer, "8").await, made);
+}
+
+/// PostgreSQL refuses a row that is on its way into the default partition when the partition it
+/// belongs to is attached meanwhile.
+#[tokio::test]
+async fn enqueue_that_meets_the_making_of_todays_partition_succeeds() {
+    let database = Database::migrated().await;
+    let mut maintainer = database.sqlx().await;
+    sqlx::raw_sql(
+        "do $$ begin execute format('drop table outbox.message_%s', \
+             to_char(now() at time zone 'UTC', 'YYYYMMDD')); end $$",
+    )
+    .execute(&mut maintainer)
+    .await
+    .unwrap();
+    let mut enqueuer = database.sqlx().await;
+    insert(&mut enqueuer, "now()", 1).await;
+    assert_eq!(rows_in(&mut enqueuer, "outbox.message_default").await, 1);
+    let enqueuer_pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut enqueuer)
+        .await
+        .unwrap();
+
+    let mut making = maintainer.begin().await.unwrap();
+    let made = Maintained {
+        created: 1,
+        ahead: 7,
+        moved: 1,
+        left: 0,
+    };
+    assert_eq!(maintain(&mut making, "").await, made);
+    let enqueued = tokio::spawn(async move {
+        insert(&mut enqueuer, "now()", 1).await;
+        enqueuer
+    });
+    let mut observer = database.sqlx().await;
+    let waits = "select exists (select from pg_stat_activity \
+                 where pid = $1 and wait_event_type = 'Lock')";
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !sqlx::query_scalar::<_, bool>(waits)
+        .bind(enqueuer_pid)
+        .fetch_one(&mut observer)
+        .await
+        .unwrap()
+    {
+        let meets = !enqueued.is_finished() && Instant::now() < deadline;
+        assert!(meets, "the enqueue did not meet the lock");
+        tokio::task::yield_now().await;
+    }
+    making.commit().await.unwrap();
+    let mut enqueuer = enqueued.await.unwrap();
+    assert_eq!(rows_in(&mut enqueuer, "outbox.message_default").await, 0);
+    assert_eq!(rows_in(&mut enqueuer, "outbox.message").await, 2);
 }
 
 #[tokio::test]

@@ -49,12 +49,17 @@ pub(super) fn upgrade_script(schema: &SchemaName, pending: &[Migration]) -> Stri
         "select pg_advisory_xact_lock(hashtextextended('outbox migrate ' || {}, 0));\n",
         schema.literal()
     );
-    if pending.first().is_some_and(|first| first.version == 1) {
+    let from_nothing = pending.first().is_some_and(|first| first.version == 1);
+    if from_nothing {
         script.push_str(&foundation_sql(schema));
     }
     for migration in pending {
         script.push_str(&migration.sql(schema));
         script.push('\n');
+    }
+    if from_nothing {
+        // Before anyone can enqueue: later, today's partition would have to wait for a lock.
+        script.push_str(&maintain_partitions_sql(schema));
     }
     script
 }

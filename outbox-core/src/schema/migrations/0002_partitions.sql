@@ -1,18 +1,22 @@
 -- Makes the missing daily partitions (UTC) from today to days_ahead days ahead, and moves the rows
 -- that the default partition caught into partitions of their own.
 --
--- Never blocks enqueues into existing partitions: CREATE TABLE ... PARTITION OF would lock the
--- parent exclusively, whereas ATTACH only locks the new table and the default partition.
+-- A day that begins more than an hour from now gets its partition by ATTACH alone, which enqueues
+-- do not notice (CREATE TABLE ... PARTITION OF would lock the parent exclusively). For every other
+-- day a row may be on its way into the default partition right now: PostgreSQL would refuse it once
+-- the partition is attached, and the business transaction with it. So the parent is locked first:
+-- enqueues wait, for 200 ms at most until the lock is had and then for the move, and go where they
+-- belong. When the lock is not to be had, the day is left for the next call.
 --
 -- A moved row is not published again: it is inserted into a table that is not a partition yet, and
 -- logical decoding judges each change by the catalogs as they were at that change. An INSERT
 -- through the parent would be one more message.
 --
--- default_rows_max bounds the move, because enqueues into the default partition wait for it. Days
--- with more rows are left and counted in default_rows_left; a call with a higher limit moves them.
+-- default_rows_max bounds the move. Days with more rows are left and counted in default_rows_left;
+-- a call with a higher limit moves them.
 create function {schema}.maintain_partitions(
     days_ahead       integer default 7,
-    default_rows_max bigint  default 100000,
+    default_rows_max bigint  default 10000,
     out partitions_created integer,
     out partitions_ahead   integer,
     out default_rows_moved bigint,
@@ -29,6 +33,7 @@ declare
     today          date := clock_timestamp()::date;
     day            date;
     rows_found     bigint;
+    may_be_in_use  boolean;
     rows_moved     bigint;
     partition_name text;
 begin
@@ -48,11 +53,14 @@ begin
     -- One maintainer at a time; a second one finds nothing left to do.
     perform pg_advisory_xact_lock(
         hashtextextended('outbox partitions of ' || 'message'::regclass::oid, 0));
-    -- While a table's lock is waited for, enqueues into the default partition queue up behind.
-    perform set_config('lock_timeout', '2s', true);
+    -- While a lock is waited for, enqueues queue up behind.
+    perform set_config('lock_timeout', '200ms', true);
 
-    for day, rows_found in
-        select wanted.day, coalesce(caught.rows_found, 0)
+    for day, rows_found, may_be_in_use in
+        select wanted.day,
+               coalesce(caught.rows_found, 0),
+               caught.rows_found is not null
+                   or wanted.day::timestamptz < clock_timestamp() + interval '1 hour'
         from (
             select today + ahead as day from generate_series(0, days_ahead) as ahead
             union
@@ -63,17 +71,17 @@ begin
             from message_default
             group by 1
         ) as caught using (day)
-        order by wanted.day
+        -- A lock lasts until the end of the transaction: first what needs none on the parent.
+        order by 3, 1
     loop
         partition_name := 'message_' || to_char(day, 'YYYYMMDD');
         continue when to_regclass(partition_name) is not null;
         continue when rows_found > default_rows_max - default_rows_moved;
 
         begin
-            -- In the order in which ATTACH takes them, so that two cannot wait for each other.
-            lock table only message in share update exclusive mode;
-            lock table message_default in access exclusive mode;
-
+            if may_be_in_use then
+                lock table only message in access exclusive mode;
+            end if;
             execute format('create table %I (like message including all)', partition_name);
             execute format(
                 'with caught as (
