@@ -1,0 +1,11 @@
+//! Kafka brokers.
+
+mod address;
+mod node;
+mod options;
+mod probe;
+mod server;
+
+pub use address::KafkaAddress;
+pub use options::KafkaOptions;
+pub use server::KafkaServer;
