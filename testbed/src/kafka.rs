@@ -7,5 +7,6 @@ mod probe;
 mod server;
 
 pub use address::KafkaAddress;
+pub(crate) use address::blocking;
 pub use options::KafkaOptions;
 pub use server::KafkaServer;

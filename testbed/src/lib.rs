@@ -20,10 +20,13 @@
 
 mod directory;
 mod error;
+pub mod history;
 mod kafka;
 mod ports;
 mod postgres;
+mod process;
 pub mod provision;
+pub mod proxy;
 mod server;
 mod shared;
 mod supervised;
@@ -35,5 +38,6 @@ pub use error::Error;
 pub use kafka::{KafkaAddress, KafkaOptions, KafkaServer};
 pub use ports::ReservedPort;
 pub use postgres::{PostgresAddress, PostgresOptions, PostgresServer, Shutdown};
+pub use process::{Program, beside_this_executable};
 pub use shared::{KAFKA_VARIABLE, POSTGRES_VARIABLE, shared_kafka, shared_postgres};
-pub use testbed_supervisor::Exit;
+pub use testbed_supervisor::{Exit, Spawn};

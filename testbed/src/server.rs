@@ -18,17 +18,29 @@ const LOG_LINES_QUOTED: usize = 30;
 /// A program that is started again and again with the same command.
 #[derive(Debug)]
 pub(crate) struct Server {
-    name: &'static str,
+    name: String,
     command: Spawn,
     log: PathBuf,
     process: Mutex<Option<Process>>,
 }
 
 impl Server {
-    pub(crate) fn new(name: &'static str, command: Spawn, log: PathBuf) -> Self {
+    /// A server whose output goes to `log`.
+    pub(crate) fn new(name: &str, command: Spawn, log: PathBuf) -> Self {
         let command = command.output(Output::File(log.clone()));
         Self {
-            name,
+            name: name.to_owned(),
+            command,
+            log,
+            process: Mutex::new(None),
+        }
+    }
+
+    /// A program whose results go to `output`, and everything else to `log`.
+    pub(crate) fn with_output(name: &str, command: Spawn, output: PathBuf, log: PathBuf) -> Self {
+        let command = command.output(Output::Files(output, log.clone()));
+        Self {
+            name: name.to_owned(),
             command,
             log,
             process: Mutex::new(None),
@@ -82,29 +94,30 @@ impl Server {
     }
 
     /// Waits until `ready` holds; fails as soon as the process ends.
-    pub(crate) async fn ready(
+    pub(crate) async fn ready<F: Future<Output = Result<(), Error>>>(
         &self,
         deadline: Duration,
-        mut ready: impl AsyncFnMut() -> Result<(), Error>,
+        mut ready: impl FnMut() -> F,
     ) -> Result<(), Error> {
-        let mut last = None;
+        let last = Mutex::new(None);
         let what = format!("{} ready", self.name);
-        let outcome = wait::until_some(&what, deadline, async || {
-            if let Ok(Some(exit)) = self.exit() {
-                return Some(Err(Error::new(format!(
-                    "{} ended at start: {exit}",
-                    self.name
-                ))));
-            }
-            match ready().await {
-                Ok(()) => Some(Ok(())),
-                Err(error) => {
-                    last = Some(error);
-                    None
+        let outcome = wait::until_some(&what, deadline, || {
+            let answer = ready();
+            async {
+                if let Ok(Some(exit)) = self.exit() {
+                    return Some(Err(Error::new(format!("{} ended: {exit}", self.name))));
+                }
+                match answer.await {
+                    Ok(()) => Some(Ok(())),
+                    Err(error) => {
+                        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        None
+                    }
                 }
             }
         })
         .await;
+        let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (outcome, last) {
             (Ok(Ok(())), _) => Ok(()),
             (Ok(Err(error)), _) | (Err(error), None) => Err(self.with_log(&error)),
@@ -119,7 +132,7 @@ impl Server {
         process.ok_or_else(|| Error::new(format!("{} was not started", self.name)))
     }
 
-    fn with_log(&self, error: &Error) -> Error {
+    pub(crate) fn with_log(&self, error: &Error) -> Error {
         let log = std::fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();

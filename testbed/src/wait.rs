@@ -15,20 +15,19 @@ const POLL: Duration = Duration::from_millis(10);
 /// ```
 /// # use std::time::Duration;
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// let mut rounds = 0;
-/// testbed::wait::until("three rounds", Duration::from_secs(5), async || {
-///     rounds += 1;
-///     rounds == 3
-/// })
-/// .await?;
+/// let folder = std::env::temp_dir();
+/// testbed::wait::until("a folder", Duration::from_secs(5), async || folder.exists()).await?;
 /// # Ok::<(), testbed::Error>(()) }).unwrap();
 /// ```
-pub async fn until(
+pub async fn until<F: Future<Output = bool>>(
     what: &str,
     deadline: Duration,
-    mut condition: impl AsyncFnMut() -> bool,
+    mut condition: impl FnMut() -> F,
 ) -> Result<(), Error> {
-    let some = async || condition().await.then_some(());
+    let some = || {
+        let holds = condition();
+        async { holds.await.then_some(()) }
+    };
     until_some(what, deadline, some).await
 }
 
@@ -36,10 +35,10 @@ pub async fn until(
 ///
 /// # Errors
 /// When there is none within `deadline`; the error says `what` was waited for.
-pub async fn until_some<T>(
+pub async fn until_some<T, F: Future<Output = Option<T>>>(
     what: &str,
     deadline: Duration,
-    mut question: impl AsyncFnMut() -> Option<T>,
+    mut question: impl FnMut() -> F,
 ) -> Result<T, Error> {
     let end = Instant::now() + deadline;
     loop {
