@@ -241,3 +241,6 @@ impl Drop for KafkaSink {
         self.retire();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,8 +156,10 @@ impl DeliveryFailure {
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
                 Self::RefusedTogether(RefusalReason::TooLarge)
             }
-            Code::InvalidTimestamp => Self::RefusedTogether(RefusalReason::Rejected),
-            Code::InvalidRecord | Code::PolicyViolation => Self::Refused(RefusalReason::Rejected),
+            // librdkafka names the record to blame only to clients of newer requests.
+            Code::InvalidTimestamp | Code::InvalidRecord | Code::PolicyViolation => {
+                Self::RefusedTogether(RefusalReason::Rejected)
+            }
             Code::TopicAuthorizationFailed => Self::Refused(RefusalReason::NotAuthorised),
             Code::InvalidTopic => Self::Refused(RefusalReason::DestinationInvalid),
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
