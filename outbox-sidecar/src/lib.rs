@@ -3,5 +3,6 @@
 mod control;
 mod driver;
 mod report;
+pub mod sink;
 mod source;
 mod telemetry;
