@@ -1,0 +1,99 @@
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The messages and the checkpoint are durable and visible.
+    Durable,
+    /// Nothing is decided; the same call again goes on where it stopped. Back-pressure too.
+    Retry {
+        /// What the broker said.
+        reason: String,
+    },
+    /// Rolled back, for certain: nothing of the batch will ever be visible. It may be sent again.
+    Abort {
+        /// What the broker said.
+        reason: String,
+    },
+    /// Rolled back, for certain, because of these messages, each refused for itself.
+    Poison(Vec<Refusal>),
+    /// Nobody here knows whether it is durable. Only the checkpoint, read by a new holder, tells.
+    Indefinite {
+        /// What happened.
+        reason: String,
+    },
+    /// Somebody else has the right to publish.
+    Fenced {
+        /// What the broker said.
+        reason: String,
+    },
+    /// The broker will not let this relay publish at all.
+    Fatal {
+        /// What the broker said, and what to do.
+        reason: String,
+    },
+}
+
+/// A message that the broker refuses for itself: any other batch would meet the same answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its place in the batch, from 0.
+    pub batch_index: usize,
+    /// The kind of refusal.
+    pub reason: RefusalReason,
+    /// What the broker or the sink said.
+    pub error: String,
+}
+
+/// Why a message is refused for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalReason {
+    /// Larger than the broker or the configuration allows.
+    TooLarge,
+    /// The destination does not exist and is not to be created.
+    DestinationMissing,
+    /// The destination's name cannot be one.
+    DestinationInvalid,
+    /// Publishing to the destination is not allowed.
+    NotAuthorised,
+    /// Its headers are not an object of strings.
+    HeadersInvalid,
+    /// The broker refused it for another reason of its own.
+    Rejected,
+}
+
+impl RefusalReason {
+    /// The reason as a metric's label and in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too-large",
+            Self::DestinationMissing => "destination-missing",
+            Self::DestinationInvalid => "destination-invalid",
+            Self::NotAuthorised => "not-authorised",
+            Self::HeadersInvalid => "headers-invalid",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Why the checkpoint could not be read, or the right to publish not be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcquireError {
+    /// The broker is away or busy; later it may work.
+    #[error("the broker does not answer: {0}")]
+    Unavailable(String),
+    /// Somebody else took the right to publish meanwhile.
+    #[error("another relay took over: {0}")]
+    Fenced(String),
+    /// The place where checkpoints are kept does not exist.
+    #[error("{0}")]
+    CheckpointMissing(String),
+    /// A checkpoint that cannot be read.
+    #[error("{0}")]
+    CheckpointCorrupt(String),
+    /// The checkpoints show two writers.
+    #[error("{0}")]
+    TwoWriters(String),
+    /// The broker will not let this relay publish at all.
+    #[error("{0}")]
+    Fatal(String),
+}
