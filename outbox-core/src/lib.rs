@@ -6,6 +6,23 @@
 //! `enqueue` for services, and the positions, the checkpoint, the sink contract and the relay's
 //! state machine for programs that publish.
 //!
+//! ```no_run
+//! # #[cfg(feature = "sqlx")]
+//! # async fn example(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+//! use outbox_core::{Message, Outbox, schema};
+//!
+//! schema::migrate(&mut pool.acquire().await?).await?;
+//! let outbox = Outbox::new();
+//!
+//! let mut tx = pool.begin().await?;
+//! sqlx::query("update policy set state = 'issued' where id = 4711").execute(&mut *tx).await?;
+//! let message = Message::new("policy-events", "PolicyIssued").key(4711).header("tenant", "7");
+//! outbox.enqueue(&mut tx, message.json(&["any", "value"])?).await?;
+//! tx.commit().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The default features pull in no database driver, no broker client and no async runtime.
 
 pub mod checkpoint;

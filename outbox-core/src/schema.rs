@@ -5,6 +5,16 @@
 //! themselves, and [`grants`] the rights that the service and the relay need.
 //!
 //! PostgreSQL 15 or later.
+//!
+//! # Partitions
+//!
+//! The outbox has a partition a day (UTC). `select * from outbox.maintain_partitions()` makes the
+//! missing ones up to seven days ahead; [`migrate`] and the relay call it. A default partition
+//! catches what has none, so that no enqueue fails for it. Rows in it are an alarm: the same
+//! function moves them, up to 10 000 a call (its second argument), and answers how many it moved
+//! and how many are left. Moved rows are not published again through a publication of
+//! `outbox.message`; another tool's publication `FOR ALL TABLES` would see them as rows of the
+//! partition's own name.
 
 mod connection;
 pub mod grants;

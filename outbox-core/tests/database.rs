@@ -1,39 +1,21 @@
 //! A database of its own for each test.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use outbox_core::schema;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tokio_postgres::{Client, NoTls};
+use sqlx::{Connection, PgConnection};
+use testbed::PostgresAddress;
+use tokio_postgres::Client;
 
-/// Names a superuser's connection to the server that tests may fill.
-const URL_VARIABLE: &str = "OUTBOX_TEST_POSTGRES_URL";
-
-/// An empty database; it stays behind for a look after a failure.
+/// An empty database of the server that all tests share.
 pub(crate) struct Database {
-    server_url: String,
+    server: &'static PostgresAddress,
     pub(crate) name: String,
 }
 
 impl Database {
     pub(crate) async fn create() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let server_url = std::env::var(URL_VARIABLE)
-            .unwrap_or_else(|_| panic!("set {URL_VARIABLE} to a superuser's URL of a PostgreSQL"));
-        let nanoseconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_nanos();
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("outbox_{nanoseconds}_{number}");
-        let mut server = PgConnection::connect(&server_url).await.unwrap();
-        sqlx::query(AssertSqlSafe(format!("create database {name}")))
-            .execute(&mut server)
-            .await
-            .unwrap();
-        Self { server_url, name }
+        let server = testbed::shared_postgres().await.unwrap();
+        let name = server.create_database().await.unwrap();
+        Self { server, name }
     }
 
     /// One with an outbox in it.
@@ -44,16 +26,14 @@ impl Database {
     }
 
     pub(crate) async fn sqlx(&self) -> PgConnection {
-        let options: PgConnectOptions = self.server_url.parse().unwrap();
-        PgConnection::connect_with(&options.database(&self.name))
-            .await
-            .unwrap()
+        let url = self.server.url(self.server.superuser(), &self.name);
+        PgConnection::connect(&url).await.unwrap()
     }
 
     pub(crate) async fn tokio_postgres(&self) -> Client {
-        let mut config: tokio_postgres::Config = self.server_url.parse().unwrap();
-        let (client, connection) = config.dbname(&self.name).connect(NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
+        self.server
+            .connect(self.server.superuser(), &self.name)
+            .await
+            .unwrap()
     }
 }

@@ -137,3 +137,18 @@ async fn role_without_rights_passes_when_nothing_is_pending() {
     .unwrap();
     schema::migrate(&mut connection).await.unwrap();
 }
+
+#[tokio::test]
+async fn role_migrates_the_schema_that_was_made_for_it() {
+    let database = Database::create().await;
+    let mut connection = database.sqlx().await;
+    let role = format!("{}_owner", database.name);
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "create role {role}; create schema outbox authorization {role}; set role {role};"
+    )))
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    schema::migrate(&mut connection).await.unwrap();
+    schema::migrate(&mut connection).await.unwrap();
+}

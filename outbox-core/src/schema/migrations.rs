@@ -1,4 +1,5 @@
 use super::SchemaName;
+use super::name::quote_literal;
 
 /// One version of the schema: what leads from the version before it to this one.
 #[derive(Debug)]
@@ -59,10 +60,20 @@ impl Migration {
 }
 
 /// The schema itself and the table of applied versions.
+///
+/// CREATE SCHEMA IF NOT EXISTS would need the right to create schemas even where one was made for
+/// us.
 pub(super) fn foundation_sql(schema: &SchemaName) -> String {
     let quoted = schema.quoted();
+    let quoted_literal = quote_literal(&quoted);
     format!(
-        "create schema if not exists {quoted};\n\
+        "do $outbox_body$\n\
+         begin\n    \
+             if to_regnamespace({quoted_literal}) is null then\n        \
+                 create schema {quoted};\n    \
+             end if;\n\
+         end\n\
+         $outbox_body$;\n\
          create table if not exists {quoted}.migration (\n    \
              version    integer     primary key,\n    \
              name       text        not null,\n    \
