@@ -1,0 +1,19 @@
+//! The configuration: where each value comes from, and what it must be.
+//!
+//! Flags win over the environment, the environment over the file, the file over the default.
+//! Every value remembers its origin, for `config --show` and for errors.
+
+mod environment;
+mod error;
+mod file;
+mod keys;
+mod layers;
+mod origin;
+mod settings;
+mod show;
+mod size;
+
+pub(crate) use error::ConfigError;
+pub(crate) use layers::{Layers, Overrides};
+pub(crate) use settings::{KafkaSection, Ready, Settings};
+pub(crate) use show::{show_json, show_text};

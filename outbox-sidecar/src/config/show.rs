@@ -1,0 +1,90 @@
+use std::fmt::Write as _;
+
+use super::keys::{self, KEYS};
+use super::layers::Layers;
+use super::origin::{Entry, Origin, Raw};
+
+/// Shown in place of a secret.
+const MASK: &str = "********";
+
+/// Every effective value and where it comes from, as text.
+pub(crate) fn show_text(layers: &Layers) -> String {
+    let mut text = String::new();
+    for (key, entry) in effective(layers) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{key} = {}  # {}", shown(&key, &entry), entry.origin);
+    }
+    text
+}
+
+/// The same as JSON.
+pub(crate) fn show_json(layers: &Layers) -> serde_json::Value {
+    effective(layers)
+        .map(|(key, entry)| {
+            let value = match entry.raw {
+                _ if keys::is_secret(&key) => serde_json::json!(shown(&key, &entry)),
+                Raw::Text(text) => serde_json::json!(text),
+                Raw::Integer(number) => serde_json::json!(number),
+                Raw::Boolean(truth) => serde_json::json!(truth),
+                Raw::List(texts) => serde_json::json!(texts),
+                Raw::Other(_) => serde_json::Value::Null,
+            };
+            let origin = entry.origin.to_string();
+            (key, serde_json::json!({ "value": value, "origin": origin }))
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn effective(layers: &Layers) -> impl Iterator<Item = (String, Entry)> {
+    let known = KEYS.iter().map(|key| {
+        let unset = Entry {
+            raw: Raw::Other("unset"),
+            origin: Origin::Default,
+        };
+        (key.name.to_owned(), layers.get(key.name).unwrap_or(unset))
+    });
+    let properties = layers
+        .below(keys::PROPERTIES)
+        .map(|(name, entry)| (format!("{}{name}", keys::PROPERTIES), entry.clone()));
+    known.chain(properties)
+}
+
+/// A URL keeps everything but its password, so that people see which server is meant.
+fn shown(key: &str, entry: &Entry) -> String {
+    match &entry.raw {
+        Raw::Text(url) if key == "postgres.url" => format!("{:?}", without_password(url)),
+        Raw::Other(_) => entry.raw.to_string(),
+        _ if keys::is_secret(key) => MASK.to_owned(),
+        raw => raw.to_string(),
+    }
+}
+
+fn without_password(url: &str) -> String {
+    let masked = url.split_once("://").and_then(|(scheme, rest)| {
+        let (credentials, host) = rest.rsplit_once('@')?;
+        let (user, _) = credentials.split_once(':')?;
+        Some(format!("{scheme}://{user}:{MASK}@{host}"))
+    });
+    match masked {
+        Some(masked) if !masked.contains("password=") => masked,
+        None if !url.contains("password") => url.to_owned(),
+        _ => MASK.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        assert_eq!(
+            without_password("postgres://u:p@ss@h/d"),
+            "postgres://u:********@h/d"
+        );
+        assert_eq!(without_password("postgres://u@h/d"), "postgres://u@h/d");
+        assert_eq!(without_password("host=h password=x"), MASK);
+        assert_eq!(without_password("postgres://u@h/d?password=x"), MASK);
+    }
+}
