@@ -1,0 +1,8 @@
+//! Batches to a broker, outcomes back: the implementations of [`outbox_core::sink::Sink`].
+//!
+//! Each broker's own language (its client library, its errors, its time-outs) ends in its module;
+//! the relay sees only the contract.
+
+pub mod kafka;
+pub mod memory;
+mod message_text;

@@ -1,0 +1,236 @@
+//! Reading one relay's checkpoints: the topic from its beginning to an end that is certain.
+
+use std::time::{Duration, Instant};
+
+use outbox_core::checkpoint::{Checkpoint, CheckpointLog};
+use outbox_core::sink::{AcquireError, RefusalReason};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::closing::QuietContext;
+use super::destinations::{DestinationError, TopicState, topic_state};
+use super::errors::forbids_publishing;
+use super::properties::Properties;
+use super::settings::KafkaSettings;
+
+/// The only partition: one order for all checkpoints.
+pub(super) const PARTITION: i32 = 0;
+/// How long reading may go on without a record, before the broker counts as away.
+const READ_PAUSE_MAX: Duration = Duration::from_secs(15);
+/// How long reading may take altogether.
+const READ_MAX: Duration = Duration::from_secs(120);
+/// How long one poll waits.
+const POLL_MAX: Duration = Duration::from_millis(100);
+
+/// Up to where a reader goes.
+pub(super) enum End<'a> {
+    /// Whatever is committed at present.
+    Present,
+    /// This relay's own barrier record.
+    Barrier { offset: i64, token: &'a str },
+}
+
+/// A read-committed reader of the checkpoint topic.
+pub(super) struct CheckpointReader {
+    consumer: BaseConsumer<QuietContext>,
+    topic: String,
+    relay: String,
+    barrier_key: String,
+}
+
+impl CheckpointReader {
+    /// Connects, looks the topic up, and begins to fetch.
+    pub(super) fn open(
+        settings: &KafkaSettings,
+        properties: &Properties,
+    ) -> Result<Self, AcquireError> {
+        let consumer: BaseConsumer<QuietContext> = properties
+            .consumer(settings)
+            .create_with_context(QuietContext)
+            .map_err(unavailable)?;
+        let topic = &settings.checkpoint_topic;
+        match topic_state(consumer.client(), topic) {
+            Ok(TopicState::Exists { partitions: 1, .. }) => {}
+            Ok(TopicState::Exists { partitions, .. }) => {
+                return Err(AcquireError::Fatal(format!(
+                    "the checkpoint topic {topic:?} has {partitions} partitions, but needs exactly \
+                     one: checkpoints must have one order"
+                )));
+            }
+            Ok(TopicState::Missing) => return Err(missing(topic)),
+            Err(DestinationError::Refused(RefusalReason::NotAuthorised, text)) => {
+                return Err(AcquireError::Fatal(text));
+            }
+            Err(DestinationError::Refused(_, text) | DestinationError::Unavailable(text)) => {
+                return Err(why_unavailable(&consumer, text));
+            }
+        }
+        let mut assignment = TopicPartitionList::new();
+        assignment
+            .add_partition_offset(topic, PARTITION, Offset::Beginning)
+            .map_err(unavailable)?;
+        consumer.assign(&assignment).map_err(unavailable)?;
+        Ok(Self {
+            consumer,
+            topic: topic.clone(),
+            relay: settings.relay.clone(),
+            barrier_key: settings.barrier_key(),
+        })
+    }
+
+    /// Reads to `end` and folds this relay's records into the newest checkpoint.
+    pub(super) fn read_to(&self, end: &End<'_>) -> Result<Option<Checkpoint>, AcquireError> {
+        let began = Instant::now();
+        let mut heard = began;
+        let mut trouble = None;
+        let mut log = CheckpointLog::default();
+        loop {
+            match self.consumer.poll(POLL_MAX) {
+                Some(Ok(record)) => {
+                    heard = Instant::now();
+                    self.fold(&record, &mut log)?;
+                    if self.is_end(&record, end)? {
+                        return Ok(log.into_newest());
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    if matches!(end, End::Present) {
+                        return Ok(log.into_newest());
+                    }
+                }
+                Some(Err(error)) => {
+                    self.judge(&error)?;
+                    trouble = Some(error.to_string());
+                }
+                None => {}
+            }
+            if heard.elapsed() > READ_PAUSE_MAX || began.elapsed() > READ_MAX {
+                return Err(AcquireError::Unavailable(self.stuck(end, trouble)));
+            }
+        }
+    }
+
+    fn fold(&self, record: &impl Message, log: &mut CheckpointLog) -> Result<(), AcquireError> {
+        if record.key() != Some(self.relay.as_bytes()) {
+            return Ok(());
+        }
+        let Some(payload) = record.payload() else {
+            log.clear();
+            return Ok(());
+        };
+        let checkpoint = Checkpoint::decode(payload)
+            .map_err(|cause| self.corrupt(record.offset(), &chain(&cause)))?;
+        if checkpoint.relay != self.relay {
+            let cause = format!("it is the checkpoint of relay {:?}", checkpoint.relay);
+            return Err(self.corrupt(record.offset(), &cause));
+        }
+        log.push(checkpoint).map_err(|error| {
+            AcquireError::TwoWriters(format!(
+                "topic {} partition {PARTITION} offset {}: {error}",
+                self.topic,
+                record.offset()
+            ))
+        })
+    }
+
+    /// The barrier must be found where its acknowledgement said, and be the very one: whoever
+    /// answers has then everything that was committed before.
+    fn is_end(&self, record: &impl Message, end: &End<'_>) -> Result<bool, AcquireError> {
+        let End::Barrier { offset, token } = end else {
+            return Ok(false);
+        };
+        let ours = record.key() == Some(self.barrier_key.as_bytes())
+            && record.payload() == Some(token.as_bytes());
+        if ours || record.offset() < *offset {
+            return Ok(ours);
+        }
+        Err(AcquireError::Unavailable(format!(
+            "topic {} partition {PARTITION} offset {} is not the barrier record written at offset \
+             {offset}: the partition has another leader, or another relay took over",
+            self.topic,
+            record.offset()
+        )))
+    }
+
+    fn judge(&self, error: &KafkaError) -> Result<(), AcquireError> {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(AcquireError::Fatal(format!(
+                "the checkpoint topic {:?} may not be read: allow READ on it",
+                self.topic
+            ))),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                Err(missing(&self.topic))
+            }
+            Some(code) if forbids_publishing(code) => Err(AcquireError::Fatal(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    fn corrupt(&self, offset: i64, cause: &str) -> AcquireError {
+        AcquireError::CheckpointCorrupt(format!(
+            "topic {} partition {PARTITION} offset {offset}: {cause}",
+            self.topic
+        ))
+    }
+
+    fn stuck(&self, end: &End<'_>, trouble: Option<String>) -> String {
+        let what = match end {
+            End::Present => format!("the end of topic {} was not reached", self.topic),
+            End::Barrier { offset, .. } => format!(
+                "topic {} could not be read up to offset {offset}: the broker is away, or an open \
+                 transaction of another producer holds its readers up (until that one ends or \
+                 times out)",
+                self.topic
+            ),
+        };
+        match trouble {
+            Some(trouble) => format!("{what}; last error: {trouble}"),
+            None => what,
+        }
+    }
+}
+
+fn missing(topic: &str) -> AcquireError {
+    AcquireError::CheckpointMissing(format!(
+        "the checkpoint topic {topic:?} does not exist: `init` creates it; if it was deleted, see \
+         `recover`"
+    ))
+}
+
+fn unavailable(error: KafkaError) -> AcquireError {
+    AcquireError::Unavailable(error.to_string())
+}
+
+/// A metadata request only says that it timed out; the reason comes as an event of its own.
+fn why_unavailable(consumer: &BaseConsumer<QuietContext>, text: String) -> AcquireError {
+    let mut reasons = vec![text];
+    // Bounded by what librdkafka queued so far.
+    while let Some(Err(error)) = consumer.poll(Duration::ZERO) {
+        match error.rdkafka_error_code() {
+            Some(code) if forbids_publishing(code) => {
+                return AcquireError::Fatal(format!(
+                    "the broker refuses this client: {error}; check sasl.username and \
+                     sasl.password, or the client's certificate"
+                ));
+            }
+            _ => reasons.push(error.to_string()),
+        }
+    }
+    reasons.dedup();
+    AcquireError::Unavailable(reasons.join("; "))
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,264 @@
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
+};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, message::OwnedHeaders};
+
+use super::deliveries::{Deliveries, Settled};
+use super::errors::{Trouble, forbids_publishing};
+use super::suspicion::{Mark, Suspicion, Traces};
+
+/// How long `init_transactions` may take: it waits for an earlier producer's open transaction.
+const INIT_MAX: Duration = Duration::from_secs(15);
+/// How long a commit or an abort is waited for before its outcome is called indefinite.
+const END_MAX: Duration = Duration::from_secs(10);
+/// The pause between looks at librdkafka's event queue when only its tail is missing.
+const EVENTS_PAUSE: Duration = Duration::from_micros(20);
+/// How often a long wait looks whether the producer is fenced.
+const FATAL_LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// One librdkafka producer, with the acknowledgements of its records and the traces it leaves.
+///
+/// rust-rdkafka's own thread serves the events; the calling thread sends, waits and commits.
+pub(super) struct Producer {
+    inner: ThreadedProducer<Context>,
+    sent: u64,
+}
+
+/// Where librdkafka's callbacks arrive.
+#[derive(Default)]
+pub(super) struct Context {
+    deliveries: Deliveries,
+    traces: Traces,
+    last_error: Mutex<Option<(Option<RDKafkaErrorCode>, String)>>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.traces.log_line(facility);
+        log(level, facility, message);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.traces.statistics(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Ok(mut last) = self.last_error.lock() {
+            *last = Some((error.rdkafka_error_code(), format!("{error}: {reason}")));
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
+        let result = match result {
+            Ok(message) => Ok(message.offset()),
+            Err((error, _)) => Err(error
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown)),
+        };
+        self.deliveries.settle(tag, result);
+    }
+}
+
+/// librdkafka repeats itself while a broker is away; who handles the outcome logs it once.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::warn!(facility, "librdkafka: {message}");
+        }
+        _ => tracing::debug!(facility, "librdkafka: {message}"),
+    }
+}
+
+/// Why a record was not taken.
+pub(super) enum SendError {
+    /// Too many records wait: some must be acknowledged first.
+    QueueFull,
+    /// The record alone is larger than the configuration allows.
+    TooLarge(String),
+    /// The destination is not known any more.
+    DestinationGone(String),
+    /// Anything else.
+    Trouble(Trouble),
+}
+
+/// A record, its parts borrowed from the batch.
+pub(super) struct Record<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: Option<i32>,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) payload: Option<&'a [u8]>,
+    pub(super) headers: Option<OwnedHeaders>,
+    pub(super) timestamp_ms: Option<i64>,
+    pub(super) tag: usize,
+}
+
+impl Producer {
+    pub(super) fn start(config: &ClientConfig) -> Result<Self, KafkaError> {
+        Ok(Self {
+            inner: config.create_with_context(Context::default())?,
+            sent: 0,
+        })
+    }
+
+    /// Fences every earlier producer of the transactional id.
+    pub(super) fn init_transactions(&self) -> Result<(), Trouble> {
+        self.inner
+            .init_transactions(INIT_MAX)
+            .map_err(|error| self.explain(self.trouble("init_transactions", &error)))
+    }
+
+    /// Adds what librdkafka said last about its connections: a time-out alone explains nothing,
+    /// and a wrong password shows in no other way.
+    pub(super) fn explain(&self, trouble: Trouble) -> Trouble {
+        match (trouble, self.last_error()) {
+            (Trouble::Unclear(reason), Some((Some(code), text))) if forbids_publishing(code) => {
+                Trouble::of_delivery(&format!("{reason}: {text}"), code)
+            }
+            (Trouble::Unclear(reason), Some((_, text))) => {
+                Trouble::Unclear(format!("{reason}; last error: {text}"))
+            }
+            (trouble, _) => trouble,
+        }
+    }
+
+    pub(super) fn begin(&self) -> Result<(), Trouble> {
+        self.inner
+            .begin_transaction()
+            .map_err(|error| self.trouble("begin_transaction", &error))
+    }
+
+    /// Hands a record over; its bytes are copied. Never blocks.
+    pub(super) fn send(&mut self, record: Record<'_>) -> Result<(), SendError> {
+        let mut base = BaseRecord::with_opaque_to(record.topic, record.tag);
+        base.partition = record.partition;
+        base.key = record.key;
+        base.payload = record.payload;
+        base.headers = record.headers;
+        base.timestamp = record.timestamp_ms;
+        match self.inner.send(base) {
+            Ok(()) => {
+                self.sent += 1;
+                Ok(())
+            }
+            Err((error, _)) => Err(match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => SendError::QueueFull,
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                    SendError::TooLarge(error.to_string())
+                }
+                Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition) => {
+                    SendError::DestinationGone(error.to_string())
+                }
+                _ => SendError::Trouble(self.trouble("produce", &error)),
+            }),
+        }
+    }
+
+    /// How many sent records have no answer yet.
+    pub(super) fn unsettled(&self) -> u64 {
+        self.sent.saturating_sub(self.deliveries().settled())
+    }
+
+    /// Waits until at most `unsettled_max` of the sent records have no answer yet.
+    pub(super) fn wait(&self, unsettled_max: u64, deadline: Instant) -> Result<Settled, Trouble> {
+        let target = self.sent.saturating_sub(unsettled_max);
+        loop {
+            let look = deadline.min(Instant::now() + FATAL_LOOK_EVERY);
+            let settled = self.context().deliveries.wait(target, look);
+            if let Some(fatal) = self.fatal_error() {
+                let error = KafkaError::Global(fatal.0);
+                return Err(Trouble::of("produce", &error, Some(fatal)));
+            }
+            if settled != Settled::Waiting || look >= deadline {
+                return Ok(settled);
+            }
+        }
+    }
+
+    /// Waits until every event that librdkafka has queued was served: with one left, rust-rdkafka's
+    /// commit would poll for it in blocks of 100 ms, and a trace could come after the decision.
+    pub(super) fn serve_events(&self, deadline: Instant) -> bool {
+        while self.inner.in_flight_count() != 0 {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(EVENTS_PAUSE);
+        }
+        true
+    }
+
+    /// Commits, and says how long it took.
+    pub(super) fn commit(&self) -> (Result<(), Trouble>, Duration) {
+        let began = Instant::now();
+        let result = self.inner.commit_transaction(END_MAX);
+        let took = began.elapsed();
+        (
+            result.map_err(|error| self.trouble("commit_transaction", &error)),
+            took,
+        )
+    }
+
+    /// Rolls back, and says how long it took.
+    pub(super) fn abort(&self) -> (Result<(), Trouble>, Duration) {
+        let began = Instant::now();
+        let result = self.inner.abort_transaction(END_MAX);
+        let took = began.elapsed();
+        (
+            result.map_err(|error| self.trouble("abort_transaction", &error)),
+            took,
+        )
+    }
+
+    pub(super) fn deliveries(&self) -> &Deliveries {
+        &self.context().deliveries
+    }
+
+    pub(super) fn traces(&self) -> &Traces {
+        &self.context().traces
+    }
+
+    pub(super) fn client(&self) -> &rdkafka::client::Client<Context> {
+        self.inner.client()
+    }
+
+    /// What speaks against believing a transaction's end, once all events are served.
+    pub(super) fn suspicion(
+        &self,
+        since: Mark,
+        ending: Duration,
+        slow: Duration,
+    ) -> Option<Suspicion> {
+        self.serve_events(Instant::now() + slow);
+        self.traces().suspicion(since, ending, slow)
+    }
+
+    /// The last word of librdkafka about its connections, for reasons that say more than
+    /// "timed out".
+    pub(super) fn last_error(&self) -> Option<(Option<RDKafkaErrorCode>, String)> {
+        let last = self.context().last_error.lock();
+        last.ok().and_then(|last| last.clone())
+    }
+
+    pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.inner.client().fatal_error()
+    }
+
+    fn trouble(&self, call: &str, error: &KafkaError) -> Trouble {
+        Trouble::of(call, error, self.fatal_error())
+    }
+
+    fn context(&self) -> &Context {
+        self.inner.context()
+    }
+}

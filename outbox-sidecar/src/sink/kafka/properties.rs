@@ -1,0 +1,380 @@
+//! What librdkafka is told: our defaults, the user's properties, and what is refused by name.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::{ClientConfig, error::KafkaError};
+
+use super::settings::{KafkaSettings, KafkaSettingsError};
+
+/// Second names of properties, so that a default is never set beside the user's own value.
+const ALIASES: &[(&str, &str)] = &[
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("request.required.acks", "acks"),
+    ("max.in.flight", MAX_IN_FLIGHT),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("message.send.max.retries", "retries"),
+    ("compression.codec", "compression.type"),
+    ("delivery.timeout.ms", MESSAGE_TIMEOUT),
+    ("auto.commit.enable", "enable.auto.commit"),
+];
+
+const MAX_IN_FLIGHT: &str = "max.in.flight.requests.per.connection";
+const MESSAGE_TIMEOUT: &str = "message.timeout.ms";
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
+const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
+pub(super) const RETRY_BACKOFF: &str = "retry.backoff.ms";
+
+/// Properties that nobody but the sink may set, each with the reason.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "transactional.id",
+        "it is outbox-<relay>: fencing depends on it",
+    ),
+    ("isolation.level", "checkpoints are read committed"),
+    ("group.id", "the relay joins no consumer group"),
+    ("group.instance.id", "the relay joins no consumer group"),
+    (
+        "enable.auto.commit",
+        "the relay keeps its place in the checkpoint, not in a group",
+    ),
+    (
+        "enable.auto.offset.store",
+        "the relay keeps its place in the checkpoint, not in a group",
+    ),
+    (
+        "auto.offset.reset",
+        "the checkpoint topic is always read from its beginning",
+    ),
+    (
+        "enable.partition.eof",
+        "the relay needs it to read checkpoints",
+    ),
+    (
+        "allow.auto.create.topics",
+        "topics are created by create_topics, never by accident",
+    ),
+    (
+        "delivery.report.only.error",
+        "every message's acknowledgement is awaited",
+    ),
+    (
+        "enable.gapless.guarantee",
+        "it makes a refused message fatal for the whole relay",
+    ),
+    ("message.max.bytes", "set limits.message_bytes_max"),
+    (
+        "statistics.interval.ms",
+        "the relay finds hidden retries by it",
+    ),
+    (
+        "log.connection.close",
+        "the relay finds hidden retries by it",
+    ),
+    (
+        "log_level",
+        "the relay finds hidden retries by it; set log.level",
+    ),
+    ("log.queue", "the relay finds hidden retries by it"),
+    ("enabled_events", "the relay finds hidden retries by it"),
+    ("test.mock.num.brokers", "the broker must be a real one"),
+    (
+        "plugin.library.paths",
+        "foreign code could change what is sent",
+    ),
+    ("queuing.strategy", "messages must leave in order"),
+];
+
+/// Properties that only a producer knows: a reader of checkpoints would warn about them.
+const PRODUCER_ONLY: &[&str] = &[
+    "acks",
+    "batch.num.messages",
+    "batch.size",
+    "compression.level",
+    "compression.type",
+    "enable.idempotence",
+    "linger.ms",
+    "partitioner",
+    "queue.buffering.backpressure.threshold",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "request.timeout.ms",
+    "retries",
+    "sticky.partitioning.linger.ms",
+    MESSAGE_TIMEOUT,
+    TRANSACTION_TIMEOUT,
+];
+
+/// How long the broker lets a transaction stay open; also for how long a dead relay's open
+/// transaction can hold up read_committed readers when nobody takes over.
+const TRANSACTION_TIMEOUT_MS: u64 = 30_000;
+/// How long a message waits for its acknowledgement: below the transaction's own time-out.
+const MESSAGE_TIMEOUT_MS: u64 = 20_000;
+/// How long one request may stay unanswered.
+const SOCKET_TIMEOUT_MS: u64 = 10_000;
+/// The pause before librdkafka repeats a request; a commit slower than half of it is suspect.
+const RETRY_BACKOFF_MS: u64 = 100;
+/// How far the pause grows where the broker is always slow, see [`Properties::slower`].
+const RETRY_BACKOFF_MS_MAX: u64 = 3200;
+/// How many messages librdkafka holds; a larger batch passes through in parts.
+const QUEUE_MESSAGES_MAX: usize = 20_000;
+/// How many bytes librdkafka holds, unless a single message needs more.
+const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Room that the protocol takes beside key, value and headers.
+const RECORD_OVERHEAD_BYTES: usize = 1024;
+
+/// Validated properties, from which each client's configuration is made.
+#[derive(Clone)]
+pub(super) struct Properties {
+    user: BTreeMap<String, String>,
+    message_bytes_max: usize,
+    transaction_timeout: Duration,
+    retry_backoff_ms: u64,
+}
+
+impl Properties {
+    pub(super) fn new(settings: &KafkaSettings) -> Result<Self, KafkaSettingsError> {
+        settings.check_ranges()?;
+        let user = canonical(&settings.properties)?;
+        let number = |name, default, from, to| number(&user, name, default, from..=to);
+        require(
+            &user,
+            "enable.idempotence",
+            &["true"],
+            "without it a repeated request is a duplicate",
+        )?;
+        require(
+            &user,
+            "acks",
+            &["all", "-1"],
+            "a message counts once every in-sync replica has it",
+        )?;
+        refuse_random_partitioner(&user)?;
+        number(MAX_IN_FLIGHT, 5, 1, 5)?;
+        number("retries", 1, 1, i32::MAX as u64)?;
+        let transaction_ms = number(TRANSACTION_TIMEOUT, TRANSACTION_TIMEOUT_MS, 2000, 900_000)?;
+        number(
+            MESSAGE_TIMEOUT,
+            MESSAGE_TIMEOUT_MS.min(transaction_ms / 3 * 2),
+            1000,
+            transaction_ms - 1,
+        )?;
+        number(
+            SOCKET_TIMEOUT,
+            SOCKET_TIMEOUT_MS.min(transaction_ms / 3),
+            500,
+            60_000.min(transaction_ms - 100),
+        )?;
+        let retry_backoff_ms = number(RETRY_BACKOFF, RETRY_BACKOFF_MS, 50, RETRY_BACKOFF_MS_MAX)?;
+        let properties = Self {
+            user,
+            message_bytes_max: settings.message_bytes_max,
+            transaction_timeout: Duration::from_millis(transaction_ms),
+            retry_backoff_ms,
+        };
+        properties
+            .transactional_producer(settings)
+            .create_native_config()
+            .map_err(refused_by_library)?;
+        Ok(properties)
+    }
+
+    /// The producer of batches.
+    pub(super) fn transactional_producer(&self, settings: &KafkaSettings) -> ClientConfig {
+        let mut config = self.plain_producer();
+        let transaction_ms = self.transaction_timeout.as_millis();
+        config
+            .set("transactional.id", settings.transactional_id())
+            .set(TRANSACTION_TIMEOUT, transaction_ms.to_string())
+            .set("statistics.interval.ms", "5000");
+        config
+    }
+
+    /// A producer that fences nobody: for single records of `init` and `remove`.
+    pub(super) fn plain_producer(&self) -> ClientConfig {
+        let transaction_ms = self.transaction_timeout.as_millis();
+        let queue_bytes = QUEUE_BYTES_MAX.max(2 * self.message_bytes_max);
+        let mut config = base();
+        config
+            // Reserved topics aside, a metadata request must never create what it asks for.
+            .set("allow.auto.create.topics", "false")
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", "0")
+            .set(
+                MESSAGE_TIMEOUT,
+                MESSAGE_TIMEOUT_MS
+                    .min(transaction_ms as u64 / 3 * 2)
+                    .to_string(),
+            )
+            .set(
+                SOCKET_TIMEOUT,
+                SOCKET_TIMEOUT_MS.min(transaction_ms as u64 / 3).to_string(),
+            )
+            .set(
+                "queue.buffering.max.messages",
+                QUEUE_MESSAGES_MAX.to_string(),
+            )
+            .set(
+                "queue.buffering.max.kbytes",
+                (queue_bytes / 1024).to_string(),
+            );
+        config.extend(self.user.clone());
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("message.max.bytes", self.record_bytes_max().to_string())
+            .set(RETRY_BACKOFF, self.retry_backoff_ms.to_string())
+            .set(
+                "retry.backoff.max.ms",
+                self.retry_backoff_ms.max(1000).to_string(),
+            );
+        config.remove(TRANSACTION_TIMEOUT);
+        config
+    }
+
+    /// A reader of checkpoints.
+    pub(super) fn consumer(&self, settings: &KafkaSettings) -> ClientConfig {
+        let mut config = base();
+        config
+            .set(SOCKET_TIMEOUT, SOCKET_TIMEOUT_MS.to_string())
+            // The reader holds about one fetch; librdkafka's default would prefetch 64 MiB.
+            .set("queued.max.messages.kbytes", "1024")
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.error.backoff.ms", "50");
+        config.extend(self.user.clone());
+        for property in PRODUCER_ONLY {
+            config.remove(property);
+        }
+        config
+            // librdkafka assigns partitions only to members of a group; it is never joined.
+            .set("group.id", settings.transactional_id())
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("check.crcs", "true");
+        config
+    }
+
+    /// How long a transaction may be open before the broker aborts it.
+    pub(super) const fn transaction_timeout(&self) -> Duration {
+        self.transaction_timeout
+    }
+
+    /// A commit or abort that takes longer may have needed a repeated request.
+    pub(super) const fn suspicious_after(&self) -> Duration {
+        Duration::from_millis(self.retry_backoff_ms / 2)
+    }
+
+    /// Doubles the pause before a repeat, and with it what counts as slow: where every commit
+    /// takes long, suspecting each would go on for ever. False once the limit is reached.
+    pub(super) fn slower(&mut self) -> bool {
+        let doubled = (self.retry_backoff_ms * 2).min(RETRY_BACKOFF_MS_MAX);
+        let grew = doubled > self.retry_backoff_ms;
+        self.retry_backoff_ms = doubled;
+        grew
+    }
+
+    fn record_bytes_max(&self) -> usize {
+        self.message_bytes_max + RECORD_OVERHEAD_BYTES
+    }
+}
+
+fn base() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("client.id", "outbox-sidecar")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("log.connection.close", "true")
+        // Lost connections are told at this level, and the producer must hear of them.
+        .set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
+fn canonical(
+    written: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, KafkaSettingsError> {
+    let mut user = BTreeMap::new();
+    for (property, value) in written {
+        let alias = ALIASES.iter().find(|(alias, _)| alias == property);
+        let name = alias.map_or(property.as_str(), |(_, name)| name);
+        if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+            return Err(KafkaSettingsError::Refused {
+                property: property.clone(),
+                reason,
+            });
+        }
+        if let Some((_, other)) = alias.filter(|(_, name)| written.contains_key(*name)) {
+            return Err(KafkaSettingsError::Twice {
+                property: property.clone(),
+                other,
+            });
+        }
+        user.insert(name.to_owned(), value.trim().to_owned());
+    }
+    match user.get("bootstrap.servers") {
+        Some(servers) if !servers.is_empty() => Ok(user),
+        _ => Err(KafkaSettingsError::BootstrapServersMissing),
+    }
+}
+
+fn require(
+    user: &BTreeMap<String, String>,
+    property: &str,
+    allowed: &[&str],
+    reason: &str,
+) -> Result<(), KafkaSettingsError> {
+    match user.get(property) {
+        Some(value) if !allowed.contains(&value.as_str()) => Err(KafkaSettingsError::Value {
+            property: property.to_owned(),
+            expected: format!("{}: {reason}", allowed.join(" or ")),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_random_partitioner(user: &BTreeMap<String, String>) -> Result<(), KafkaSettingsError> {
+    match user.get("partitioner").map(String::as_str) {
+        Some("random") => Err(KafkaSettingsError::Value {
+            property: "partitioner".to_owned(),
+            expected: "one that sends a key to one partition: keys would lose their order"
+                .to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn number(
+    user: &BTreeMap<String, String>,
+    property: &str,
+    default: u64,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<u64, KafkaSettingsError> {
+    let Some(text) = user.get(property) else {
+        return Ok(default);
+    };
+    text.parse()
+        .ok()
+        .filter(|value| range.contains(value))
+        .ok_or_else(|| KafkaSettingsError::Value {
+            property: property.to_owned(),
+            expected: format!("a number from {} to {}", range.start(), range.end()),
+        })
+}
+
+fn refused_by_library(error: KafkaError) -> KafkaSettingsError {
+    match error {
+        // The value stays out of the message: it may be a password.
+        KafkaError::ClientConfig(_, cause, property, _) => {
+            KafkaSettingsError::Unknown { property, cause }
+        }
+        other => KafkaSettingsError::Together {
+            cause: other.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

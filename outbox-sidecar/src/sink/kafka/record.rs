@@ -1,0 +1,189 @@
+//! One outbox row as a Kafka record.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use outbox_core::sink::Delivery;
+use outbox_core::{TimelineId, Timestamp};
+use rdkafka::message::{Header, OwnedHeaders};
+use serde::Deserialize;
+use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
+
+use super::producer::Record;
+use crate::sink::message_text as text;
+
+/// How many headers every record has besides the user's own.
+const OWN_HEADERS: usize = 5;
+/// A record's timestamp is the row's own unless it lies further from now than this: Kafka deletes
+/// by record timestamp, and refuses records that lie too far ahead.
+const TIMESTAMP_DISTANCE_MAX: Duration = Duration::from_secs(3600);
+
+/// Makes records; holds the buffers that are used again for each.
+#[derive(Debug, Default)]
+pub(super) struct RecordWriter {
+    position: String,
+    created_at: String,
+}
+
+impl RecordWriter {
+    /// The record of a row whose headers passed [`check_headers`].
+    pub(super) fn record<'a>(
+        &mut self,
+        delivery: &'a Delivery,
+        timeline: TimelineId,
+        now: Timestamp,
+        tag: usize,
+    ) -> Record<'a> {
+        let row = &delivery.row;
+        Record {
+            topic: &row.destination,
+            partition: None,
+            key: row.key.as_deref().map(str::as_bytes),
+            payload: row.payload.as_deref(),
+            headers: Some(self.headers(delivery, timeline)),
+            timestamp_ms: Some(record_timestamp(row.created_at, now).as_unix_ms()),
+            tag,
+        }
+    }
+
+    fn headers(&mut self, delivery: &Delivery, timeline: TimelineId) -> OwnedHeaders {
+        let row = &delivery.row;
+        text::write_position(&mut self.position, timeline, delivery.position);
+        text::write_timestamp(&mut self.created_at, row.created_at);
+        let mut id = [0; 36];
+        let id = row.id.encode(&mut id);
+        let mut headers = Some(OwnedHeaders::new_with_capacity(OWN_HEADERS));
+        let mut add = |key: &str, value: &str| {
+            let header = Header {
+                key,
+                value: Some(value),
+            };
+            headers = headers.take().map(|headers| headers.insert(header));
+        };
+        // The user's own come first: a consumer that takes the last of a name gets ours.
+        if !is_empty(&row.headers) {
+            // They were checked before anything was sent.
+            let _ = each_header(&row.headers, &mut add);
+        }
+        add(text::ID, id);
+        add(text::TYPE, &row.message_type);
+        add(text::CONTENT_TYPE, &row.content_type);
+        add(text::POSITION, &self.position);
+        add(text::CREATED_AT, &self.created_at);
+        headers.unwrap_or_default()
+    }
+}
+
+/// Whether a row's headers are an object of strings, none of them under a name of ours.
+pub(super) fn check_headers(headers: &str) -> Result<(), serde_json::Error> {
+    if is_empty(headers) {
+        return Ok(());
+    }
+    each_header(headers, |_, _| {})
+}
+
+/// The bytes that count against the largest record.
+pub(super) fn record_bytes(delivery: &Delivery) -> usize {
+    delivery.row.size_bytes()
+}
+
+fn is_empty(headers: &str) -> bool {
+    headers == "{}"
+}
+
+fn record_timestamp(created_at: Timestamp, now: Timestamp) -> Timestamp {
+    let distance = now.since(created_at).max(created_at.since(now));
+    if distance > TIMESTAMP_DISTANCE_MAX {
+        now
+    } else {
+        created_at
+    }
+}
+
+fn each_header(headers: &str, each: impl FnMut(&str, &str)) -> Result<(), serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_str(headers);
+    reader.deserialize_map(EachHeader(each))?;
+    reader.end()
+}
+
+struct EachHeader<F>(F);
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de, F: FnMut(&str, &str)> Visitor<'de> for EachHeader<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Text(name)) = map.next_key::<Text<'de>>()? {
+            let Text(value) = map.next_value::<Text<'de>>()?;
+            if name.starts_with(text::RESERVED_PREFIX) {
+                return Err(A::Error::custom(format_args!(
+                    "the header name {name:?} is reserved: names beginning with {:?} are the \
+                     relay's own",
+                    text::RESERVED_PREFIX
+                )));
+            }
+            (self.0)(&name, &value);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(headers: &str) -> Result<Vec<(String, String)>, serde_json::Error> {
+        let mut pairs = Vec::new();
+        each_header(headers, |name, value| {
+            pairs.push((name.to_owned(), value.to_owned()))
+        })?;
+        Ok(pairs)
+    }
+
+    #[test]
+    fn headers_are_read_as_they_stand() {
+        let read = pairs(r#" {"tenant": "7", "q\"": "\u00e9\n"} "#).unwrap();
+        let expected = [("tenant", "7"), ("q\"", "é\n")];
+        assert_eq!(
+            read,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+        assert_eq!(pairs("{}").unwrap(), []);
+    }
+
+    #[test]
+    fn whatever_is_no_object_of_strings_is_refused() {
+        for headers in [
+            "",
+            "null",
+            "[]",
+            "\"a\"",
+            "{\"a\":1}",
+            "{\"a\":null}",
+            "{\"a\":{}}",
+            "{\"a\":\"b\"",
+            "{} {}",
+            "{\"outbox-id\":\"x\"}",
+        ] {
+            assert!(check_headers(headers).is_err(), "{headers:?}");
+        }
+        assert!(check_headers("{}").is_ok());
+    }
+
+    #[test]
+    fn an_old_row_gets_the_present_time() {
+        let now = Timestamp::from_unix_us(10_000_000_000);
+        let earlier = |s: i64| Timestamp::from_unix_us(10_000_000_000 - s * 1_000_000);
+        assert_eq!(record_timestamp(earlier(3600), now), earlier(3600));
+        assert_eq!(record_timestamp(earlier(3601), now), now);
+        assert_eq!(record_timestamp(earlier(-3600), now), earlier(-3600));
+        assert_eq!(record_timestamp(earlier(-3601), now), now);
+    }
+}

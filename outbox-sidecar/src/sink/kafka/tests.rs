@@ -1,0 +1,10 @@
+//! The sink against a real broker.
+
+mod broker;
+mod checkpoints;
+mod faults;
+mod fencing;
+mod publishing;
+mod reading;
+mod refusals;
+mod support;
