@@ -135,9 +135,9 @@ async fn what_was_aborted_just_before_a_kill_stays_invisible() {
             producer.abort_transaction(CALL_MAX).unwrap();
         }
     };
-    for round in 0..4 {
+    for round in 0..2 {
         // The answer comes before the markers are written: a kill right after it leaves some out.
-        let committed = round % 2 == 0;
+        let committed = round == 1;
         transaction(if committed { "committed" } else { "aborted" }, committed);
         kafka.kill().await.unwrap();
         kafka.restart().await.unwrap();
@@ -150,5 +150,5 @@ async fn what_was_aborted_just_before_a_kill_stays_invisible() {
         .iter()
         .filter(|record| record.payload.as_deref() == Some(b"aborted"));
     assert_eq!(aborted.count(), 0, "of {}", records.len());
-    assert_eq!(records.len(), 6 * PARTITIONS as usize);
+    assert_eq!(records.len(), 3 * PARTITIONS as usize);
 }
