@@ -1,6 +1,7 @@
 //! Kafka brokers.
 
 mod address;
+mod fence;
 mod node;
 mod options;
 mod probe;

@@ -100,3 +100,55 @@ async fn transactions_survive_kills_and_stops() {
         "a topic that is gone cannot be deleted: {again:?}"
     );
 }
+
+/// Kafka 4.3.1 takes a partition without a leader for a deleted one: a coordinator that comes up
+/// before the leaders then skips the markers of transactions that were ending, and what was aborted
+/// appears. [`KafkaServer::restart`] must not let that happen.
+#[tokio::test]
+async fn what_was_aborted_just_before_a_kill_stays_invisible() {
+    const PARTITIONS: i32 = 50;
+    let kafka = KafkaServer::start().await.unwrap();
+    let topic = kafka
+        .address()
+        .create_unique_topic("aborted", PARTITIONS)
+        .await
+        .unwrap();
+    let transaction = |value: &str, commit: bool| {
+        let producer: BaseProducer = kafka
+            .address()
+            .client_config()
+            .set("transactional.id", "kafka-test")
+            .create()
+            .unwrap();
+        producer.init_transactions(CALL_MAX).unwrap();
+        producer.begin_transaction().unwrap();
+        for partition in 0..PARTITIONS {
+            let record = BaseRecord::<(), str>::to(&topic)
+                .partition(partition)
+                .payload(value);
+            producer.send(record).unwrap();
+        }
+        producer.flush(CALL_MAX).unwrap();
+        if commit {
+            producer.commit_transaction(CALL_MAX).unwrap();
+        } else {
+            producer.abort_transaction(CALL_MAX).unwrap();
+        }
+    };
+    for round in 0..2 {
+        // The answer comes before the markers are written: a kill right after it leaves some out.
+        let committed = round == 1;
+        transaction(if committed { "committed" } else { "aborted" }, committed);
+        kafka.kill().await.unwrap();
+        kafka.restart().await.unwrap();
+        transaction("committed", true);
+    }
+    let records = testbed::history::read(kafka.address(), &[&topic], CALL_MAX)
+        .await
+        .unwrap();
+    let aborted = records
+        .iter()
+        .filter(|record| record.payload.as_deref() == Some(b"aborted"));
+    assert_eq!(aborted.count(), 0, "of {}", records.len());
+    assert_eq!(records.len(), 3 * PARTITIONS as usize);
+}

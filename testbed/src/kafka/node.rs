@@ -1,7 +1,7 @@
 //! The files and the command of one node that is broker and controller.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use testbed_supervisor::Spawn;
@@ -16,7 +16,7 @@ use crate::user::ServerUser;
 const FORMAT_MAX: Duration = Duration::from_secs(120);
 /// Any 16 bytes in URL-safe base 64; every cluster here has one node and no neighbours.
 const CLUSTER_ID: &str = "b3V0Ym94LXRlc3RiZWQtMQ";
-const SETTINGS: [(&str, &str); 18] = [
+const SETTINGS: [(&str, &str); 19] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
     ("controller.listener.names", "CONTROLLER"),
@@ -36,8 +36,18 @@ const SETTINGS: [(&str, &str); 18] = [
     ("share.coordinator.state.topic.replication.factor", "1"),
     ("share.coordinator.state.topic.min.isr", "1"),
     ("group.initial.rebalance.delay.ms", "0"),
-    ("broker.session.timeout.ms", "3000"),
+    // Nobody declares a frozen broker dead, and none gives its leadership up while it still runs:
+    // the module `fence` says why.
+    ("broker.session.timeout.ms", "3600000"),
     ("broker.heartbeat.interval.ms", "500"),
+    ("controlled.shutdown.enable", "false"),
+];
+/// The node as a controller alone.
+const CONTROLLER_SETTINGS: [(&str, &str); 4] = [
+    ("process.roles", "controller"),
+    ("node.id", "1"),
+    ("controller.listener.names", "CONTROLLER"),
+    ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT"),
 ];
 const JAVA: [&str; 4] = [
     "-Xms128m",
@@ -63,6 +73,7 @@ pub(super) struct Node {
     user: Option<ServerUser>,
     installation: KafkaInstallation,
     java: Vec<&'static str>,
+    controller: u16,
 }
 
 impl Node {
@@ -84,12 +95,14 @@ impl Node {
             user,
             installation,
             java,
+            controller: ports.controller,
         };
         let properties = node.properties();
-        fs::write(&properties, node.settings(ports, options)).map_err(Error::because(format!(
-            "{} cannot be written",
-            properties.display()
-        )))?;
+        write(&properties, &node.settings(ports, options))?;
+        write(
+            &node.controller_properties(),
+            &node.controller_settings(ports),
+        )?;
         let command = node
             .java("kafka.tools.StorageTool", &JAVA_QUICK_START)
             .args(["format", "-t", CLUSTER_ID, "-c"])
@@ -111,6 +124,28 @@ impl Node {
 
     pub(super) fn log(&self) -> PathBuf {
         self.path("kafka.log")
+    }
+
+    /// The node as a controller alone, on the same data.
+    pub(super) fn controller_command(&self) -> Spawn {
+        self.java("kafka.Kafka", &JAVA_QUICK_START)
+            .arg(self.controller_properties().to_string_lossy())
+    }
+
+    pub(super) fn controller_log(&self) -> PathBuf {
+        self.path("controller.log")
+    }
+
+    /// Unregisters the broker at the controller.
+    pub(super) fn unregister_command(&self) -> Spawn {
+        let controller = format!("127.0.0.1:{}", self.controller);
+        self.java("org.apache.kafka.tools.ClusterTool", &JAVA_QUICK_START)
+            .args(["unregister", "--id", "1", "--bootstrap-controller"])
+            .arg(controller)
+    }
+
+    pub(super) fn unregister_log(&self) -> PathBuf {
+        self.path("unregister.log")
     }
 
     fn java(&self, class: &str, flags: &[&str]) -> Spawn {
@@ -158,6 +193,26 @@ impl Node {
         lines
     }
 
+    fn controller_settings(&self, ports: Ports) -> String {
+        let controller = ports.controller;
+        let mut lines = String::new();
+        let mut line = |name: &str, value: &str| lines.push_str(&format!("{name}={value}\n"));
+        CONTROLLER_SETTINGS
+            .iter()
+            .for_each(|(name, value)| line(name, value));
+        line(
+            "controller.quorum.voters",
+            &format!("1@127.0.0.1:{controller}"),
+        );
+        line("listeners", &format!("CONTROLLER://127.0.0.1:{controller}"));
+        line("log.dirs", &self.path("data").to_string_lossy());
+        lines
+    }
+
+    fn controller_properties(&self) -> PathBuf {
+        self.path("controller.properties")
+    }
+
     fn properties(&self) -> PathBuf {
         self.path("server.properties")
     }
@@ -165,4 +220,11 @@ impl Node {
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text).map_err(Error::because(format!(
+        "{} cannot be written",
+        path.display()
+    )))
 }

@@ -7,6 +7,7 @@ use testbed_supervisor::{Signal, Target};
 
 use crate::error::Error;
 use crate::kafka::address::{KafkaAddress, blocking};
+use crate::kafka::fence::unregister;
 use crate::kafka::node::{Node, Ports};
 use crate::kafka::options::KafkaOptions;
 use crate::kafka::probe;
@@ -28,7 +29,7 @@ pub struct KafkaServer {
     server: Server,
     address: KafkaAddress,
     proxied: u16,
-    _node: Node,
+    node: Node,
     _ports: [ReservedPort; 3],
 }
 
@@ -67,10 +68,11 @@ impl KafkaServer {
                 server: Server::new("Kafka", node.command(), node.log()),
                 address: KafkaAddress::new(format!("127.0.0.1:{broker}")),
                 proxied,
-                _node: node,
+                node,
                 _ports: reserved,
             };
-            match kafka.restart().await {
+            kafka.server.spawn()?;
+            match kafka.ready().await {
                 Ok(()) => return Ok(kafka),
                 Err(error) if attempt == START_ATTEMPTS_MAX || !port_taken(&error) => {
                     return Err(error);
@@ -134,15 +136,20 @@ impl KafkaServer {
     /// # Errors
     /// When it runs already, or does not serve transactions within two minutes.
     pub async fn restart(&self) -> Result<(), Error> {
-        self.spawn()?;
+        self.begin_restart().await?;
         self.ready().await
     }
 
-    /// Starts the stopped or killed broker without waiting for it.
+    /// Starts the stopped or killed broker on the same port and data, without waiting until it
+    /// serves.
     ///
     /// # Errors
-    /// When it runs already.
-    pub fn spawn(&self) -> Result<(), Error> {
+    /// When it runs already, or its cluster does not find out that it was gone.
+    pub async fn begin_restart(&self) -> Result<(), Error> {
+        if self.server.exit()?.is_none() {
+            return Err(Error::new("Kafka runs already"));
+        }
+        unregister(&self.node).await?;
         self.server.spawn()
     }
 

@@ -1,7 +1,9 @@
 //! A TCP proxy on 127.0.0.1 that forwards, cuts, holds everything back, or refuses.
 
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -13,6 +15,8 @@ use crate::ports::ReservedPort;
 
 /// Held back at most for each direction of a connection, the kernel's buffers aside.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// The accepting loop needs microseconds, on a busy machine a little more.
+const APPLIED_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -28,7 +32,12 @@ struct State {
     /// Counts the cuts: a connection ends when it grows.
     cuts: u64,
     ended: bool,
+    /// Counts the changes.
+    version: u64,
 }
+
+/// The version of the state that the accepting loop has carried out.
+type Applied = Arc<(Mutex<u64>, Condvar)>;
 
 /// A proxy with a thread of its own, so that a test that blocks does not stop it. It starts out
 /// forwarding; dropped, it cuts every connection and ends.
@@ -36,6 +45,7 @@ struct State {
 pub struct TcpProxy {
     port: ReservedPort,
     state: watch::Sender<State>,
+    applied: Applied,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -64,8 +74,11 @@ impl TcpProxy {
             mode: Mode::Forward,
             cuts: 0,
             ended: false,
+            version: 0,
         };
         let (state, seen) = watch::channel(initial);
+        let applied = Applied::default();
+        let serving = Arc::clone(&applied);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -73,11 +86,12 @@ impl TcpProxy {
         let listener = runtime.block_on(listen(number)).map_err(fail())?;
         let thread = std::thread::Builder::new()
             .name("tcp-proxy".to_owned())
-            .spawn(move || runtime.block_on(serve(number, listener, seen)))
+            .spawn(move || runtime.block_on(serve(number, listener, seen, &serving)))
             .map_err(fail())?;
         Ok(Self {
             port,
             state,
+            applied,
             thread: Some(thread),
         })
     }
@@ -96,32 +110,45 @@ impl TcpProxy {
 
     /// Forwards new connections to another server; those that are open stay with theirs.
     pub fn set_upstream(&self, upstream: &str) {
-        self.state
-            .send_modify(|state| state.upstream = Some(upstream.to_owned()));
+        self.change(|state| state.upstream = Some(upstream.to_owned()));
     }
 
     /// Forwards (again). What was held back by [`black_hole`](Self::black_hole) arrives late, as
     /// after a partition of a network.
     pub fn forward(&self) {
-        self.state.send_modify(|state| state.mode = Mode::Forward);
+        self.change(|state| state.mode = Mode::Forward);
     }
 
     /// Resets every open connection; new ones are served as before.
     pub fn cut(&self) {
-        self.state.send_modify(|state| state.cuts += 1);
+        self.change(|state| state.cuts += 1);
     }
 
     /// Keeps connections open and accepts new ones, but lets no byte through, either way.
     pub fn black_hole(&self) {
-        self.state.send_modify(|state| state.mode = Mode::BlackHole);
+        self.change(|state| state.mode = Mode::BlackHole);
     }
 
     /// Resets every open connection and refuses new ones.
     pub fn refuse(&self) {
-        self.state.send_modify(|state| {
+        self.change(|state| {
             state.mode = Mode::Refuse;
             state.cuts += 1;
         });
+    }
+
+    /// Changes the state; returns once new connections are treated accordingly.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut wanted = 0;
+        self.state.send_modify(|state| {
+            change(state);
+            state.version += 1;
+            wanted = state.version;
+        });
+        let (version, changed) = &*self.applied;
+        let version = version.lock().unwrap_or_else(PoisonError::into_inner);
+        // A thread that ended answers no more: then nothing is accepted, either.
+        drop(changed.wait_timeout_while(version, APPLIED_MAX, |version| *version < wanted));
     }
 }
 
@@ -139,7 +166,12 @@ async fn listen(port: u16) -> std::io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
 }
 
-async fn serve(port: u16, listener: TcpListener, mut seen: watch::Receiver<State>) {
+async fn serve(
+    port: u16,
+    listener: TcpListener,
+    mut seen: watch::Receiver<State>,
+    applied: &Applied,
+) {
     let mut listener = Some(listener);
     loop {
         let state = seen.borrow_and_update().clone();
@@ -152,6 +184,9 @@ async fn serve(port: u16, listener: TcpListener, mut seen: watch::Receiver<State
         } else if listener.is_none() {
             listener = listen(port).await.ok();
         }
+        let (version, changed) = &**applied;
+        *version.lock().unwrap_or_else(PoisonError::into_inner) = state.version;
+        changed.notify_all();
         let accept = async {
             match &listener {
                 Some(listener) => listener.accept().await,
@@ -319,14 +354,7 @@ mod tests {
         assert_ne!(stream.read(&mut [0; 1]).ok(), Some(1));
         assert!(TcpStream::connect(proxy.address()).is_err());
         proxy.forward();
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        let mut stream = loop {
-            match TcpStream::connect(proxy.address()) {
-                Ok(stream) => break stream,
-                Err(_) if std::time::Instant::now() < deadline => std::thread::yield_now(),
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let mut stream = connect(&proxy);
         assert_eq!(call(&mut stream, b"again").unwrap(), b"again");
     }
 }

@@ -19,12 +19,14 @@ use nix::unistd::Pid;
 
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::process_tree::descendants;
+use crate::process_tree::{descendants, descendants_without_supervisors};
 use crate::protocol::{FINGERPRINT, Request, Signal, Target, join};
 use crate::spawn::{Output, Spawn};
 
 /// How long the end of everything may take before the supervisor gives up on it.
-const CLEANUP_MAX: Duration = Duration::from_secs(20);
+const CLEANUP_MAX: Duration = Duration::from_secs(60);
+/// How long another supervisor among its descendants may take before it is killed, too.
+const PATIENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Serves the socket on standard input until it closes, then ends everything it owns.
 ///
@@ -182,21 +184,30 @@ impl Owned {
     }
 
     /// Kills everything that was ever started and is not gone, then deletes the directories.
+    ///
+    /// Other supervisors among it end by themselves when their parents are dead, and have
+    /// directories of their own to delete: they get the time for it.
     fn end(mut self) {
-        let deadline = Instant::now() + CLEANUP_MAX;
-        while Instant::now() < deadline {
+        let start = Instant::now();
+        let own_pid = Pid::this().as_raw();
+        loop {
             self.reap();
             for owner in self.processes.values().filter(|owner| owner.exit.is_none()) {
                 // An error means that it is gone already.
                 let _ = killpg(Pid::from_raw(owner.pid), UnixSignal::SIGKILL);
             }
-            let own_pid = Pid::this().as_raw();
             let rest = descendants(own_pid).unwrap_or_default();
-            for pid in &rest {
-                let _ = kill(Pid::from_raw(*pid), UnixSignal::SIGKILL);
-            }
-            if rest.is_empty() {
+            let patient = start.elapsed() < PATIENCE_MAX;
+            if rest.is_empty() || start.elapsed() > CLEANUP_MAX {
                 break;
+            }
+            let doomed = if patient {
+                descendants_without_supervisors(own_pid).unwrap_or_default()
+            } else {
+                rest
+            };
+            for pid in &doomed {
+                let _ = kill(Pid::from_raw(*pid), UnixSignal::SIGKILL);
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -171,3 +171,22 @@ fn output_environment_and_exit_code_arrive() {
     );
     std::fs::remove_dir_all(directory).unwrap();
 }
+
+#[test]
+fn a_supervisor_below_another_still_deletes_its_directories() {
+    let directory = work_directory("supervisor-nested");
+    std::fs::create_dir_all(directory.join("owned/inner")).unwrap();
+    let outer = Supervisor::start().unwrap();
+    let inner = Spawn::new(std::env::current_exe().unwrap().to_str().unwrap())
+        .args(["--exact", "parent", "--nocapture"])
+        .env(PARENT, directory.to_str().unwrap());
+    outer.spawn(&inner).unwrap();
+    until("both processes run", || pids(&directory).len() == 2);
+    until("the supervisor is noted", || {
+        directory.join("supervisor").exists()
+    });
+    drop(outer);
+    assert!(!pids(&directory).iter().any(|pid| alive(*pid)));
+    assert!(!directory.join("owned").exists());
+    std::fs::remove_dir_all(directory).unwrap();
+}
