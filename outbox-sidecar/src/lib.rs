@@ -1,9 +1,15 @@
 //! The relay as a program: reads a PostgreSQL outbox's log and publishes to a broker.
 
+mod check;
+pub mod cli;
 mod config;
 mod control;
 mod driver;
+mod exit;
+mod failpoint;
+mod http;
 mod report;
+mod setup;
 pub mod sink;
 mod source;
 mod telemetry;

@@ -1,3 +1,5 @@
 //! What is shown to people and machines: names of metrics, logs.
 
+pub(crate) mod exporter;
+pub(crate) mod logs;
 pub(crate) mod names;

@@ -1,0 +1,85 @@
+//! The command line: arguments, one call, what is printed.
+
+mod arguments;
+mod check;
+mod config;
+mod error;
+mod init;
+mod remove;
+mod run;
+mod status;
+
+use clap::Parser;
+
+use self::arguments::{Arguments, Command};
+pub(crate) use self::error::CliError;
+use crate::config::{Layers, Overrides, Settings};
+use crate::exit::ExitCode;
+
+/// Runs one command line and returns the exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            // Help and version are no errors, and go to stdout.
+            let code = if usage.use_stderr() {
+                ExitCode::Usage
+            } else {
+                ExitCode::Done
+            };
+            let _ = usage.print();
+            return code.number();
+        }
+    };
+    match execute(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprint(&format!("outbox-sidecar: {error}"));
+            error.exit_code()
+        }
+    }
+}
+
+fn execute(arguments: Arguments) -> Result<u8, CliError> {
+    let overrides = Overrides {
+        file: arguments.config,
+        values: arguments.set,
+    };
+    let layers = Layers::read(&overrides, std::env::vars())?;
+    if let Command::Config(command) = arguments.command {
+        return config::execute(&command, &layers).map(ExitCode::number);
+    }
+    let settings = Settings::read(&layers)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?;
+    let code = match arguments.command {
+        Command::Run => runtime.block_on(run::execute(settings)),
+        Command::Init(command) => runtime.block_on(init::execute(&command, &settings)),
+        Command::Check(command) => runtime.block_on(check::execute(&command, &settings)),
+        Command::Status(command) => runtime.block_on(status::execute(&command, &settings)),
+        Command::Remove(command) => runtime.block_on(remove::execute(&command, &settings)),
+        Command::Config(_) => Ok(ExitCode::Done.number()),
+    };
+    // Threads that wait for a server that is away must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+/// Threads for everything but the replication stream and the sink, which have their own.
+const WORKERS: usize = 1;
+
+/// Results go to stdout.
+#[expect(clippy::print_stdout, reason = "the command's result")]
+fn print(text: &str) {
+    println!("{}", text.trim_end());
+}
+
+/// Everything else goes to stderr.
+#[expect(clippy::print_stderr, reason = "the command's progress and errors")]
+fn eprint(text: &str) {
+    eprintln!("{}", text.trim_end());
+}

@@ -1,0 +1,57 @@
+use std::io;
+
+use outbox_core::relay::Stop;
+
+use crate::config::ConfigError;
+use crate::exit::ExitCode;
+use crate::setup::SetupError;
+
+/// Why a command failed: what is printed, and the exit code.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Setting up or taking away failed.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The relay stopped.
+    #[error("{0}")]
+    Stopped(Stop),
+    /// The runtime could not be started.
+    #[error("cannot start the runtime: {0}")]
+    Runtime(#[source] io::Error),
+    /// The HTTP server could not be started.
+    #[error("cannot listen on http.listen = {listen}: {source}")]
+    Listen {
+        /// The address.
+        listen: std::net::SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Metrics could not be collected.
+    #[error("cannot collect metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// Signals could not be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(#[source] io::Error),
+    /// A command that needs to be confirmed.
+    #[error("{0}; repeat with --yes to do it")]
+    Unconfirmed(String),
+    /// The administrator's URL cannot be used.
+    #[error("--admin-url: {0}")]
+    AdminUrl(#[from] crate::source::connection::AddressError),
+}
+
+impl CliError {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Unconfirmed(_) | Self::AdminUrl(_) => ExitCode::Usage.number(),
+            Self::Setup(error) => error.exit_code().number(),
+            Self::Stopped(stop) => stop.exit_code(),
+            Self::Runtime(_) | Self::Listen { .. } | Self::Metrics(_) | Self::Signals(_) => {
+                ExitCode::Failed.number()
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+use std::fmt::Write as _;
+
+use outbox_core::sink::Sink;
+use serde_json::{Value, json};
+
+use super::arguments::ReportArguments;
+use super::{CliError, print};
+use crate::config::Settings;
+use crate::control::{connect, failure_of, read_set_up};
+use crate::exit::ExitCode;
+use crate::http::fetch_status;
+use crate::setup::SetupError;
+use crate::sink::kafka::KafkaSink;
+use crate::source::slot::read_slot;
+
+/// Says how far the relay is, straight from database and broker, and from the running relay
+/// where it answers.
+pub(super) async fn execute(
+    command: &ReportArguments,
+    settings: &Settings,
+) -> Result<u8, CliError> {
+    let database = database(settings).await?;
+    let checkpoint = checkpoint(settings).await;
+    let running = fetch_status(settings.listen).await.ok().filter(|status| {
+        status.get("relay").and_then(Value::as_str) == Some(settings.relay.as_str())
+    });
+    let report = json!({
+        "relay": settings.relay,
+        "database": database,
+        "checkpoint": checkpoint,
+        "running": running,
+    });
+    if command.json {
+        print(&format!("{report:#}"));
+    } else {
+        let mut text = String::new();
+        lines("", &report, &mut text);
+        print(&text);
+    }
+    Ok(ExitCode::Done.number())
+}
+
+async fn database(settings: &Settings) -> Result<Value, SetupError> {
+    let client = connect(settings.address.config(), "outbox-sidecar status", || {}).await?;
+    let failed = |error| SetupError::from(failure_of(&error, "reading the relay's state"));
+    let slot = read_slot(&client, &settings.slot()).await.map_err(failed)?;
+    let set_up = read_set_up(&client, &settings.schema, &settings.relay).await?;
+    let confirmed = slot
+        .as_ref()
+        .map(|slot| slot.state.confirmed_flush.to_string());
+    let sql = "select pg_catalog.pg_current_wal_lsn()::text, \
+               (pg_catalog.pg_current_wal_lsn() - $1::text::pg_lsn)::int8, \
+               array(select slot_name::text from pg_catalog.pg_replication_slots \
+                     where slot_name like 'outbox\\_%' and not active \
+                       and slot_name <> $2 order by 1)";
+    let row = client
+        .query_one(sql, &[&confirmed, &settings.slot()])
+        .await
+        .map_err(failed)?;
+    let wal_end: String = row.try_get(0).map_err(failed)?;
+    let lag_bytes: Option<i64> = row.try_get(1).map_err(failed)?;
+    let idle_slots: Vec<String> = row.try_get(2).map_err(failed)?;
+    Ok(json!({
+        "wal_end": wal_end,
+        "lag_bytes": lag_bytes,
+        "slot": slot.as_ref().map(|slot| json!({
+            "name": settings.slot(),
+            "confirmed": slot.state.confirmed_flush.to_string(),
+            "wal_status": slot.wal_status,
+            "safe_wal_bytes": slot.safe_wal_bytes,
+            "held_by": slot.state.holder.map(|holder| holder.pid),
+            "fault": slot.state.fault,
+        })),
+        "set_up": set_up.as_ref().is_some_and(|set_up| set_up.row.genesis_written),
+        "held": set_up.and_then(|set_up| set_up.row.held).map(|(exit_code, reason)| json!({
+            "exit_code": exit_code, "reason": reason,
+        })),
+        "other_inactive_slots": idle_slots,
+    }))
+}
+
+async fn checkpoint(settings: &Settings) -> Value {
+    let kafka = settings.kafka.clone();
+    let peeked = tokio::task::spawn_blocking(move || {
+        KafkaSink::new(kafka)
+            .map_err(|error| error.to_string())?
+            .peek()
+            .map_err(|e| e.to_string())
+    });
+    match peeked.await {
+        Ok(Ok(Some(found))) => json!({
+            "sequence": found.sequence,
+            "frontier": found.frontier.to_string(),
+            "system_id": found.system_id.to_string(),
+            "timeline": found.timeline.0,
+            "written_at_us": found.written_at.as_unix_us(),
+            "last_message_id": found.last.map(|last| last.message_id.to_string()),
+        }),
+        Ok(Ok(None)) => Value::Null,
+        Ok(Err(error)) => json!({ "error": error }),
+        Err(error) => json!({ "error": error.to_string() }),
+    }
+}
+
+/// Nested values as dotted names, one a line.
+fn lines(prefix: &str, value: &Value, text: &mut String) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let path = if prefix.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{prefix}.{name}")
+                };
+                lines(&path, member, text);
+            }
+        }
+        Value::Null => {}
+        Value::String(plain) => {
+            let _ = writeln!(text, "{prefix} = {plain}");
+        }
+        other => {
+            let _ = writeln!(text, "{prefix} = {other}");
+        }
+    }
+}

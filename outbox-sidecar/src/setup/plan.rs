@@ -1,0 +1,54 @@
+use outbox_core::schema;
+
+use super::init::InitOptions;
+use super::roles::relay_role_sql;
+use crate::config::Settings;
+use crate::source::publication::create_statement;
+use crate::source::quote::quote_literal;
+
+/// One step of `init`, for an administrator who runs the SQL by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PlannedStep {
+    pub(super) title: String,
+    pub(super) sql: String,
+}
+
+/// The SQL of `init`, in its separate steps. What follows it (rows older than the slot, checkpoint
+/// topic, first checkpoint) needs `init` itself, which finds these steps done.
+pub(super) fn plan(settings: &Settings, options: &InitOptions) -> Vec<PlannedStep> {
+    let mut steps: Vec<_> = schema::steps(&settings.schema)
+        .into_iter()
+        .map(|step| PlannedStep {
+            title: step.title,
+            sql: step.sql,
+        })
+        .collect();
+    if let Some(role) = &options.relay_role {
+        steps.push(PlannedStep {
+            title: format!("role {role} of the relay"),
+            sql: relay_role_sql(&settings.schema, role, settings.address.database()),
+        });
+    }
+    if let Some(role) = &options.app_role {
+        steps.push(PlannedStep {
+            title: format!("rights of {role}, which enqueues"),
+            sql: schema::grants::app_role(&settings.schema, role),
+        });
+    }
+    let filter = settings.row_filter.as_deref();
+    steps.push(PlannedStep {
+        title: "publication".to_owned(),
+        sql: format!(
+            "{};\n",
+            create_statement(&settings.slot(), &settings.schema, filter)
+        ),
+    });
+    steps.push(PlannedStep {
+        title: "replication slot (init makes it anew, with a snapshot of what is older)".to_owned(),
+        sql: format!(
+            "select pg_create_logical_replication_slot({}, 'pgoutput');\n",
+            quote_literal(&settings.slot())
+        ),
+    });
+    steps
+}
