@@ -286,6 +286,8 @@ fn base() -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("client.id", "outbox-sidecar")
+        // Half of it also passes before the first connection.
+        .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "1000")
         .set("log.connection.close", "true")
         // Lost connections are told at this level, and the producer must hear of them.
