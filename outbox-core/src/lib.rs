@@ -10,16 +10,21 @@
 
 pub mod checkpoint;
 mod cluster;
+pub mod enqueue;
 mod lsn;
+pub mod message;
 mod message_id;
 mod outbox_row;
 mod position;
 pub mod relay;
+pub mod schema;
 pub mod sink;
 mod timestamp;
 
 pub use cluster::{HistoryEntry, SystemId, TimelineHistory, TimelineHistoryError, TimelineId};
+pub use enqueue::{EnqueueError, Outbox};
 pub use lsn::{Lsn, ParseLsnError};
+pub use message::{Message, MessageError};
 pub use message_id::{MessageId, ParseMessageIdError};
 pub use outbox_row::OutboxRow;
 pub use position::{Frontier, Position};

@@ -1,5 +1,38 @@
 //! What happens next: the relay's decisions, free of IO and clocks.
+//!
+//! A [`Relay`] is told what happened ([`Event`]) and when ([`Now`]), and answers with what to do
+//! ([`Action`]). It opens no connection, reads no clock and starts no thread, so the very code
+//! that runs in production also runs in a simulation, from a seed, under any schedule of faults.
+//!
+//! Invariants, asserted in release builds; where one does not hold the relay stops and publishes
+//! nothing more:
+//! - nothing is confirmed to the slot that the durable checkpoint does not cover;
+//! - the checkpoint only grows within a cluster and timeline;
+//! - a message behind the durable frontier is never published again, one before it never skipped.
 
+mod action;
+mod activation;
+mod active;
+mod backoff;
+mod buffer;
+mod catch_up;
+mod compare;
+mod event;
+mod machine;
+mod progress;
+mod recovery;
+mod server_shutdown;
+mod settings;
+mod standby;
+mod stop;
 mod stream;
 
+pub use action::{Action, Notice, Ticket};
+pub use event::{
+    Event, FailureKind, Holder, Identity, Inspection, Now, RelayRow, SlotState, SourceFailure,
+};
+pub use machine::Relay;
+pub use progress::Status;
+pub use settings::{BackoffLimits, BatchLimits, Settings};
+pub use stop::{HaltedMessage, Held, Stop};
 pub use stream::StreamEvent;

@@ -1,3 +1,8 @@
-//! The relay: reads the outbox from PostgreSQL's write-ahead log and publishes it to a broker.
+//! The relay as a program: reads a PostgreSQL outbox's log and publishes to a broker.
 
+mod control;
+mod driver;
+mod report;
 pub mod sink;
+mod source;
+mod telemetry;

@@ -1,1 +1,43 @@
-//! Placeholder
+//! The test bed: starts real PostgreSQL and Kafka servers, breaks them, and checks what came out.
+//!
+//! For tests, benchmarks and the demo only. Nothing it starts outlives the process that uses it:
+//! see [`testbed_supervisor`]. Servers listen on 127.0.0.1 only, on ports of their own.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), testbed::Error> {
+//! // A test that breaks servers starts its own ones ...
+//! let postgres = testbed::PostgresServer::start().await?;
+//! let kafka = testbed::KafkaServer::start().await?;
+//! postgres.kill().await?;
+//! postgres.restart().await?;
+//! // ... every other test shares those of its process, or of the whole run.
+//! let shared = testbed::shared_postgres().await?;
+//! let database = shared.create_database().await?;
+//! let client = shared.connect("postgres", &database).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod directory;
+mod error;
+pub mod history;
+mod kafka;
+mod ports;
+mod postgres;
+mod process;
+pub mod provision;
+pub mod proxy;
+mod server;
+mod shared;
+mod supervised;
+pub mod unique;
+mod user;
+pub mod wait;
+
+pub use error::Error;
+pub use kafka::{KafkaAddress, KafkaOptions, KafkaServer};
+pub use ports::ReservedPort;
+pub use postgres::{PostgresAddress, PostgresOptions, PostgresServer, Shutdown};
+pub use process::{Program, beside_this_executable};
+pub use shared::{KAFKA_VARIABLE, POSTGRES_VARIABLE, shared_kafka, shared_postgres};
+pub use testbed_supervisor::{Exit, Spawn};

@@ -1,2 +1,60 @@
-//! Placeholder
-fn main() {}
+//! `cargo xtask`: the project's commands, with next to no dependencies of their own.
+
+mod failure;
+mod features;
+mod packages;
+mod programs;
+mod run;
+mod serve;
+mod test;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use failure::Failure;
+
+const HELP: &str = "usage: cargo xtask COMMAND
+
+  provision               install or name what is missing, fetch PostgreSQL and Kafka into the cache
+  test [--long]           every check and test of the ordinary tier; --long adds the long runs
+  demo [--keep] [ARGS]    the whole path on real servers, ends with a table
+  bench drain [ARGS]      a backlog drained to Kafka, beside pg_recvlogical
+  bench latency [ARGS]    commit to consumer, ten inserts a second
+  help                    this text
+
+environment:
+  OUTBOX_TESTBED_CACHE          where fetched servers are kept
+  OUTBOX_TEST_POSTGRES_VERSION  15, 16, 17 (default) or 18
+  OUTBOX_TEST_POSTGRES_BIN      bin directory of an installed server to use instead
+  OUTBOX_TEST_POSTGRES_URL      a running server to use for the tests that share one
+  OUTBOX_TEST_KAFKA_BOOTSTRAP   a running cluster to use for the tests that share one";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match command(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "xtask: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn command(arguments: &[&str]) -> Result<(), Failure> {
+    match arguments {
+        ["provision"] => programs::provision(),
+        ["test"] => test::run(test::Tier::Ordinary),
+        ["test", "--long"] => test::run(test::Tier::Long),
+        ["demo", rest @ ..] => programs::demo(rest),
+        ["bench", name @ ("drain" | "latency"), rest @ ..] => programs::bench(name, rest),
+        [] | ["help" | "--help" | "-h"] => {
+            run::say(HELP);
+            Ok(())
+        }
+        unknown => Err(Failure::usage(format!(
+            "unknown: {}\n{HELP}",
+            unknown.join(" ")
+        ))),
+    }
+}

@@ -1,0 +1,109 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Held, Holder, Stop};
+use crate::Lsn;
+use crate::sink::Batch;
+
+/// Names a request, so that its answer is told from the answer to an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub(super) u64);
+
+/// What to do. Actions are carried out in the order they come.
+///
+/// Requests to one side (SQL, replication connection, sink) are answered one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Read slot, relay row and publication by SQL.
+    Inspect(Ticket),
+    /// Open a replication connection and identify the server.
+    Connect(Ticket),
+    /// Start the copy on that connection, at 0/0.
+    StartReplication(Ticket),
+    /// Raise the relay's epoch in `outbox.relay`.
+    ClaimEpoch(Ticket),
+    /// End the walsender of a holder that fell silent, if it still is exactly this one.
+    TerminateHolder(Ticket, Holder),
+    /// [`Sink::peek`](crate::sink::Sink::peek).
+    PeekCheckpoint(Ticket),
+    /// [`Sink::acquire`](crate::sink::Sink::acquire).
+    Acquire(Ticket),
+    /// [`Sink::publish`](crate::sink::Sink::publish).
+    Publish(Ticket, Arc<Batch>),
+    /// Tell the slot that everything before this LSN is durable.
+    Confirm(Lsn),
+    /// Ask the server for its position with every status, or stop asking.
+    AskForKeepalive(bool),
+    /// Send the last status, end the copy and close the replication connection.
+    CloseStream,
+    /// [`Sink::release`](crate::sink::Sink::release).
+    ReleaseSink,
+    /// Write into `outbox.relay` why no relay may run until an operator clears it.
+    RecordHold(Stop),
+    /// For logs, metrics and `/status`.
+    Report(Notice),
+    /// End the process.
+    Stop(Stop),
+}
+
+/// A change worth a line in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Another relay of this name is active, or the server cannot be relayed from now.
+    StandingBy {
+        /// Why.
+        reason: String,
+    },
+    /// The slot is free; becoming active.
+    Activating,
+    /// The slot and the right to publish are ours.
+    Active {
+        /// The epoch that was claimed.
+        epoch: u64,
+    },
+    /// PostgreSQL failed us; trying again after the delay.
+    SourceTrouble {
+        /// What failed.
+        failure: super::SourceFailure,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// The sink failed us; trying again after the delay.
+    SinkTrouble {
+        /// `retry`, `abort` or `unavailable`: a label.
+        kind: &'static str,
+        /// What failed.
+        reason: String,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// Nobody knows what became of a batch: finding out.
+    Recovering {
+        /// What happened.
+        reason: String,
+    },
+    /// The checkpoint told what became of it.
+    Recovered {
+        /// Whether the batch turned out to be durable; otherwise it is sent again.
+        durable: bool,
+    },
+    /// Somebody else has the right to publish: standing by.
+    Fenced {
+        /// What the sink said.
+        reason: String,
+    },
+    /// A holder that fell silent is being ended.
+    TerminatingHolder {
+        /// Its walsender's process id.
+        pid: i32,
+    },
+    /// A batch became durable.
+    Durable {
+        /// The batch.
+        batch: Arc<Batch>,
+    },
+    /// Staying up, publishing nothing, until an operator acts.
+    Held(Held),
+    /// Finishing what is in flight, then stopping.
+    Draining,
+}

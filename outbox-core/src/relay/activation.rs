@@ -1,0 +1,215 @@
+use std::time::Duration;
+
+use super::active::Active;
+use super::backoff::Backoff;
+use super::catch_up::CatchUp;
+use super::compare::{compare, same_cluster};
+use super::machine::{Core, Next};
+use super::progress::Progress;
+use super::recovery::checkpoint_gone;
+use super::standby::require_set_up;
+use super::{Action, Event, FailureKind, Identity, Inspection, Notice, Stop, Ticket};
+use crate::checkpoint::Checkpoint;
+use crate::sink::AcquireError;
+
+/// Becoming active, step by step; the order keeps a healthy relay of the same name unharmed.
+///
+/// 1. Identify the server and read the checkpoint; compare cluster and timeline, before anyone is
+///    disturbed.
+/// 2. Start the copy: the slot is the lock. Then read the slot again: only these values count.
+/// 3. Claim the epoch, the fence for what we write in PostgreSQL.
+/// 4. Acquire the sink: fences whoever published before, and yields the checkpoint that counts.
+/// 5. Compare everything.
+#[derive(Debug)]
+pub(super) struct Activation {
+    step: Step,
+    identity: Option<Identity>,
+    inspection: Option<Inspection>,
+    epoch: u64,
+    backoff: Backoff,
+}
+
+#[derive(Debug)]
+enum Step {
+    Connecting(Ticket),
+    Peeking(Ticket),
+    PeekingAgain { at: Duration },
+    Starting(Ticket),
+    Inspecting(Ticket),
+    Claiming(Ticket),
+    Acquiring(Ticket),
+    AcquiringAgain { at: Duration },
+}
+
+impl Activation {
+    pub(super) fn start(core: &mut Core) -> Self {
+        core.report(Notice::Activating);
+        let ticket = core.ticket();
+        core.act(Action::Connect(ticket));
+        Self {
+            step: Step::Connecting(ticket),
+            identity: None,
+            inspection: None,
+            epoch: 0,
+            backoff: Backoff::new(core.settings.retry),
+        }
+    }
+
+    pub(super) const fn deadline(&self) -> Option<Duration> {
+        match self.step {
+            Step::PeekingAgain { at } | Step::AcquiringAgain { at } => Some(at),
+            _ => None,
+        }
+    }
+
+    pub(super) fn handle(&mut self, core: &mut Core, event: Event) -> Result<(), Next> {
+        match (event, &self.step) {
+            (Event::Drain, _) => return Err(Next::Stop(Stop::Drained)),
+            (Event::StreamEnded(failure), _) => return Err(core.source_lost(failure)),
+            (Event::ControlLost, Step::AcquiringAgain { .. } | Step::Acquiring(_)) => {
+                return Err(core.server_stops("the connection for SQL was lost"));
+            }
+            (Event::Connected(ticket, result), Step::Connecting(awaited)) if ticket == *awaited => {
+                self.identity = Some(result.map_err(|failure| core.source_lost(failure))?);
+                self.peek(core);
+            }
+            (Event::Peeked(ticket, result), Step::Peeking(awaited)) if ticket == *awaited => {
+                self.peeked(core, result)?;
+            }
+            (Event::Streaming(ticket, result), Step::Starting(awaited)) if ticket == *awaited => {
+                result.map_err(|failure| match failure.kind {
+                    FailureKind::SlotBusy => core.beaten(failure.message),
+                    _ => core.source_lost(failure),
+                })?;
+                let ticket = core.ticket();
+                core.act(Action::Inspect(ticket));
+                self.step = Step::Inspecting(ticket);
+            }
+            (Event::Inspected(ticket, result), Step::Inspecting(awaited)) if ticket == *awaited => {
+                let inspection = result.map_err(|failure| core.source_lost(failure))?;
+                self.inspected(core, inspection)?;
+            }
+            (Event::EpochClaimed(ticket, result), Step::Claiming(awaited))
+                if ticket == *awaited =>
+            {
+                self.epoch = result.map_err(|failure| core.source_lost(failure))?;
+                self.acquire(core);
+            }
+            (Event::Acquired(ticket, result), Step::Acquiring(awaited)) if ticket == *awaited => {
+                self.acquired(core, result)?;
+            }
+            _ => {}
+        }
+        match self.step {
+            Step::PeekingAgain { at } if at <= core.now.monotonic => self.peek(core),
+            Step::AcquiringAgain { at } if at <= core.now.monotonic => self.acquire(core),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn peek(&mut self, core: &mut Core) {
+        let ticket = core.ticket();
+        core.act(Action::PeekCheckpoint(ticket));
+        self.step = Step::Peeking(ticket);
+    }
+
+    fn acquire(&mut self, core: &mut Core) {
+        let ticket = core.ticket();
+        core.act(Action::Acquire(ticket));
+        self.step = Step::Acquiring(ticket);
+    }
+
+    fn peeked(
+        &mut self,
+        core: &mut Core,
+        result: Result<Option<Checkpoint>, AcquireError>,
+    ) -> Result<(), Next> {
+        match result {
+            Ok(found) => {
+                let checkpoint = found.ok_or_else(|| Next::Stop(checkpoint_gone()))?;
+                if let Some(identity) = &self.identity {
+                    same_cluster(identity, &checkpoint)?;
+                }
+                let ticket = core.ticket();
+                core.act(Action::StartReplication(ticket));
+                self.step = Step::Starting(ticket);
+                Ok(())
+            }
+            Err(AcquireError::Unavailable(reason)) => {
+                self.step = Step::PeekingAgain {
+                    at: self.retry_at(core, reason),
+                };
+                Ok(())
+            }
+            Err(error) => Err(core.acquire_failed(error)),
+        }
+    }
+
+    fn inspected(&mut self, core: &mut Core, inspection: Inspection) -> Result<(), Next> {
+        let holder = require_set_up(&inspection)?;
+        let ours = self
+            .identity
+            .as_ref()
+            .map(|identity| identity.walsender_pid);
+        if holder.map(|holder| holder.pid) != ours {
+            return Err(core.beaten("the slot is not held by our connection".to_owned()));
+        }
+        self.inspection = Some(inspection);
+        let ticket = core.ticket();
+        core.act(Action::ClaimEpoch(ticket));
+        self.step = Step::Claiming(ticket);
+        Ok(())
+    }
+
+    fn acquired(
+        &mut self,
+        core: &mut Core,
+        result: Result<Option<Checkpoint>, AcquireError>,
+    ) -> Result<(), Next> {
+        let checkpoint = match result {
+            Ok(found) => found.ok_or_else(|| Next::Stop(checkpoint_gone()))?,
+            Err(AcquireError::Unavailable(reason)) => {
+                self.step = Step::AcquiringAgain {
+                    at: self.retry_at(core, reason),
+                };
+                return Ok(());
+            }
+            Err(error) => return Err(core.acquire_failed(error)),
+        };
+        let known = self.identity.take().zip(self.inspection.take());
+        let Some((identity, (slot, fingerprint))) = known.and_then(|(identity, inspection)| {
+            Some((
+                identity,
+                inspection.slot.zip(inspection.publication_fingerprint)?,
+            ))
+        }) else {
+            return Err(Next::Stop(Stop::Invariant(
+                "the sink was acquired before the server was known".to_owned(),
+            )));
+        };
+        let resume = compare(&identity, &slot, &fingerprint, &checkpoint)?;
+        let catch_up = CatchUp::new(resume.frontier, resume.last, slot.confirmed_flush);
+        let pid = identity.walsender_pid;
+        let progress = Progress::new(identity, checkpoint, resume, core.now.monotonic);
+        core.became_active(self.epoch);
+        let active = Active::new(core, pid, progress, catch_up, slot.confirmed_flush);
+        Err(Next::Active(Box::new(active)))
+    }
+
+    fn retry_at(&mut self, core: &mut Core, reason: String) -> Duration {
+        let retry_in = self.backoff.fail(&mut core.random);
+        core.report(Notice::SinkTrouble {
+            kind: "unavailable",
+            reason,
+            retry_in,
+        });
+        core.now.monotonic + retry_in
+    }
+}
+
+impl From<Stop> for Next {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}

@@ -1,0 +1,260 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::BatchLimits;
+use crate::sink::Delivery;
+use crate::{Frontier, Lsn, OutboxRow, Position, Timestamp};
+
+/// What has arrived and waits for the sink, and where its transactions end.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    deliveries: VecDeque<Delivery>,
+    /// Transactions that are complete, oldest first; the rest of `deliveries` is the open one's.
+    complete: VecDeque<Complete>,
+    bytes: usize,
+    open: Option<Open>,
+}
+
+/// A complete transaction with messages of ours.
+#[derive(Debug)]
+struct Complete {
+    count: usize,
+    bytes: usize,
+    /// The frontier once it is durable: its end, or the end of whatever foreign log follows it.
+    end: Lsn,
+}
+
+/// The transaction that is arriving.
+#[derive(Debug)]
+struct Open {
+    commit_lsn: Lsn,
+    xid: u32,
+    commit_time: Timestamp,
+    /// The next message's index.
+    next_index: u32,
+    /// What of it waits in the buffer.
+    count: usize,
+    bytes: usize,
+    since: Duration,
+}
+
+/// What the sink gets next.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) messages: Vec<Delivery>,
+    pub(super) frontier: Frontier,
+}
+
+/// The stream broke the order that the protocol promises.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Disorder(pub(super) &'static str);
+
+impl Buffer {
+    pub(super) const fn new() -> Self {
+        Self {
+            deliveries: VecDeque::new(),
+            complete: VecDeque::new(),
+            bytes: 0,
+            open: None,
+        }
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.deliveries.is_empty()
+    }
+
+    pub(super) const fn in_transaction(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// When the oldest waiting message committed.
+    pub(super) fn oldest_commit_time(&self) -> Option<Timestamp> {
+        self.deliveries.front().map(|delivery| delivery.commit_time)
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        commit_lsn: Lsn,
+        commit_time: Timestamp,
+        xid: u32,
+        now: Duration,
+    ) -> Result<(), Disorder> {
+        if self.open.is_some() {
+            return Err(Disorder("a transaction began inside another"));
+        }
+        self.open = Some(Open {
+            commit_lsn,
+            xid,
+            commit_time,
+            next_index: 0,
+            count: 0,
+            bytes: 0,
+            since: now,
+        });
+        Ok(())
+    }
+
+    /// Counts one message of the open transaction: its position, and its transaction's id.
+    pub(super) fn next_position(&mut self) -> Result<(Position, u32), Disorder> {
+        let open = self
+            .open
+            .as_mut()
+            .ok_or(Disorder("a row came outside a transaction"))?;
+        let position = Position {
+            commit_lsn: open.commit_lsn,
+            index: open.next_index,
+        };
+        open.next_index = open
+            .next_index
+            .checked_add(1)
+            .ok_or(Disorder("a transaction has more than 2^32 messages"))?;
+        Ok((position, open.xid))
+    }
+
+    /// Keeps the row for publishing; it must belong to the position just counted.
+    pub(super) fn push(&mut self, position: Position, row: OutboxRow) -> Result<(), Disorder> {
+        let open = self
+            .open
+            .as_mut()
+            .ok_or(Disorder("a row came outside a transaction"))?;
+        let bytes = row.size_bytes();
+        self.deliveries.push_back(Delivery {
+            position,
+            xid: open.xid,
+            commit_time: open.commit_time,
+            row,
+        });
+        open.count += 1;
+        open.bytes += bytes;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    pub(super) fn commit(&mut self, commit_lsn: Lsn, end_lsn: Lsn) -> Result<(), Disorder> {
+        let open = self
+            .open
+            .take()
+            .ok_or(Disorder("a commit came outside a transaction"))?;
+        if open.commit_lsn != commit_lsn {
+            return Err(Disorder(
+                "a commit belongs to another transaction than its begin",
+            ));
+        }
+        if open.count > 0 {
+            self.complete.push_back(Complete {
+                count: open.count,
+                bytes: open.bytes,
+                end: end_lsn,
+            });
+        }
+        self.pass(end_lsn);
+        Ok(())
+    }
+
+    /// Nothing of ours lies before `end` but what has arrived: the frontier after the last
+    /// complete transaction may go that far.
+    pub(super) fn pass(&mut self, end: Lsn) {
+        if let Some(last) = self.complete.back_mut() {
+            last.end = last.end.max(end);
+        }
+    }
+
+    /// What the sink gets next: whole transactions while they fit, else the first part of one.
+    ///
+    /// A part is only cut from a transaction that is larger than a batch (or than the buffer), or
+    /// whose rest does not come for `transaction_max`.
+    pub(super) fn take(
+        &mut self,
+        limits: &BatchLimits,
+        buffer_bytes_max: usize,
+        now: Duration,
+    ) -> Option<Taken> {
+        self.take_whole(limits)
+            .or_else(|| self.take_part(limits, buffer_bytes_max, now))
+    }
+
+    fn take_whole(&mut self, limits: &BatchLimits) -> Option<Taken> {
+        let (mut count, mut bytes, mut end) = (0, 0, None);
+        while let Some(next) = self.complete.front() {
+            let fits =
+                count + next.count <= limits.messages_max && bytes + next.bytes <= limits.bytes_max;
+            if !fits {
+                break;
+            }
+            (count, bytes, end) = (count + next.count, bytes + next.bytes, Some(next.end));
+            self.complete.pop_front();
+        }
+        let frontier = Frontier::at(end?);
+        self.bytes -= bytes;
+        Some(Taken {
+            messages: self.deliveries.drain(..count).collect(),
+            frontier,
+        })
+    }
+
+    fn take_part(
+        &mut self,
+        limits: &BatchLimits,
+        buffer_bytes_max: usize,
+        now: Duration,
+    ) -> Option<Taken> {
+        let available = match (self.complete.front(), &self.open) {
+            (Some(oversized), _) => oversized.count,
+            (None, Some(open)) => {
+                let oversized = open.count >= limits.messages_max
+                    || open.bytes >= limits.bytes_max
+                    || self.bytes >= buffer_bytes_max
+                    || now.saturating_sub(open.since) >= limits.transaction_max;
+                if !oversized {
+                    return None;
+                }
+                open.count
+            }
+            (None, None) => return None,
+        };
+        let (mut count, mut bytes) = (0_usize, 0_usize);
+        for delivery in self
+            .deliveries
+            .iter()
+            .take(available.min(limits.messages_max))
+        {
+            let size = delivery.row.size_bytes();
+            if count > 0 && bytes + size > limits.bytes_max {
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + size);
+        }
+        let mut frontier = {
+            let last = self.deliveries.get(count.checked_sub(1)?)?.position;
+            Frontier::inside(last.commit_lsn, last.index.checked_add(1)?)
+        };
+        if let Some(first) = self.complete.front_mut() {
+            first.count -= count;
+            first.bytes -= bytes;
+            if first.count == 0 {
+                frontier = Frontier::at(first.end);
+                self.complete.pop_front();
+            }
+        } else if let Some(open) = &mut self.open {
+            open.count -= count;
+            open.bytes -= bytes;
+        }
+        self.bytes -= bytes;
+        Some(Taken {
+            messages: self.deliveries.drain(..count).collect(),
+            frontier,
+        })
+    }
+
+    /// When the open transaction may be cut because its rest does not come.
+    pub(super) fn cut_at(&self, limits: &BatchLimits) -> Option<Duration> {
+        self.open
+            .as_ref()
+            .filter(|open| open.count > 0 && self.complete.is_empty())
+            .map(|open| open.since + limits.transaction_max)
+    }
+}

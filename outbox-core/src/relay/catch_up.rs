@@ -1,0 +1,124 @@
+use crate::checkpoint::LastHandled;
+use crate::{Frontier, Lsn, MessageId, Position};
+
+/// Watches the stream until it has passed the checkpoint's frontier.
+///
+/// A log that was set back and written anew (a disk snapshot put back: same cluster, same
+/// timeline) shows only here: the last message we handled must come again, and nothing else of
+/// ours may stand between it and the frontier.
+#[derive(Debug)]
+pub(super) struct CatchUp {
+    frontier: Frontier,
+    last: Option<LastHandled>,
+    /// `last` lies where the slot sends from, and has not come yet.
+    expects_last: bool,
+    passed: bool,
+}
+
+/// What to do with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Publish it.
+    New,
+    /// It is durable already.
+    Known,
+}
+
+impl CatchUp {
+    pub(super) fn new(frontier: Frontier, last: Option<LastHandled>, confirmed_flush: Lsn) -> Self {
+        // The server skips exactly what committed before the confirmed position.
+        let expects_last = last.is_some_and(|last| confirmed_flush <= last.commit_lsn);
+        Self {
+            frontier,
+            last,
+            expects_last,
+            passed: false,
+        }
+    }
+
+    /// Whether the stream has passed the frontier, so that positions may be confirmed again.
+    pub(super) const fn has_passed(&self) -> bool {
+        self.passed
+    }
+
+    /// A transaction of any kind begins at `commit_lsn`: everything before has been sent.
+    pub(super) fn begin(&self, commit_lsn: Lsn) -> Result<(), String> {
+        match self.last {
+            Some(last) if self.expects_last && commit_lsn > last.commit_lsn => {
+                Err(self.missing(&last))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn message(
+        &mut self,
+        position: Position,
+        xid: u32,
+        id: MessageId,
+    ) -> Result<Verdict, String> {
+        if self.passed {
+            return Ok(Verdict::New);
+        }
+        if !self.frontier.covers(position) {
+            self.pass()?;
+            return Ok(Verdict::New);
+        }
+        match self.last {
+            Some(last) if position == last.position() => {
+                if (xid, id) != (last.xid, last.message_id) {
+                    return Err(format!(
+                        "at {position} the log has message {id} of transaction {xid}, the \
+                         checkpoint has message {} of transaction {}",
+                        last.message_id, last.xid
+                    ));
+                }
+                self.expects_last = false;
+                Ok(Verdict::Known)
+            }
+            Some(last) if position < last.position() => Ok(Verdict::Known),
+            _ => Err(format!(
+                "message {id} of transaction {xid} stands at {position}, where the checkpoint \
+                 (frontier {}) knows of none",
+                self.frontier
+            )),
+        }
+    }
+
+    /// Everything that committed before `end` has been sent.
+    pub(super) fn reached(&mut self, end: Lsn) -> Result<(), String> {
+        if self.passed {
+            return Ok(());
+        }
+        if let Some(last) = self
+            .last
+            .filter(|last| self.expects_last && end > last.commit_lsn)
+        {
+            return Err(self.missing(&last));
+        }
+        if Frontier::at(end) >= self.frontier {
+            self.pass()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn pass(&mut self) -> Result<(), String> {
+        match self.last {
+            Some(last) if self.expects_last => Err(self.missing(&last)),
+            _ => {
+                self.passed = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn missing(&self, last: &LastHandled) -> String {
+        format!(
+            "message {} of transaction {} at {}, the last that was published, did not come again",
+            last.message_id,
+            last.xid,
+            last.position()
+        )
+    }
+}

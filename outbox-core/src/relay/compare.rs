@@ -1,0 +1,97 @@
+use super::{Identity, SlotState, Stop};
+use crate::Frontier;
+use crate::checkpoint::{Checkpoint, LastHandled};
+
+/// From where the relay goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Resume {
+    pub(super) frontier: Frontier,
+    pub(super) last: Option<LastHandled>,
+    /// The timeline is a new one: a checkpoint on it comes before anything else.
+    pub(super) on_new_timeline: bool,
+}
+
+/// Whether this server can be the one the checkpoint was written for. Needs no slot, so that it
+/// can be asked before anyone is disturbed: a staging copy or an old primary must not hurt the
+/// healthy relay.
+pub(super) fn same_cluster(identity: &Identity, checkpoint: &Checkpoint) -> Result<(), Stop> {
+    if identity.system_id != checkpoint.system_id {
+        return Err(Stop::OtherCluster {
+            expected: checkpoint.system_id,
+            found: identity.system_id,
+        });
+    }
+    let descends = identity.timeline == checkpoint.timeline
+        && identity.history == checkpoint.timeline_history
+        || identity.timeline > checkpoint.timeline
+            && identity.history.starts_with(&checkpoint.timeline_history)
+            && identity.history.switch_point(checkpoint.timeline).is_some();
+    if descends {
+        Ok(())
+    } else {
+        Err(Stop::OtherTimeline {
+            expected: checkpoint.timeline,
+            found: identity.timeline,
+        })
+    }
+}
+
+/// Compares everything that is known, in the order of the protocol. An error publishes nothing
+/// and confirms nothing.
+pub(super) fn compare(
+    identity: &Identity,
+    slot: &SlotState,
+    publication_fingerprint: &str,
+    checkpoint: &Checkpoint,
+) -> Result<Resume, Stop> {
+    same_cluster(identity, checkpoint)?;
+    let frontier = surviving_frontier(identity, checkpoint)?;
+    if let Some(fault) = &slot.fault {
+        return Err(Stop::SlotLost(fault.clone()));
+    }
+    if slot.confirmed_flush > frontier.lsn {
+        return Err(Stop::SlotAhead {
+            confirmed_flush: slot.confirmed_flush,
+            frontier,
+        });
+    }
+    if identity.wal_end < frontier.lsn {
+        return Err(Stop::LogSetBack {
+            wal_end: identity.wal_end,
+            frontier,
+        });
+    }
+    if publication_fingerprint != checkpoint.publication_fingerprint {
+        return Err(Stop::PublicationDiffers(
+            "the publication was altered since the checkpoint was written: put it back, or run \
+             `outbox-sidecar init --update`"
+                .to_owned(),
+        ));
+    }
+    Ok(Resume {
+        frontier,
+        last: checkpoint.last,
+        on_new_timeline: identity.timeline != checkpoint.timeline,
+    })
+}
+
+/// The checkpoint's frontier, as far as the server's timeline holds it.
+///
+/// Where the frontier lies beyond the switch point but no message does, it falls back to the
+/// switch point; `last` lies on the common part and goes on proving that the log is the same.
+fn surviving_frontier(identity: &Identity, checkpoint: &Checkpoint) -> Result<Frontier, Stop> {
+    let Some(switch_point) = identity.history.switch_point(checkpoint.timeline) else {
+        return Ok(checkpoint.frontier);
+    };
+    if Frontier::at(switch_point) >= checkpoint.frontier {
+        return Ok(checkpoint.frontier);
+    }
+    match checkpoint.last {
+        Some(last) if last.commit_lsn >= switch_point => Err(Stop::Phantoms {
+            switch_point,
+            last: last.position(),
+            timeline: identity.timeline,
+        }),
+        _ => Ok(Frontier::at(switch_point)),
+    }
+}

@@ -1,0 +1,203 @@
+use std::time::Duration;
+
+use super::buffer::Taken;
+use super::compare::Resume;
+use super::settings::{HEARTBEAT_INTERVAL, IDLE_BYTES_MAX, IDLE_MAX};
+use super::{Identity, Now};
+use crate::checkpoint::{Checkpoint, LastHandled, LastParked};
+use crate::sink::Batch;
+use crate::{Frontier, Lsn, SystemId, TimelineHistory, TimelineId, Timestamp};
+
+/// What is durable, and what of it may be confirmed.
+#[derive(Debug)]
+pub(super) struct Progress {
+    relay: String,
+    system_id: SystemId,
+    timeline: TimelineId,
+    history: TimelineHistory,
+    publication_fingerprint: String,
+    frontier: Frontier,
+    last: Option<LastHandled>,
+    last_parked: Option<LastParked>,
+    sequence: u64,
+    /// The end of what the stream has shown us.
+    seen: Lsn,
+    /// When the last checkpoint became durable.
+    checkpointed_at: Duration,
+    on_new_timeline: bool,
+}
+
+/// A broken invariant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Violation(pub(super) String);
+
+impl Progress {
+    pub(super) fn new(
+        identity: Identity,
+        checkpoint: Checkpoint,
+        resume: Resume,
+        now: Duration,
+    ) -> Self {
+        Self {
+            relay: checkpoint.relay,
+            system_id: identity.system_id,
+            timeline: identity.timeline,
+            history: identity.history,
+            publication_fingerprint: checkpoint.publication_fingerprint,
+            frontier: resume.frontier,
+            last: resume.last,
+            last_parked: checkpoint.last_parked,
+            sequence: checkpoint.sequence,
+            seen: Lsn::ZERO,
+            checkpointed_at: now,
+            on_new_timeline: resume.on_new_timeline,
+        }
+    }
+
+    pub(super) const fn frontier(&self) -> Frontier {
+        self.frontier
+    }
+
+    pub(super) const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The server has sent everything before `end`.
+    pub(super) fn see(&mut self, end: Lsn) {
+        self.seen = self.seen.max(end);
+    }
+
+    pub(super) const fn seen(&self) -> Lsn {
+        self.seen
+    }
+
+    /// Whether the first checkpoint on a new timeline is still owed.
+    pub(super) const fn owes_timeline(&self) -> bool {
+        self.on_new_timeline
+    }
+
+    /// Whether an idle relay should move its checkpoint now: `asked` when the server wants to know.
+    pub(super) fn owes_idle_checkpoint(&self, asked: bool, now: Duration) -> bool {
+        let behind_bytes = self.seen.bytes_since(self.frontier.lsn);
+        let waited = now.saturating_sub(self.checkpointed_at);
+        behind_bytes >= IDLE_BYTES_MAX
+            || (behind_bytes > 0 && (asked || waited >= IDLE_MAX))
+            || waited >= HEARTBEAT_INTERVAL
+    }
+
+    /// When an idle relay should move its checkpoint even if nothing happens.
+    pub(super) fn idle_deadline(&self) -> Duration {
+        let behind = self.seen > self.frontier.lsn;
+        self.checkpointed_at + if behind { IDLE_MAX } else { HEARTBEAT_INTERVAL }
+    }
+
+    /// The batch for messages that were taken from the buffer.
+    pub(super) fn batch(&self, taken: Taken, now: Now) -> Result<Batch, Violation> {
+        let last = taken.messages.last().map(|delivery| LastHandled {
+            commit_lsn: delivery.position.commit_lsn,
+            xid: delivery.xid,
+            commit_time: delivery.commit_time,
+            index: delivery.position.index,
+            message_id: delivery.row.id,
+        });
+        self.check(&taken)?;
+        Ok(Batch {
+            checkpoint: self.checkpoint(taken.frontier, last.or(self.last), now),
+            messages: taken.messages,
+        })
+    }
+
+    /// A batch without messages: the checkpoint alone moves over what is foreign.
+    pub(super) fn idle_batch(&self, now: Now) -> Batch {
+        let frontier = self.frontier.max(Frontier::at(self.seen));
+        Batch {
+            messages: Vec::new(),
+            checkpoint: self.checkpoint(frontier, self.last, now),
+        }
+    }
+
+    /// The checkpoint on a new timeline, before anything else happens there.
+    pub(super) fn timeline_batch(&self, now: Now) -> Batch {
+        Batch {
+            messages: Vec::new(),
+            checkpoint: self.checkpoint(self.frontier, self.last, now),
+        }
+    }
+
+    /// The batch is durable, and so is its checkpoint.
+    pub(super) fn durable(&mut self, batch: &Batch, now: Duration) -> Result<(), Violation> {
+        let checkpoint = &batch.checkpoint;
+        if checkpoint.frontier < self.frontier || checkpoint.sequence <= self.sequence {
+            return Err(Violation(format!(
+                "the checkpoint would go back from {} (sequence {}) to {} (sequence {})",
+                self.frontier, self.sequence, checkpoint.frontier, checkpoint.sequence
+            )));
+        }
+        self.frontier = checkpoint.frontier;
+        self.last = checkpoint.last;
+        self.sequence = checkpoint.sequence;
+        self.on_new_timeline = false;
+        self.checkpointed_at = now;
+        Ok(())
+    }
+
+    /// Every message lies at or behind the durable frontier and before the new one, in order.
+    fn check(&self, taken: &Taken) -> Result<(), Violation> {
+        let mut previous = None;
+        for position in taken.messages.iter().map(|delivery| delivery.position) {
+            let in_order = previous.is_none_or(|previous| previous < position);
+            if !in_order || self.frontier.covers(position) || !taken.frontier.covers(position) {
+                return Err(Violation(format!(
+                    "message at {position} in a batch from {} to {}, after {previous:?}",
+                    self.frontier, taken.frontier
+                )));
+            }
+            previous = Some(position);
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, frontier: Frontier, last: Option<LastHandled>, now: Now) -> Checkpoint {
+        Checkpoint {
+            relay: self.relay.clone(),
+            system_id: self.system_id,
+            timeline: self.timeline,
+            timeline_history: self.history.clone(),
+            frontier,
+            last,
+            last_parked: self.last_parked,
+            publication_fingerprint: self.publication_fingerprint.clone(),
+            sequence: self.sequence + 1,
+            written_at: now.wall,
+        }
+    }
+}
+
+/// How far a relay is, for `/status` and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// `standby`, `activating`, `active`, `recovering`, `held` or `stopped`.
+    pub phase: &'static str,
+    /// The durable frontier, while active.
+    pub frontier: Option<Frontier>,
+    /// The position last confirmed to the slot, while active.
+    pub confirmed: Option<Lsn>,
+    /// The checkpoint's sequence, while active.
+    pub sequence: Option<u64>,
+    /// The end of what the server has shown, while active.
+    pub seen: Option<Lsn>,
+    /// The cluster and timeline, while active.
+    pub cluster: Option<(SystemId, TimelineId)>,
+    /// Bytes of messages that wait for the sink.
+    pub buffer_bytes: usize,
+    /// Messages the sink has in hand.
+    pub in_flight: usize,
+    /// When the oldest message that is not durable committed.
+    pub oldest_commit_time: Option<Timestamp>,
+}
+
+impl Progress {
+    pub(super) const fn cluster(&self) -> (SystemId, TimelineId) {
+        (self.system_id, self.timeline)
+    }
+}

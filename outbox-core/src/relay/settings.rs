@@ -1,0 +1,61 @@
+use std::time::Duration;
+
+/// What a relay is configured to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The relay's name.
+    pub name: String,
+    /// When a batch is full.
+    pub batch: BatchLimits,
+    /// The most bytes of messages that wait for the sink.
+    pub buffer_bytes_max: usize,
+    /// How long to wait before trying again.
+    pub retry: BackoffLimits,
+    /// How long a graceful stop may take.
+    pub drain_max: Duration,
+}
+
+/// When a batch is full. None of these is ever waited for while the sink is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// The most messages.
+    pub messages_max: usize,
+    /// The most bytes; a single larger message is a batch of its own.
+    pub bytes_max: usize,
+    /// How long the relay holds back the part it has of a transaction that is still arriving.
+    pub transaction_max: Duration,
+}
+
+/// Exponential back-off with jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackoffLimits {
+    /// The first delay.
+    pub delay_min: Duration,
+    /// The longest delay.
+    pub delay_max: Duration,
+}
+
+/// How long a standby waits before it looks at the slot again, jitter aside.
+pub(super) const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the holder's last reply may stay the same before its walsender is ended.
+///
+/// Above the holder's `wal_sender_timeout` of 4 s, within which the server itself drops a frozen
+/// peer, and far above the 1.5 s that a busy holder's reply was seen to stand still.
+pub(super) const HOLDER_SILENCE_MAX: Duration = Duration::from_secs(8);
+
+/// How much foreign log may pass an idle outbox before the checkpoint follows.
+pub(super) const IDLE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How long foreign log may pass an idle outbox before the checkpoint follows.
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// How often a checkpoint is written though nothing at all happens: brokers forget the idle
+/// (Kafka's `transactional.id.expiration.ms`, seven days by default).
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+
+/// How often the server may ask at one position, and for how long, before it counts as stopping.
+pub(super) const SHUTDOWN_REQUESTS: u32 = 5;
+
+/// See [`SHUTDOWN_REQUESTS`].
+pub(super) const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);

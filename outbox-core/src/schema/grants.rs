@@ -1,0 +1,45 @@
+//! The rights that a service and a relay need, as SQL text.
+
+use super::SchemaName;
+use super::name::quote_identifier;
+
+/// Lets `role` enqueue, and nothing else: it cannot read, change or delete a message.
+///
+/// With the right to read which versions are applied, so that the service may call
+/// [`migrate`](super::migrate) where nothing is pending.
+///
+/// ```
+/// use outbox_core::schema::{SchemaName, grants};
+///
+/// let sql = grants::app_role(&SchemaName::default(), "shop");
+/// assert!(sql.contains(r#"grant insert on "outbox".message to "shop";"#));
+/// ```
+#[must_use]
+pub fn app_role(schema: &SchemaName, role: &str) -> String {
+    let (schema, role) = (schema.quoted(), quote_identifier(role));
+    let mut sql = format!(
+        "grant usage on schema {schema} to {role};\n\
+         grant insert on {schema}.message to {role};\n\
+         grant select on {schema}.migration to {role};\n"
+    );
+    for payload in ["jsonb", "json", "text", "bytea"] {
+        sql.push_str(&format!(
+            "grant execute on function {schema}.enqueue(text, text, {payload}, text, jsonb, text) \
+             to {role};\n"
+        ));
+    }
+    sql
+}
+
+/// Lets `role` do what a running relay does in the schema: read the outbox, keep its own row of
+/// `relay`, make partitions. The attribute REPLICATION and the broker are not part of it.
+#[must_use]
+pub fn relay_role(schema: &SchemaName, role: &str) -> String {
+    let (schema, role) = (schema.quoted(), quote_identifier(role));
+    format!(
+        "grant usage on schema {schema} to {role};\n\
+         grant select on {schema}.message, {schema}.message_default, {schema}.migration to {role};\n\
+         grant select, update on {schema}.relay to {role};\n\
+         grant execute on function {schema}.maintain_partitions(integer, bigint) to {role};\n"
+    )
+}

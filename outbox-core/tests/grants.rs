@@ -1,0 +1,105 @@
+use outbox_core::schema::{SchemaName, grants};
+use outbox_core::{Message, Outbox};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::database::Database;
+
+async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), String> {
+    match sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error
+            .as_database_error()
+            .unwrap()
+            .code()
+            .unwrap()
+            .into_owned()),
+    }
+}
+
+const DENIED: &str = "42501";
+
+#[tokio::test]
+async fn app_role_enqueues_and_nothing_else() {
+    let database = Database::migrated().await;
+    let mut connection = database.sqlx().await;
+    let role = format!("{} app", database.name);
+    let sql = grants::app_role(&SchemaName::default(), &role);
+    run(
+        &mut connection,
+        &format!("create role \"{role}\"; {sql} set role \"{role}\""),
+    )
+    .await
+    .unwrap();
+
+    run(&mut connection, "select outbox.enqueue('d', 't', 'text')")
+        .await
+        .unwrap();
+    run(
+        &mut connection,
+        "select outbox.enqueue('d', 't', '{}'::jsonb)",
+    )
+    .await
+    .unwrap();
+    let mut tx = connection.begin().await.unwrap();
+    let outbox = Outbox::new();
+    outbox
+        .enqueue(&mut tx, Message::new("d", "t"))
+        .await
+        .unwrap();
+    let messages = [Message::new("d", "t"), Message::new("d", "t")];
+    outbox.enqueue_all(&mut tx, messages).await.unwrap();
+    tx.commit().await.unwrap();
+
+    for denied in [
+        "select from outbox.message",
+        "delete from outbox.message",
+        "update outbox.message set key = ''",
+        "select from outbox.relay",
+        "select outbox.maintain_partitions()",
+        "create table outbox.mine ()",
+    ] {
+        assert_eq!(
+            run(&mut connection, denied).await,
+            Err(DENIED.to_owned()),
+            "{denied}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn relay_role_reads_and_keeps_its_row() {
+    let database = Database::migrated().await;
+    let mut connection = database.sqlx().await;
+    let role = format!("{}_relay", database.name);
+    let sql = grants::relay_role(&SchemaName::default(), &role);
+    run(
+        &mut connection,
+        &format!("insert into outbox.relay (name) values ('r'); create role {role}; {sql} set role {role}"),
+    )
+    .await
+    .unwrap();
+
+    for allowed in [
+        "select from outbox.message",
+        "select * from outbox.maintain_partitions(9)",
+        "update outbox.relay set epoch = epoch + 1 where name = 'r'",
+        "select from outbox.message_default",
+    ] {
+        assert_eq!(run(&mut connection, allowed).await, Ok(()), "{allowed}");
+    }
+    for denied in [
+        "insert into outbox.message (destination, type) values ('d', 't')",
+        "delete from outbox.message",
+        "insert into outbox.relay (name) values ('other')",
+        "delete from outbox.relay",
+    ] {
+        assert_eq!(
+            run(&mut connection, denied).await,
+            Err(DENIED.to_owned()),
+            "{denied}"
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! What the relay reads and writes by SQL, beside the replication stream.
+
+mod connection;
+mod failure;
+mod gauges;
+mod lane;
+mod relay_row;
+
+pub(crate) use connection::connect;
+pub(crate) use failure::failure_of;
+pub(crate) use gauges::{Gauges, GaugesReader};
+pub(crate) use lane::{ControlLane, ControlSettings, Request};
+pub(crate) use relay_row::{SetUp, read_set_up};

@@ -1,0 +1,228 @@
+use std::time::Instant;
+
+use outbox_core::relay::{Event, FailureKind, Holder, Inspection, SourceFailure, Stop, Ticket};
+use outbox_core::schema::SchemaName;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{oneshot, watch};
+use tokio_postgres::{Client, Config};
+
+use super::connect;
+use super::connection::bounded;
+use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader, PARTITIONS_INTERVAL};
+use super::relay_row::{claim_epoch, read_set_up, record_hold};
+use crate::source::publication::read_publication;
+use crate::source::slot::{read_slot, terminate_holder};
+
+/// What the SQL side needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct ControlSettings {
+    pub(crate) config: Config,
+    pub(crate) application_name: String,
+    pub(crate) schema: SchemaName,
+    pub(crate) relay: String,
+    pub(crate) slot: String,
+    pub(crate) publication: String,
+    pub(crate) destinations: Vec<String>,
+    pub(crate) shard: String,
+}
+
+/// A request to the SQL side.
+pub(crate) enum Request {
+    Inspect(Ticket),
+    ClaimEpoch(Ticket),
+    TerminateHolder(Ticket, Holder),
+    RecordHold(Stop, oneshot::Sender<()>),
+}
+
+/// The task that owns the connection for SQL. It connects when asked, and says so when a
+/// connection that it had is lost: a server that shuts down ends it first.
+#[derive(Debug)]
+pub(crate) struct ControlLane {
+    requests: UnboundedSender<Request>,
+    gauges: GaugesReader,
+}
+
+impl ControlLane {
+    /// Starts the task; answers arrive as events.
+    pub(crate) fn start(settings: ControlSettings, answers: UnboundedSender<Event>) -> Self {
+        let (requests, queue) = unbounded_channel();
+        let (publish, gauges) = watch::channel(Gauges::default());
+        let task = Task {
+            settings,
+            answers,
+            client: None,
+            gauges: publish,
+            partitions_at: None,
+        };
+        tokio::spawn(task.run(queue));
+        Self { requests, gauges }
+    }
+
+    pub(crate) fn request(&self, request: Request) {
+        // The task ends with this lane and not before.
+        let _ = self.requests.send(request);
+    }
+
+    pub(crate) const fn gauges(&self) -> &GaugesReader {
+        &self.gauges
+    }
+}
+
+struct Task {
+    settings: ControlSettings,
+    answers: UnboundedSender<Event>,
+    client: Option<Client>,
+    gauges: watch::Sender<Gauges>,
+    partitions_at: Option<Instant>,
+}
+
+impl Task {
+    async fn run(mut self, mut queue: UnboundedReceiver<Request>) {
+        let mut ticks = tokio::time::interval(GAUGES_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                request = queue.recv() => match request {
+                    Some(request) => self.serve(request).await,
+                    None => return,
+                },
+                // Only on a connection that exists: whether to connect is the relay's decision.
+                _ = ticks.tick(), if self.client.is_some() => {
+                    if let Err(failure) = self.read_gauges().await {
+                        tracing::debug!(%failure, "reading gauges");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, request: Request) {
+        let answer = match request {
+            Request::Inspect(ticket) => Event::Inspected(ticket, self.inspect().await),
+            Request::ClaimEpoch(ticket) => Event::EpochClaimed(ticket, self.claim().await),
+            Request::TerminateHolder(ticket, holder) => {
+                Event::HolderTerminated(ticket, self.terminate(&holder).await)
+            }
+            Request::RecordHold(stop, done) => {
+                if let Err(failure) = self.record(&stop).await {
+                    tracing::error!(%failure, "cannot note in outbox.relay why the relay is held");
+                }
+                let _ = done.send(());
+                return;
+            }
+        };
+        // Without a driver nobody wants the answer.
+        let _ = self.answers.send(answer);
+    }
+
+    async fn client(&mut self) -> Result<&Client, SourceFailure> {
+        if self.client.as_ref().is_none_or(Client::is_closed) {
+            self.client = None;
+            let answers = self.answers.clone();
+            let on_end = move || {
+                let _ = answers.send(Event::ControlLost);
+            };
+            let settings = &self.settings;
+            self.client =
+                Some(connect(&settings.config, &settings.application_name, on_end).await?);
+        }
+        self.client.as_ref().ok_or_else(|| SourceFailure {
+            kind: FailureKind::Unreachable,
+            message: "no connection".to_owned(),
+        })
+    }
+
+    async fn inspect(&mut self) -> Result<Inspection, SourceFailure> {
+        let settings = self.settings.clone();
+        let client = self.client().await?;
+        let recovery = "select pg_catalog.pg_is_in_recovery()";
+        let row = bounded("asking for recovery", client.query_one(recovery, &[])).await?;
+        let in_recovery = row.try_get(0).unwrap_or(false);
+        let set_up = read_set_up(client, &settings.schema, &settings.relay).await?;
+        let slot = bounded("reading the slot", read_slot(client, &settings.slot)).await?;
+        let publication = bounded(
+            "reading the publication",
+            read_publication(client, &settings.publication, &settings.schema),
+        )
+        .await?;
+        let (relay, differs) = match set_up {
+            Some(set_up) => {
+                let differs = set_up.differs(&settings.destinations, &settings.shard);
+                (Some(set_up.row), differs)
+            }
+            None => (None, None),
+        };
+        Ok(Inspection {
+            in_recovery,
+            slot: slot.map(|slot| slot.state),
+            relay,
+            publication_fingerprint: publication
+                .as_ref()
+                .map(crate::source::publication::Publication::fingerprint),
+            publication_fault: publication
+                .and_then(|publication| publication.fault)
+                .or(differs),
+        })
+    }
+
+    async fn claim(&mut self) -> Result<u64, SourceFailure> {
+        let settings = self.settings.clone();
+        let client = self.client().await?;
+        let epoch = claim_epoch(client, &settings.schema, &settings.relay).await?;
+        self.partitions_at = None;
+        Ok(epoch)
+    }
+
+    async fn terminate(&mut self, holder: &Holder) -> Result<(), SourceFailure> {
+        let client = self.client().await?;
+        bounded(
+            "ending a silent walsender",
+            terminate_holder(client, holder),
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn record(&mut self, stop: &Stop) -> Result<(), SourceFailure> {
+        let settings = self.settings.clone();
+        let client = self.client().await?;
+        record_hold(client, &settings.schema, &settings.relay, stop).await
+    }
+
+    async fn read_gauges(&mut self) -> Result<(), SourceFailure> {
+        let settings = self.settings.clone();
+        let due = self
+            .partitions_at
+            .is_none_or(|at| at.elapsed() >= PARTITIONS_INTERVAL);
+        let client = self.client().await?;
+        let slot = bounded("reading the slot", read_slot(client, &settings.slot)).await?;
+        let end = "select case when pg_catalog.pg_is_in_recovery() then null \
+                   else pg_catalog.pg_current_wal_lsn()::text end";
+        let row = bounded("reading the end of the log", client.query_one(end, &[])).await?;
+        let wal_end: Option<String> = row.try_get(0).ok().flatten();
+        let mut partitions = None;
+        if due && wal_end.is_some() {
+            let sql = format!(
+                "select partitions_ahead, default_rows_left from {}.maintain_partitions()",
+                settings.schema.quoted()
+            );
+            let row = bounded("making partitions", client.query_one(&sql, &[])).await?;
+            partitions = Some((row.try_get(0).ok(), row.try_get(1).ok()));
+        }
+        if partitions.is_some() {
+            self.partitions_at = Some(Instant::now());
+        }
+        self.gauges.send_modify(|gauges| {
+            gauges.read_at = Some(Instant::now());
+            gauges.wal_end = wal_end.and_then(|text| text.parse().ok());
+            gauges.slot_safe_wal_bytes = slot.as_ref().and_then(|slot| slot.safe_wal_bytes);
+            gauges.slot_wal_status = slot.map(|slot| slot.wal_status);
+            if let Some((ahead, left)) = partitions {
+                gauges.partitions_ahead = ahead;
+                gauges.default_partition_rows = left;
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+use outbox_core::relay::{FailureKind, RelayRow, SourceFailure, Stop};
+use outbox_core::schema::SchemaName;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::connection::bounded;
+
+/// What `init` noted about a relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SetUp {
+    pub(crate) row: RelayRow,
+    destinations: Option<Vec<String>>,
+    shard: Option<String>,
+}
+
+impl SetUp {
+    /// How the configuration differs from what the publication was made for.
+    pub(crate) fn differs(&self, destinations: &[String], shard: &str) -> Option<String> {
+        let noted = (self.destinations.as_deref(), self.shard.as_deref());
+        (noted != (Some(destinations), Some(shard))).then(|| {
+            format!(
+                "the publication was made for destinations {:?} and shard {}, the configuration \
+                 says {destinations:?} and {shard}: put it back, or run `outbox-sidecar init \
+                 --update`",
+                self.destinations.as_deref().unwrap_or_default(),
+                self.shard.as_deref().unwrap_or("none"),
+            )
+        })
+    }
+}
+
+/// Reads what `init` noted about the relay; `None` when it never ran.
+pub(crate) async fn read_set_up(
+    client: &Client,
+    schema: &SchemaName,
+    relay: &str,
+) -> Result<Option<SetUp>, SourceFailure> {
+    let doing = "reading outbox.relay";
+    let sql = format!(
+        "select genesis_written_at is not null, held_exit_code, held_reason, destinations, shard \
+         from {}.relay where name = $1",
+        schema.quoted()
+    );
+    let asked = async {
+        match client.query_opt(&sql, &[&relay]).await {
+            // Before `init` there is no such table.
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(None),
+            answer => answer,
+        }
+    };
+    let row = bounded(doing, asked).await?;
+    row.map(|row| {
+        let read = || -> Result<SetUp, tokio_postgres::Error> {
+            let exit_code: Option<i32> = row.try_get(1)?;
+            let reason: Option<String> = row.try_get(2)?;
+            let held =
+                exit_code.map(|code| (u8::try_from(code).unwrap_or(1), reason.unwrap_or_default()));
+            Ok(SetUp {
+                row: RelayRow {
+                    genesis_written: row.try_get(0)?,
+                    held,
+                },
+                destinations: row.try_get(3)?,
+                shard: row.try_get(4)?,
+            })
+        };
+        read().map_err(|error| super::failure_of(&error, doing))
+    })
+    .transpose()
+}
+
+/// Raises the relay's epoch: what an older activation would still write in PostgreSQL is refused.
+pub(crate) async fn claim_epoch(
+    client: &Client,
+    schema: &SchemaName,
+    relay: &str,
+) -> Result<u64, SourceFailure> {
+    let sql = format!(
+        "update {}.relay set epoch = epoch + 1, updated_at = now() where name = $1 returning epoch",
+        schema.quoted()
+    );
+    let row = bounded("claiming the epoch", client.query_opt(&sql, &[&relay])).await?;
+    let epoch: Option<i64> = row
+        .map(|row| row.try_get(0))
+        .transpose()
+        .map_err(|error| super::failure_of(&error, "claiming the epoch"))?;
+    epoch
+        .and_then(|epoch| u64::try_from(epoch).ok())
+        .ok_or_else(|| SourceFailure {
+            kind: FailureKind::Other,
+            message: format!("claiming the epoch: outbox.relay has no row for {relay}"),
+        })
+}
+
+/// Notes why no relay of this name may run until `recover` clears it.
+pub(crate) async fn record_hold(
+    client: &Client,
+    schema: &SchemaName,
+    relay: &str,
+    stop: &Stop,
+) -> Result<(), SourceFailure> {
+    let sql = format!(
+        "update {}.relay set held_exit_code = $2, held_reason = $3, held_at = now(), \
+         updated_at = now() where name = $1 and held_at is null",
+        schema.quoted()
+    );
+    let exit_code = i32::from(stop.exit_code());
+    let reason = stop.to_string();
+    bounded(
+        "recording why the relay is held",
+        client.execute(&sql, &[&relay, &exit_code, &reason]),
+    )
+    .await
+    .map(|_| ())
+}

@@ -1,0 +1,218 @@
+//! The only place where source, relay and sink meet: performs the relay's actions and feeds it
+//! with what happens.
+
+mod notices;
+mod sink_lane;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use outbox_core::Timestamp;
+use outbox_core::relay::{Action, Event, Now, Relay, Settings, Stop, Ticket};
+use outbox_core::sink::Sink;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{oneshot, watch};
+
+use self::notices::Notices;
+use self::sink_lane::SinkLane;
+use crate::control::{self, ControlLane, ControlSettings};
+use crate::report::Report;
+use crate::source::replication::{LaneSettings, ReplicationLane, no_thread};
+
+/// The longest the driver sleeps: it shows that it is alive even when nothing happens.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The longest to wait until a hold is noted in the database before the process ends.
+const RECORD_HOLD_MAX: Duration = Duration::from_secs(15);
+
+/// Everything a relay needs to run.
+pub(crate) struct DriverSettings {
+    pub(crate) relay: Settings,
+    pub(crate) replication: LaneSettings,
+    pub(crate) control: ControlSettings,
+    /// Decides the jitter of delays.
+    pub(crate) seed: u64,
+}
+
+/// A relay at work.
+pub(crate) struct Driver {
+    relay: Relay,
+    started: Instant,
+    replication_settings: LaneSettings,
+    replication: Option<ReplicationLane>,
+    control: ControlLane,
+    sink: SinkLane,
+    /// Answers of SQL and sink, and of a replication thread that could not be started.
+    answers: UnboundedReceiver<Event>,
+    failed_to_start: tokio::sync::mpsc::UnboundedSender<Event>,
+    notices: Notices,
+    reports: watch::Sender<Report>,
+}
+
+/// What woke the driver.
+enum Woken {
+    Event(Event),
+    Quiet,
+}
+
+impl Driver {
+    /// Prepares a relay; nothing is contacted before [`Driver::run`].
+    pub(crate) fn new(settings: DriverSettings, sink: Box<dyn Sink>) -> std::io::Result<Self> {
+        let started = Instant::now();
+        let (answer, answers) = unbounded_channel();
+        let name = settings.relay.name.clone();
+        let relay = Relay::new(settings.relay, settings.seed, now(started));
+        let (reports, _) = watch::channel(Report::starting(&name, relay.status()));
+        Ok(Self {
+            relay,
+            started,
+            replication_settings: settings.replication,
+            replication: None,
+            control: ControlLane::start(settings.control, answer.clone()),
+            sink: SinkLane::start(sink, answer.clone())?,
+            answers,
+            failed_to_start: answer,
+            notices: Notices::default(),
+            reports,
+        })
+    }
+
+    /// Where the relay's state can be read.
+    pub(crate) fn reports(&self) -> watch::Receiver<Report> {
+        self.reports.subscribe()
+    }
+
+    /// Runs until the relay stops, and says why it did. `drain` completes when the process is
+    /// asked to end.
+    pub(crate) async fn run(mut self, drain: impl Future<Output = ()>) -> Stop {
+        tokio::pin!(drain);
+        let mut draining = false;
+        loop {
+            while let Some(action) = self.relay.next_action() {
+                if let Some(stop) = self.perform(action).await {
+                    self.report();
+                    return stop;
+                }
+            }
+            self.report();
+            let woken = tokio::select! {
+                biased;
+                () = &mut drain, if !draining => {
+                    draining = true;
+                    Woken::Event(Event::Drain)
+                }
+                Some(event) = self.answers.recv() => Woken::Event(event),
+                event = next_of(&mut self.replication, self.relay.has_room()) => {
+                    Woken::Event(event)
+                }
+                () = tokio::time::sleep(HEARTBEAT) => Woken::Quiet,
+                () = until(self.started, self.relay.deadline()) => Woken::Event(Event::Tick),
+            };
+            if let Woken::Event(event) = woken {
+                self.notices.event(&event);
+                self.relay.handle(now(self.started), event);
+            }
+        }
+    }
+
+    /// Carries out one action; returns why to stop when that is the action.
+    async fn perform(&mut self, action: Action) -> Option<Stop> {
+        use control::Request as Sql;
+        use sink_lane::Request;
+        match action {
+            Action::Inspect(ticket) => self.control.request(Sql::Inspect(ticket)),
+            Action::ClaimEpoch(ticket) => self.control.request(Sql::ClaimEpoch(ticket)),
+            Action::TerminateHolder(ticket, holder) => {
+                self.control.request(Sql::TerminateHolder(ticket, holder));
+            }
+            Action::RecordHold(stop) => self.record_hold(stop).await,
+            Action::Connect(ticket) => self.connect(ticket),
+            Action::StartReplication(ticket) => {
+                if let Some(replication) = &mut self.replication {
+                    replication.start(ticket);
+                }
+            }
+            Action::Confirm(lsn) => {
+                if let Some(replication) = &self.replication {
+                    replication.confirmed().confirm(lsn);
+                }
+            }
+            Action::AskForKeepalive(ask) => {
+                if let Some(replication) = &self.replication {
+                    replication.confirmed().ask_for_keepalive(ask);
+                }
+            }
+            Action::CloseStream => {
+                if let Some(replication) = self.replication.take() {
+                    replication.close().await;
+                }
+            }
+            Action::PeekCheckpoint(ticket) => return self.sink(Request::Peek(ticket)),
+            Action::Acquire(ticket) => return self.sink(Request::Acquire(ticket)),
+            Action::Publish(ticket, batch) => {
+                self.notices.publishing();
+                return self.sink(Request::Publish(ticket, batch));
+            }
+            Action::ReleaseSink => return self.sink(Request::Release),
+            Action::Report(notice) => self.notices.notice(&notice),
+            Action::Stop(stop) => return Some(stop),
+        }
+        None
+    }
+
+    fn sink(&self, request: sink_lane::Request) -> Option<Stop> {
+        let ended = self.sink.request(request).err()?;
+        Some(Stop::Invariant(ended.to_string()))
+    }
+
+    fn connect(&mut self, ticket: Ticket) {
+        match ReplicationLane::connect(self.replication_settings.clone(), ticket) {
+            Ok(lane) => self.replication = Some(lane),
+            Err(error) => {
+                // The receiver is our own.
+                let _ = self
+                    .failed_to_start
+                    .send(Event::Connected(ticket, Err(no_thread(&error))));
+            }
+        }
+    }
+
+    async fn record_hold(&self, stop: Stop) {
+        let (done, noted) = oneshot::channel();
+        self.control
+            .request(control::Request::RecordHold(stop, done));
+        let _ = tokio::time::timeout(RECORD_HOLD_MAX, noted).await;
+    }
+
+    fn report(&mut self) {
+        let status = self.relay.status();
+        let gauges = self.control.gauges().borrow().clone();
+        let notices = &self.notices;
+        self.reports.send_modify(|report| {
+            report.made_at = Instant::now();
+            report.status = status;
+            report.gauges = gauges;
+            notices.fill(report);
+        });
+    }
+}
+
+fn now(started: Instant) -> Now {
+    Now {
+        monotonic: started.elapsed(),
+        wall: Timestamp::from(SystemTime::now()),
+    }
+}
+
+async fn next_of(replication: &mut Option<ReplicationLane>, has_room: bool) -> Event {
+    match replication {
+        Some(lane) => lane.next(has_room).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(started: Instant, deadline: Option<Duration>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until((started + deadline).into()).await,
+        None => std::future::pending().await,
+    }
+}

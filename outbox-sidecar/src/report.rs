@@ -1,0 +1,119 @@
+//! What a running relay says of itself: `/status`, readiness and the gauges read from it.
+
+use std::time::Instant;
+
+use outbox_core::relay::{HaltedMessage, Held, Status};
+use serde::Serialize;
+
+use crate::control::Gauges;
+
+/// The state of a running relay at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    /// When it was made: an old one means that the driver no longer turns.
+    pub(crate) made_at: Instant,
+    /// The relay's name.
+    pub(crate) relay: String,
+    /// What the state machine says.
+    pub(crate) status: Status,
+    /// Whether the relay has been active or has stood by at least once.
+    pub(crate) started: bool,
+    /// Whether the last contact with each side worked.
+    pub(crate) source: Side,
+    /// See `source`.
+    pub(crate) sink: Side,
+    /// Why it stands by, if it does.
+    pub(crate) standby_reason: Option<String>,
+    /// Why it publishes nothing until an operator acts.
+    pub(crate) held: Option<Held>,
+    /// What SQL shows.
+    pub(crate) gauges: Gauges,
+}
+
+/// One side of the relay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Side {
+    /// Whether the last contact worked.
+    pub(crate) connected: bool,
+    /// The last error; it stays until the next contact that works.
+    pub(crate) error: Option<String>,
+}
+
+impl Report {
+    /// A relay that has not done anything yet.
+    pub(crate) fn starting(relay: &str, status: Status) -> Self {
+        Self {
+            made_at: Instant::now(),
+            relay: relay.to_owned(),
+            status,
+            started: false,
+            source: Side::default(),
+            sink: Side::default(),
+            standby_reason: None,
+            held: None,
+            gauges: Gauges::default(),
+        }
+    }
+
+    /// Bytes of log between what is durable and the server's end.
+    pub(crate) fn lag_bytes(&self) -> Option<u64> {
+        let end = self.gauges.wal_end.max(self.status.seen)?;
+        Some(end.bytes_since(self.status.frontier?.lsn))
+    }
+
+    /// How long ago the oldest transaction committed that is not durable, in seconds.
+    pub(crate) fn lag_seconds(&self, now: outbox_core::Timestamp) -> f64 {
+        self.status
+            .oldest_commit_time
+            .map_or(0.0, |committed| now.since(committed).as_secs_f64())
+    }
+
+    /// The report as JSON, LSNs as PostgreSQL prints them.
+    pub(crate) fn to_json(&self, now: outbox_core::Timestamp) -> serde_json::Value {
+        let status = &self.status;
+        serde_json::json!({
+            "relay": self.relay,
+            "phase": status.phase,
+            "started": self.started,
+            "standby_reason": self.standby_reason,
+            "held": self.held.as_ref().map(held_json),
+            "system_id": status.cluster.map(|(system_id, _)| system_id.to_string()),
+            "timeline": status.cluster.map(|(_, timeline)| timeline.0),
+            "frontier": status.frontier.map(|frontier| frontier.to_string()),
+            "confirmed": status.confirmed.map(|lsn| lsn.to_string()),
+            "sequence": status.sequence,
+            "wal_end": self.gauges.wal_end.max(status.seen).map(|lsn| lsn.to_string()),
+            "lag_bytes": self.lag_bytes(),
+            "lag_seconds": self.lag_seconds(now),
+            "buffer_bytes": status.buffer_bytes,
+            "in_flight": status.in_flight,
+            "source": self.source,
+            "sink": self.sink,
+            "slot_wal_status": self.gauges.slot_wal_status,
+            "slot_safe_wal_bytes": self.gauges.slot_safe_wal_bytes,
+            "partitions_ahead": self.gauges.partitions_ahead,
+            "default_partition_rows": self.gauges.default_partition_rows,
+        })
+    }
+}
+
+fn held_json(held: &Held) -> serde_json::Value {
+    match held {
+        Held::Message(HaltedMessage {
+            id,
+            position,
+            destination,
+            reason,
+            error,
+        }) => {
+            serde_json::json!({
+                "reason": reason.as_str(),
+                "error": error,
+                "message_id": id.to_string(),
+                "position": position.to_string(),
+                "destination": destination,
+            })
+        }
+        Held::Sink(error) => serde_json::json!({ "reason": "sink", "error": error }),
+    }
+}

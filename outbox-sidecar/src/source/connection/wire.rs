@@ -1,0 +1,190 @@
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::backend::{Header, Message};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::source::SourceError;
+use crate::source::error::ServerMessage;
+
+/// The largest message that is accepted. PostgreSQL's own limit for a value is 1 GiB; a row of the
+/// outbox has a few large values at most.
+pub(crate) const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How much is read at once: the work of a wake-up is shared by all rows it brings.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Protocol messages over a byte stream.
+#[derive(Debug)]
+pub(crate) struct Wire<S> {
+    stream: S,
+    pub(crate) input: BytesMut,
+    pub(crate) output: BytesMut,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+        }
+    }
+
+    /// Reads what has arrived; cancelling it loses nothing.
+    pub(crate) async fn read_more(&mut self) -> io::Result<usize> {
+        self.input.reserve(READ_BYTES);
+        match self.stream.read_buf(&mut self.input).await? {
+            0 => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the server closed the connection",
+            )),
+            bytes => Ok(bytes),
+        }
+    }
+
+    /// Sends what was put into `output`.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.output).await?;
+        self.output.clear();
+        self.stream.flush().await
+    }
+
+    /// The next message, whatever it is; notices are passed by.
+    pub(crate) async fn next(&mut self, doing: &'static str) -> Result<Message, SourceError> {
+        loop {
+            if self.frame(doing)?.is_some() {
+                let message = Message::parse(&mut self.input)
+                    .map_err(|source| SourceError::Io { doing, source })?;
+                match message {
+                    Some(Message::ErrorResponse(body)) => {
+                        let error = ServerMessage::read(body.fields())
+                            .map_err(|source| SourceError::Io { doing, source })?;
+                        return Err(SourceError::Server { doing, error });
+                    }
+                    Some(Message::NoticeResponse(body)) => {
+                        if let Ok(notice) = ServerMessage::read(body.fields()) {
+                            tracing::debug!(%notice, "the server noted");
+                        }
+                    }
+                    Some(Message::ParameterStatus(_)) | None => {}
+                    Some(message) => return Ok(message),
+                }
+            } else {
+                self.read_more()
+                    .await
+                    .map_err(|source| SourceError::Io { doing, source })?;
+            }
+        }
+    }
+
+    /// Drops the message that [`Wire::frame`] has found.
+    pub(crate) fn skip_frame(&mut self) {
+        if let Ok(Some(header)) = Header::parse(&self.input) {
+            let bytes = usize::try_from(header.len()).unwrap_or(0).saturating_add(1);
+            self.input.advance(bytes.min(self.input.len()));
+        }
+    }
+
+    /// Takes the message that [`Wire::frame`] has found: an error is one, a notice is nothing.
+    /// Anything else is returned by name.
+    pub(crate) fn next_buffered(
+        &mut self,
+        doing: &'static str,
+    ) -> Result<Option<String>, SourceError> {
+        let io_error = |source| SourceError::Io { doing, source };
+        match Message::parse(&mut self.input).map_err(io_error)? {
+            Some(Message::ErrorResponse(body)) => {
+                let error = ServerMessage::read(body.fields()).map_err(io_error)?;
+                Err(SourceError::Server { doing, error })
+            }
+            Some(Message::NoticeResponse(body)) => {
+                let notice = ServerMessage::read(body.fields()).map_err(io_error)?;
+                tracing::debug!(%notice, "the server noted");
+                Ok(None)
+            }
+            Some(Message::ParameterStatus(_)) | None => Ok(None),
+            Some(Message::CommandComplete(_)) => Ok(Some("a completed command".to_owned())),
+            Some(Message::ReadyForQuery(_)) => Ok(Some("nothing".to_owned())),
+            Some(_) => Ok(Some("another message".to_owned())),
+        }
+    }
+
+    /// The tag of the next message, once it has arrived as a whole.
+    pub(crate) fn frame(&self, doing: &'static str) -> Result<Option<u8>, SourceError> {
+        let header =
+            Header::parse(&self.input).map_err(|source| SourceError::Io { doing, source })?;
+        let Some(header) = header else {
+            return Ok(None);
+        };
+        let bytes = usize::try_from(header.len())
+            .unwrap_or(usize::MAX)
+            .saturating_add(1);
+        if bytes > FRAME_BYTES_MAX {
+            return Err(SourceError::Protocol(format!(
+                "{doing}: the server announces a message of {bytes} bytes, more than the \
+                 {FRAME_BYTES_MAX} that are accepted"
+            )));
+        }
+        Ok((self.input.len() >= bytes).then_some(header.tag()))
+    }
+
+    /// Runs one simple query and returns its rows as text.
+    pub(crate) async fn query(
+        &mut self,
+        sql: &str,
+        doing: &'static str,
+    ) -> Result<Vec<Vec<Option<String>>>, SourceError> {
+        self.send_query(sql, doing).await?;
+        let mut rows = Vec::new();
+        let mut failure = None;
+        loop {
+            match self.next(doing).await {
+                Ok(Message::DataRow(row)) => rows
+                    .push(text_columns(&row).map_err(|source| SourceError::Io { doing, source })?),
+                Ok(Message::ReadyForQuery(_)) => break,
+                Ok(_) => {}
+                // The server says that it is ready again after an error too.
+                Err(error @ SourceError::Server { .. }) if failure.is_none() => {
+                    if matches!(&error, SourceError::Server { error, .. } if error.severity == "FATAL")
+                    {
+                        return Err(error);
+                    }
+                    failure = Some(error);
+                }
+                Err(error) => return Err(failure.unwrap_or(error)),
+            }
+        }
+        failure.map_or(Ok(rows), Err)
+    }
+
+    pub(crate) async fn send_query(
+        &mut self,
+        sql: &str,
+        doing: &'static str,
+    ) -> Result<(), SourceError> {
+        let io_error = |source| SourceError::Io { doing, source };
+        postgres_protocol::message::frontend::query(sql, &mut self.output).map_err(io_error)?;
+        self.flush().await.map_err(io_error)
+    }
+}
+
+fn text_columns(
+    row: &postgres_protocol::message::backend::DataRowBody,
+) -> io::Result<Vec<Option<String>>> {
+    row.ranges()
+        .map(|range| {
+            Ok(range
+                .and_then(|range| row.buffer().get(range))
+                .map(|value| String::from_utf8_lossy(value).into_owned()))
+        })
+        .collect()
+}
+
+impl Wire<super::Socket> {
+    /// A unix socket's buffer runs full while the reader pauses; a TCP window is larger.
+    pub(crate) const fn is_paced(&self) -> bool {
+        !self.stream.is_unix()
+    }
+}

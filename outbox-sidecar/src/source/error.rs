@@ -1,0 +1,150 @@
+use std::io;
+
+use fallible_iterator::FallibleIterator;
+use outbox_core::relay::{FailureKind, SourceFailure};
+use postgres_protocol::message::backend::ErrorFields;
+
+/// What went wrong on a replication connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// The connection could not be made, or broke.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What we were doing.
+        doing: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("{doing}: no answer within {limit_s} s")]
+    TimedOut {
+        /// What we were doing.
+        doing: &'static str,
+        /// How long we waited.
+        limit_s: u64,
+    },
+    /// The server refused, by an ErrorResponse.
+    #[error("{doing}: {error}")]
+    Server {
+        /// What we were doing.
+        doing: &'static str,
+        /// What the server said.
+        error: ServerMessage,
+    },
+    /// A way to authenticate that this build does not speak.
+    #[error("the server asks for {0} authentication, which is not supported")]
+    AuthenticationUnsupported(&'static str),
+    /// No password was configured though the server wants one.
+    #[error(
+        "the server asks for a password and none is configured (postgres.url or password_file)"
+    )]
+    PasswordMissing,
+    /// The password exchange failed on our side.
+    #[error("authentication failed: {0}")]
+    Authentication(io::Error),
+    /// The server left the publication out of the stream.
+    #[error("the server left the publication out: {0}")]
+    PublicationSkipped(ServerMessage),
+    /// Something the protocol does not allow.
+    #[error("{0}")]
+    Protocol(String),
+    /// The stream carries what an outbox's publication must not.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+/// The fields of an ErrorResponse or NoticeResponse that people need.
+/// <https://www.postgresql.org/docs/current/protocol-error-fields.html>
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServerMessage {
+    pub(crate) severity: String,
+    pub(crate) sqlstate: String,
+    pub(crate) message: String,
+    pub(crate) detail: Option<String>,
+    pub(crate) hint: Option<String>,
+}
+
+impl ServerMessage {
+    pub(crate) fn read(mut fields: ErrorFields<'_>) -> io::Result<Self> {
+        let mut read = Self::default();
+        while let Some(field) = fields.next()? {
+            let text = String::from_utf8_lossy(field.value_bytes()).into_owned();
+            match field.type_() {
+                b'V' => read.severity = text,
+                b'C' => read.sqlstate = text,
+                b'M' => read.message = text,
+                b'D' => read.detail = Some(text),
+                b'H' => read.hint = Some(text),
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl std::fmt::Display for ServerMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} [{}]", self.message, self.sqlstate)?;
+        for more in [&self.detail, &self.hint].into_iter().flatten() {
+            write!(f, " ({more})")?;
+        }
+        Ok(())
+    }
+}
+
+impl SourceError {
+    pub(crate) fn kind(&self) -> FailureKind {
+        match self {
+            Self::Io { .. } | Self::TimedOut { .. } => FailureKind::Unreachable,
+            Self::Server { doing, error } => kind_of_message(doing, error),
+            Self::AuthenticationUnsupported(_)
+            | Self::PasswordMissing
+            | Self::Authentication(_) => FailureKind::AuthenticationRefused,
+            Self::PublicationSkipped(_) => FailureKind::PublicationMissing,
+            Self::Protocol(_) => FailureKind::Protocol,
+            Self::Unfit(_) => FailureKind::PublicationUnfit,
+        }
+    }
+}
+
+impl From<SourceError> for SourceFailure {
+    fn from(error: SourceError) -> Self {
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// What an error means, by what we were doing: its text may come in any language.
+fn kind_of_message(doing: &str, error: &ServerMessage) -> FailureKind {
+    match (error.sqlstate.as_str(), doing) {
+        ("55006", _) => FailureKind::SlotBusy,
+        ("42704", STREAMING) => FailureKind::PublicationMissing,
+        ("42704", STARTING) => FailureKind::SlotMissing,
+        ("55000", STREAMING | STARTING) => FailureKind::SlotInvalidated,
+        ("55000", CREATING_SLOT) => FailureKind::NotLogical,
+        ("53300" | "53400", _) => FailureKind::TooManyConnections,
+        (code, _) => kind_of_state(code),
+    }
+}
+
+/// Creating a slot.
+pub(crate) const CREATING_SLOT: &str = "creating the replication slot";
+/// Starting the stream: an error is about the slot.
+pub(crate) const STARTING: &str = "starting replication";
+/// Reading the stream: an error is about the publication, or the connection's end.
+pub(crate) const STREAMING: &str = "reading the replication stream";
+
+/// The kind that an SQLSTATE stands for on any connection.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+pub(crate) fn kind_of_state(code: &str) -> FailureKind {
+    match code {
+        "57P01" | "57P02" | "57P03" => FailureKind::ServerShutdown,
+        "28P01" | "28000" => FailureKind::AuthenticationRefused,
+        "42501" => FailureKind::PrivilegeRefused,
+        "53300" => FailureKind::TooManyConnections,
+        code if code.starts_with("08") => FailureKind::Unreachable,
+        _ => FailureKind::Other,
+    }
+}

@@ -1,0 +1,16 @@
+use bytes::Bytes;
+use outbox_core::Lsn;
+use outbox_core::relay::StreamEvent;
+
+use super::reader::Reader;
+use crate::source::SourceError;
+
+/// Commit: the start and the end of the commit record.
+pub(super) fn commit(body: Bytes) -> Result<StreamEvent, SourceError> {
+    let mut reader = Reader::new(body, "Commit");
+    let _flags = reader.u8()?;
+    Ok(StreamEvent::Commit {
+        commit_lsn: Lsn::new(reader.u64()?),
+        end_lsn: Lsn::new(reader.u64()?),
+    })
+}

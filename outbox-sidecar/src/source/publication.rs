@@ -1,0 +1,7 @@
+//! The publication: which rows the stream carries.
+
+mod definition;
+mod row_filter;
+
+pub(crate) use definition::{Publication, create_statement, read_publication};
+pub(crate) use row_filter::{InvalidFilter, Shard, row_filter};

@@ -1,0 +1,201 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use outbox_core::relay::StreamEvent;
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::Sender;
+
+use super::pacing::Pacing;
+use super::status::{Confirmed, StatusClock, write_status};
+use crate::source::connection::Wire;
+use crate::source::pgoutput::Decoder;
+use crate::source::{STREAMING, SourceError};
+
+/// The longest a status may take to be handed to the kernel.
+const WRITE_MAX: Duration = Duration::from_secs(5);
+
+/// The longest the server may take to hang up after we said goodbye.
+const GOODBYE_MAX: Duration = Duration::from_millis(500);
+
+/// A running copy: rows and keepalives come, statuses go.
+///
+/// Statuses go out on time even when nobody takes what was read: then the socket is left alone,
+/// and the server waits, but it hears from us.
+pub(super) struct CopyBoth<'a, S> {
+    pub(super) wire: Wire<S>,
+    pub(super) decoder: Decoder,
+    pub(super) confirmed: &'a Confirmed,
+    pub(super) status: StatusClock,
+    pub(super) chunks: Sender<Vec<StreamEvent>>,
+    /// Whether to pause under load (not on unix sockets, whose buffer would run full).
+    pub(super) paced: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
+    /// Runs until the relay closes the stream (`Ok`) or something ends it.
+    pub(super) async fn run(mut self) -> Result<(), SourceError> {
+        let started = Instant::now();
+        let mut pacing = Pacing::default();
+        let mut events = self.decode()?;
+        let chunks = self.chunks.clone();
+        loop {
+            if self.confirmed.is_closing() {
+                return self.say_goodbye().await;
+            }
+            if started.elapsed() >= self.status.due() {
+                write_status(self.confirmed, &mut self.wire.output);
+                bounded(self.wire.flush()).await?;
+                self.status.sent(started.elapsed());
+            }
+            let has_events = !events.is_empty();
+            tokio::select! {
+                biased;
+                () = self.confirmed.changed() => self.status.now(),
+                permit = chunks.reserve(), if has_events => match permit {
+                    Ok(permit) => permit.send(std::mem::take(&mut events)),
+                    // The relay has dropped the stream.
+                    Err(_) => return Ok(()),
+                },
+                read = self.wire.read_more(), if !has_events => {
+                    let bytes = read.map_err(io_error)?;
+                    events = self.decode()?;
+                    pacing.read(bytes);
+                    if let Some(pause) = pacing.pause().filter(|_| self.paced) {
+                        // Hand over first, then stay away from the socket. This thread serves
+                        // nothing else, and a timer of the runtime would be too coarse.
+                        if let Ok(permit) = chunks.try_reserve() {
+                            permit.send(std::mem::take(&mut events));
+                        }
+                        std::thread::sleep(pause);
+                    }
+                }
+                () = sleep_until(started, self.status.due()) => {}
+            }
+        }
+    }
+
+    /// Decodes every whole message that has arrived.
+    fn decode(&mut self) -> Result<Vec<StreamEvent>, SourceError> {
+        let mut events = Vec::new();
+        let mut whole = 0;
+        while let Some(frame_bytes) = frame_bytes_at(&self.wire.input, whole)? {
+            whole += frame_bytes;
+        }
+        let block = self.wire.input.split_to(whole).freeze();
+        let mut at = 0;
+        while at < block.len() {
+            let Some(frame_bytes) = frame_bytes_at(&block, at)? else {
+                break;
+            };
+            let frame = block.slice(at..at + frame_bytes);
+            at += frame_bytes;
+            self.frame(frame, &mut events)?;
+        }
+        Ok(events)
+    }
+
+    fn frame(&mut self, frame: Bytes, events: &mut Vec<StreamEvent>) -> Result<(), SourceError> {
+        const HEADER_BYTES: usize = 5;
+        match frame.first() {
+            Some(b'd') => {
+                if let Some(event) = self.decoder.copy_data(frame.slice(HEADER_BYTES..))? {
+                    if let StreamEvent::Keepalive {
+                        reply_requested: true,
+                        ..
+                    } = event
+                    {
+                        self.status.hasten();
+                    }
+                    push_coalescing(events, event);
+                }
+                Ok(())
+            }
+            Some(b'c') => Err(SourceError::Io {
+                doing: STREAMING,
+                source: std::io::Error::new(
+                    std::io::ErrorKind::UnexpectedEof,
+                    "the server ended the copy",
+                ),
+            }),
+            _ => self.decoder.other_message(&frame),
+        }
+    }
+
+    /// The last status, then the end of the copy and of the connection.
+    async fn say_goodbye(mut self) -> Result<(), SourceError> {
+        write_status(self.confirmed, &mut self.wire.output);
+        frontend::copy_done(&mut self.wire.output);
+        frontend::terminate(&mut self.wire.output);
+        let goodbye = async {
+            self.wire.flush().await?;
+            // Until the server hangs up: then the slot is free.
+            while self.wire.read_more().await.is_ok() {
+                self.wire.input.clear();
+            }
+            Ok::<_, std::io::Error>(())
+        };
+        // A server that does not answer notices by itself that we are gone.
+        let _ = tokio::time::timeout(GOODBYE_MAX, goodbye).await;
+        Ok(())
+    }
+}
+
+/// Keepalives that follow each other say no more than the last: a server that shuts down sends
+/// them by the thousands.
+fn push_coalescing(events: &mut Vec<StreamEvent>, event: StreamEvent) {
+    if let StreamEvent::Keepalive {
+        wal_end,
+        reply_requested,
+    } = event
+        && let Some(StreamEvent::Keepalive {
+            wal_end: last_end,
+            reply_requested: last_requested,
+        }) = events.last_mut()
+    {
+        *last_end = wal_end.max(*last_end);
+        *last_requested |= reply_requested;
+        return;
+    }
+    events.push(event);
+}
+
+/// The length of the message at `at`, once it is there as a whole.
+fn frame_bytes_at(buffer: &[u8], at: usize) -> Result<Option<usize>, SourceError> {
+    use crate::source::connection::FRAME_BYTES_MAX;
+    let Some(header) = buffer.get(at + 1..at + 5) else {
+        return Ok(None);
+    };
+    let announced = header
+        .iter()
+        .fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
+    let frame_bytes = announced + 1;
+    if announced < 4 || frame_bytes > FRAME_BYTES_MAX {
+        return Err(SourceError::Protocol(format!(
+            "{STREAMING}: a message of {announced} bytes is announced, from 4 to \
+             {FRAME_BYTES_MAX} are possible"
+        )));
+    }
+    Ok((buffer.len() - at >= frame_bytes).then_some(frame_bytes))
+}
+
+async fn bounded(write: impl Future<Output = std::io::Result<()>>) -> Result<(), SourceError> {
+    match tokio::time::timeout(WRITE_MAX, write).await {
+        Ok(written) => written.map_err(io_error),
+        Err(_) => Err(SourceError::TimedOut {
+            doing: "sending a status",
+            limit_s: WRITE_MAX.as_secs(),
+        }),
+    }
+}
+
+async fn sleep_until(started: Instant, due: Duration) {
+    tokio::time::sleep_until((started + due).into()).await;
+}
+
+fn io_error(source: std::io::Error) -> SourceError {
+    SourceError::Io {
+        doing: STREAMING,
+        source,
+    }
+}

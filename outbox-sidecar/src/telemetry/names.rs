@@ -1,0 +1,29 @@
+//! Every metric and label, in one place.
+
+pub(crate) const MESSAGES_PUBLISHED: &str = "outbox_messages_published_total";
+pub(crate) const BYTES_PUBLISHED: &str = "outbox_bytes_published_total";
+pub(crate) const PUBLISH_LATENCY: &str = "outbox_publish_latency_seconds";
+pub(crate) const BATCH_MESSAGES: &str = "outbox_batch_messages";
+pub(crate) const COMMIT: &str = "outbox_commit_seconds";
+pub(crate) const LAG_BYTES: &str = "outbox_lag_bytes";
+pub(crate) const LAG: &str = "outbox_lag_seconds";
+pub(crate) const BUFFER_BYTES: &str = "outbox_buffer_bytes";
+pub(crate) const RETRIES: &str = "outbox_retries_total";
+pub(crate) const RECONNECTS: &str = "outbox_reconnects_total";
+pub(crate) const CONNECTED: &str = "outbox_connected";
+pub(crate) const ACTIVE: &str = "outbox_active";
+pub(crate) const SLOT_WAL_STATUS: &str = "outbox_slot_wal_status";
+pub(crate) const SLOT_SAFE_WAL_BYTES: &str = "outbox_slot_safe_wal_bytes";
+pub(crate) const CHECKPOINT_LSN: &str = "outbox_checkpoint_lsn";
+pub(crate) const FENCED: &str = "outbox_fenced_total";
+pub(crate) const PARTITIONS_AHEAD: &str = "outbox_partitions_ahead";
+pub(crate) const DEFAULT_PARTITION_ROWS: &str = "outbox_default_partition_rows";
+
+pub(crate) const LABEL_DESTINATION: &str = "destination";
+pub(crate) const LABEL_SIDE: &str = "side";
+pub(crate) const LABEL_REASON: &str = "reason";
+pub(crate) const LABEL_STATUS: &str = "status";
+
+/// The values of the label `side`.
+pub(crate) const SIDE_SOURCE: &str = "source";
+pub(crate) const SIDE_SINK: &str = "sink";

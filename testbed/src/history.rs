@@ -1,0 +1,13 @@
+//! What was written, what was consumed, and whether the two agree.
+//!
+//! [`Writers`] fill the outbox in every shape that PostgreSQL knows and remember what they did;
+//! [`read`] and [`Follower`] collect what a read_committed consumer sees; [`check`] compares.
+
+mod checker;
+mod reader;
+mod transaction;
+mod writers;
+
+pub use checker::{Finding, Report, check};
+pub use reader::{Follower, Record, read};
+pub use writers::{History, WriterPlan, Writers, Written};

@@ -1,0 +1,248 @@
+//! What a read_committed consumer sees.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::kafka::{KafkaAddress, blocking};
+use crate::wait;
+
+const METADATA_MAX: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
+/// Of a follower, for one answer of the broker: short, so that it notices its end.
+const FOLLOWER_POLL: Duration = Duration::from_millis(20);
+
+/// One consumed record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The header `outbox-id`; `None` when it is missing or no UUID.
+    pub id: Option<Uuid>,
+    /// The topic.
+    pub topic: String,
+    /// The key, as text.
+    pub key: Option<String>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset in the partition.
+    pub offset: i64,
+    /// The value; `None` is a tombstone.
+    pub payload: Option<Vec<u8>>,
+    /// All headers, in their order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// When it arrived here.
+    pub received: Instant,
+}
+
+impl Record {
+    /// The first header of this name, as text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
+        let (_, value) = self.headers.iter().find(|(found, _)| found == name)?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    }
+
+    fn from_message(message: &BorrowedMessage<'_>) -> Self {
+        let headers: Vec<(String, Vec<u8>)> = message
+            .headers()
+            .into_iter()
+            .flat_map(|headers| headers.iter())
+            .map(|header| {
+                (
+                    header.key.to_owned(),
+                    header.value.unwrap_or_default().to_vec(),
+                )
+            })
+            .collect();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut record = Self {
+            id: None,
+            topic: message.topic().to_owned(),
+            key: message.key().map(text),
+            partition: message.partition(),
+            offset: message.offset(),
+            payload: message.payload().map(<[u8]>::to_vec),
+            headers,
+            received: Instant::now(),
+        };
+        record.id = record.header("outbox-id").and_then(|id| id.parse().ok());
+        record
+    }
+}
+
+/// Topic, partition and offset.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]@{}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// Reads the topics from their beginning up to what is visible to a read_committed consumer now.
+///
+/// # Errors
+/// When a topic is missing, or the end is not reached within `deadline`.
+pub async fn read(
+    address: &KafkaAddress,
+    topics: &[&str],
+    deadline: Duration,
+) -> Result<Vec<Record>, Error> {
+    let mut records = Vec::new();
+    for topic in topics {
+        let (address, topic) = (address.clone(), (*topic).to_owned());
+        records.extend(blocking(move || read_topic(&address, &topic, deadline)).await?);
+    }
+    Ok(records)
+}
+
+fn read_topic(
+    address: &KafkaAddress,
+    topic: &str,
+    deadline: Duration,
+) -> Result<Vec<Record>, Error> {
+    let end = Instant::now() + deadline;
+    let (consumer, mut open) = consumer(address, topic)?;
+    let mut records = Vec::new();
+    while !open.is_empty() {
+        if Instant::now() >= end {
+            return Err(Error::new(format!(
+                "the end of topic {topic} was not reached within {deadline:?}; {} records so far",
+                records.len()
+            )));
+        }
+        match consumer.poll(POLL) {
+            Some(Ok(message)) => records.push(Record::from_message(&message)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+            }
+            // Everything else is repeated by the client itself, until the deadline.
+            Some(Err(_)) | None => {}
+        }
+    }
+    Ok(records)
+}
+
+/// A consumer of all partitions of one topic, from the beginning, and these partitions.
+fn consumer(address: &KafkaAddress, topic: &str) -> Result<(BaseConsumer, BTreeSet<i32>), Error> {
+    let fail = || Error::because(format!("topic {topic} cannot be read"));
+    let consumer: BaseConsumer = address
+        .client_config()
+        .set("group.id", "testbed-reader")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "10")
+        .set("auto.offset.reset", "error")
+        .create()
+        .map_err(fail())?;
+    let metadata = consumer
+        .fetch_metadata(Some(topic), METADATA_MAX)
+        .map_err(fail())?;
+    let found = metadata
+        .topics()
+        .iter()
+        .filter(|found| found.name() == topic);
+    let partitions: BTreeSet<i32> = found
+        .flat_map(|topic| topic.partitions())
+        .map(|partition| partition.id())
+        .collect();
+    if partitions.is_empty() {
+        return Err(Error::new(format!(
+            "topic {topic} cannot be read: it does not exist"
+        )));
+    }
+    let mut assignment = TopicPartitionList::new();
+    for partition in &partitions {
+        assignment
+            .add_partition_offset(topic, *partition, Offset::Beginning)
+            .map_err(fail())?;
+    }
+    consumer.assign(&assignment).map_err(fail())?;
+    Ok((consumer, partitions))
+}
+
+/// Reads topics as they grow, from their beginning, on a thread for each.
+#[derive(Debug)]
+pub struct Follower {
+    records: Arc<Mutex<Vec<Record>>>,
+    ended: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Follower {
+    /// Starts to follow.
+    ///
+    /// # Errors
+    /// When a topic is missing or the cluster does not answer.
+    pub async fn start(address: &KafkaAddress, topics: &[&str]) -> Result<Self, Error> {
+        let mut follower = Self {
+            records: Arc::default(),
+            ended: Arc::default(),
+            threads: Vec::new(),
+        };
+        for topic in topics {
+            let (address, topic) = (address.clone(), (*topic).to_owned());
+            let (consumer, _) = blocking(move || consumer(&address, &topic)).await?;
+            let (records, ended) = (Arc::clone(&follower.records), Arc::clone(&follower.ended));
+            follower.threads.push(std::thread::spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    // Errors pass: a broker that a test killed comes back.
+                    if let Some(Ok(message)) = consumer.poll(FOLLOWER_POLL) {
+                        let record = Record::from_message(&message);
+                        records
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(record);
+                    }
+                }
+            }));
+        }
+        Ok(follower)
+    }
+
+    /// How many records have arrived.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// What has arrived, in the order of arrival.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        self.records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Waits until at least `count` records have arrived.
+    ///
+    /// # Errors
+    /// When they have not within `deadline`; the error says how many have.
+    pub async fn arrived(&self, count: usize, deadline: Duration) -> Result<(), Error> {
+        let what = format!("{count} records");
+        let waited = wait::until(&what, deadline, async || self.count() >= count).await;
+        waited.map_err(|error| Error::new(format!("{error}; {} arrived", self.count())))
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A panic there was already printed by the runtime.
+            drop(thread.join());
+        }
+    }
+}

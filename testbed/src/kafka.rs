@@ -1,0 +1,12 @@
+//! Kafka brokers.
+
+mod address;
+mod node;
+mod options;
+mod probe;
+mod server;
+
+pub use address::KafkaAddress;
+pub(crate) use address::blocking;
+pub use options::KafkaOptions;
+pub use server::KafkaServer;

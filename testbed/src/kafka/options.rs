@@ -1,0 +1,45 @@
+//! What a test may choose of a broker.
+
+use crate::error::Error;
+use crate::kafka::server::KafkaServer;
+
+/// How a broker is set up; start from [`KafkaServer::options`].
+#[derive(Debug, Clone, Default)]
+pub struct KafkaOptions {
+    pub(super) settings: Vec<(String, String)>,
+    pub(super) proxied_as: Option<u16>,
+    pub(super) throughput: bool,
+}
+
+impl KafkaOptions {
+    /// A line of server.properties; later ones win, and all win over the test bed's own.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A second listener, [`KafkaServer::proxied_upstream`], which tells its clients that the
+    /// broker is at this port of 127.0.0.1. A proxy that listens there and forwards to the
+    /// upstream stays between client and broker.
+    #[must_use]
+    pub fn proxied_as(mut self, port: u16) -> Self {
+        self.proxied_as = Some(port);
+        self
+    }
+
+    /// A Java machine for benchmarks: full compiler and more memory, but a slower start.
+    #[must_use]
+    pub fn throughput(mut self) -> Self {
+        self.throughput = true;
+        self
+    }
+
+    /// Formats a log directory and starts the broker.
+    ///
+    /// # Errors
+    /// When Kafka cannot be provisioned, or does not serve transactions within two minutes.
+    pub async fn start(self) -> Result<KafkaServer, Error> {
+        KafkaServer::start_with(self).await
+    }
+}

@@ -1,0 +1,199 @@
+//! A broker that a test can stop, kill, freeze and start again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use testbed_supervisor::{Signal, Target};
+
+use crate::error::Error;
+use crate::kafka::address::{KafkaAddress, blocking};
+use crate::kafka::node::{Node, Ports};
+use crate::kafka::options::KafkaOptions;
+use crate::kafka::probe;
+use crate::ports::ReservedPort;
+use crate::provision;
+use crate::server::Server;
+
+/// Two Java starts and the first transaction, on a busy machine.
+const START_MAX: Duration = Duration::from_secs(120);
+const STOP_MAX: Duration = Duration::from_secs(60);
+/// A port can be taken between its choice and the broker's start.
+const START_ATTEMPTS_MAX: usize = 3;
+
+/// One node, broker and controller, with data of its own; dropped, both are gone. Topics are never
+/// created by themselves.
+#[derive(Debug)]
+pub struct KafkaServer {
+    // Dropped before the node: files must not vanish under a running broker.
+    server: Server,
+    address: KafkaAddress,
+    proxied: u16,
+    _node: Node,
+    _ports: [ReservedPort; 3],
+}
+
+impl KafkaServer {
+    /// A broker with the test bed's settings.
+    ///
+    /// # Errors
+    /// When Kafka cannot be provisioned, or does not serve transactions within two minutes.
+    pub async fn start() -> Result<Self, Error> {
+        Self::options().start().await
+    }
+
+    /// Options of a broker, to be started by [`KafkaOptions::start`].
+    #[must_use]
+    pub fn options() -> KafkaOptions {
+        KafkaOptions::default()
+    }
+
+    pub(super) async fn start_with(options: KafkaOptions) -> Result<Self, Error> {
+        let installation = blocking(provision::kafka).await?;
+        let mut attempt = 1;
+        loop {
+            let reserved = [
+                ReservedPort::find()?,
+                ReservedPort::find()?,
+                ReservedPort::find()?,
+            ];
+            let [broker, controller, proxied] = reserved.each_ref().map(ReservedPort::number);
+            let ports = Ports {
+                broker,
+                controller,
+                proxied,
+            };
+            let node = Node::create(installation.clone(), ports, &options).await?;
+            let kafka = Self {
+                server: Server::new("Kafka", node.command(), node.log()),
+                address: KafkaAddress::new(format!("127.0.0.1:{broker}")),
+                proxied,
+                _node: node,
+                _ports: reserved,
+            };
+            match kafka.restart().await {
+                Ok(()) => return Ok(kafka),
+                Err(error) if attempt == START_ATTEMPTS_MAX || !port_taken(&error) => {
+                    return Err(error);
+                }
+                Err(_) => attempt += 1,
+            }
+        }
+    }
+
+    /// How the broker is reached; it creates and deletes topics, too.
+    #[must_use]
+    pub fn address(&self) -> &KafkaAddress {
+        &self.address
+    }
+
+    /// The value for `bootstrap.servers`.
+    #[must_use]
+    pub fn bootstrap(&self) -> &str {
+        self.address.bootstrap()
+    }
+
+    /// Where a proxy has to forward to, `host:port`; see [`KafkaOptions::proxied_as`].
+    #[must_use]
+    pub fn proxied_upstream(&self) -> String {
+        format!("127.0.0.1:{}", self.proxied)
+    }
+
+    /// See [`KafkaAddress::create_topic`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<(), Error> {
+        self.address.create_topic(name, partitions).await
+    }
+
+    /// See [`KafkaAddress::delete_topic`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), Error> {
+        self.address.delete_topic(name).await
+    }
+
+    /// The broker's process id.
+    ///
+    /// # Errors
+    /// When the broker was never started.
+    pub fn pid(&self) -> Result<u32, Error> {
+        self.server.pid()
+    }
+
+    /// The broker's log.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        self.server.log()
+    }
+
+    /// Starts the stopped or killed broker on the same port and data; returns once it serves
+    /// transactions.
+    ///
+    /// # Errors
+    /// When it runs already, or does not serve transactions within two minutes.
+    pub async fn restart(&self) -> Result<(), Error> {
+        self.spawn()?;
+        self.ready().await
+    }
+
+    /// Starts the stopped or killed broker without waiting for it.
+    ///
+    /// # Errors
+    /// When it runs already.
+    pub fn spawn(&self) -> Result<(), Error> {
+        self.server.spawn()
+    }
+
+    /// Waits until the broker serves transactions.
+    ///
+    /// # Errors
+    /// When it ends, or does not serve them within two minutes.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let config = self.address.client_config();
+        self.server
+            .ready(START_MAX, async || {
+                let config = config.clone();
+                blocking(move || probe::serves_transactions(&config)).await
+            })
+            .await
+    }
+
+    /// SIGTERM, then waits until the broker is gone.
+    ///
+    /// # Errors
+    /// When it is not gone within a minute.
+    pub async fn stop(&self) -> Result<(), Error> {
+        self.server.signal(Signal::Terminate, Target::Process)?;
+        self.server.ended(STOP_MAX).await.map(drop)
+    }
+
+    /// SIGKILL; returns once the broker is gone.
+    ///
+    /// # Errors
+    /// When it is not gone within half a minute.
+    pub async fn kill(&self) -> Result<(), Error> {
+        self.server.kill().await
+    }
+
+    /// SIGSTOP: connections stay open, nothing answers.
+    ///
+    /// # Errors
+    /// When the broker was never started.
+    pub fn freeze(&self) -> Result<(), Error> {
+        self.server.signal(Signal::Stop, Target::Tree)
+    }
+
+    /// Ends a [`freeze`](Self::freeze).
+    ///
+    /// # Errors
+    /// When the broker was never started.
+    pub fn thaw(&self) -> Result<(), Error> {
+        self.server.signal(Signal::Continue, Target::Tree)
+    }
+}
+
+fn port_taken(error: &Error) -> bool {
+    error.to_string().contains("Address already in use")
+}

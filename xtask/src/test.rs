@@ -1,0 +1,55 @@
+//! `cargo xtask test`: every check, then every test.
+
+use crate::failure::Failure;
+use crate::features;
+use crate::packages;
+use crate::programs;
+use crate::run::{Runner, cargo, say};
+use crate::serve::Servers;
+
+/// Which tests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// All but the long runs.
+    Ordinary,
+    /// All.
+    Long,
+}
+
+pub(crate) fn run(tier: Tier) -> Result<(), Failure> {
+    let runner = Runner::start()?;
+    programs::provision_with(&runner)?;
+    checks(&runner)?;
+    let servers = Servers::start(&runner)?;
+    let features = features::all(tier == Tier::Long)?;
+    let mut arguments = vec!["test", "--workspace"];
+    if !features.is_empty() {
+        arguments.extend(["--features", &features]);
+    }
+    runner.run(&cargo(), &arguments, &servers.variables())
+}
+
+fn checks(runner: &Runner) -> Result<(), Failure> {
+    runner.cargo(&["fmt", "--all", "--check"])?;
+    let all = ["--workspace", "--all-targets", "--all-features"];
+    runner.cargo(&[&["clippy"], &all[..], &["--", "-D", "warnings"]].concat())?;
+    let denied = [("RUSTDOCFLAGS".to_owned(), "-D warnings".to_owned())];
+    let doc = ["doc", "--workspace", "--all-features", "--no-deps"];
+    runner.run(&cargo(), &doc, &denied)?;
+    if packages::in_path("cargo-deny") {
+        // Offline: advisories need a database from the network, the rest does not.
+        let deny = [
+            "deny",
+            "--offline",
+            "--all-features",
+            "check",
+            "bans",
+            "licenses",
+            "sources",
+        ];
+        runner.cargo(&deny)
+    } else {
+        say("==> cargo deny is skipped; to run it: cargo install --locked cargo-deny");
+        Ok(())
+    }
+}
