@@ -24,6 +24,7 @@ mod closing;
 mod deliveries;
 mod destinations;
 mod errors;
+mod isolation;
 mod producer;
 mod properties;
 mod record;

@@ -200,6 +200,8 @@ impl Properties {
             // Reserved topics aside, a metadata request must never create what it asks for.
             .set("allow.auto.create.topics", "false")
             .set("partitioner", "murmur2_random")
+            // A transaction waits twice, for its messages and for its checkpoint: each lingering
+            // would count twice, and the first request gathers messages while partitions are added.
             .set("linger.ms", "0")
             .set(
                 MESSAGE_TIMEOUT,
