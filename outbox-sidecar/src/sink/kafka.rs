@@ -12,7 +12,7 @@
 //!   copy, and the checkpoint tells what is durable.
 //!
 //! Nothing waits without a limit, also with a frozen broker: 5 s for a look-up or for
-//! acknowledgements in one call, 10 s for a commit, an abort or the barrier, 15 s for
+//! acknowledgements in one call, 10 s for a connection, a commit, an abort or the barrier, 15 s for
 //! `init_transactions` and for the next record of the checkpoint topic. The limits stand as named
 //! constants where they are kept.
 
@@ -24,6 +24,7 @@ mod closing;
 mod deliveries;
 mod destinations;
 mod errors;
+mod isolation;
 mod producer;
 mod properties;
 mod record;
@@ -180,6 +181,8 @@ impl Sink for KafkaSink {
         self.retire();
         let Activation { producer, newest } =
             activate(&self.settings, &mut self.properties, &mut self.closing)?;
+        // The look-up before a destination's first message also makes it known to this producer.
+        self.destinations = Destinations::default();
         self.active = Some(Active {
             transaction: Transaction::new(producer.traces().mark()),
             producer,

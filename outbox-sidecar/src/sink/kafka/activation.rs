@@ -99,6 +99,7 @@ fn write_barrier(
     settings: &KafkaSettings,
     properties: &mut Properties,
 ) -> Result<Barrier, Trouble> {
+    producer.connect(&settings.checkpoint_topic, PARTITION)?;
     producer.init_transactions()?;
     let since = producer.traces().begin(producer.traces().mark());
     producer.begin()?;

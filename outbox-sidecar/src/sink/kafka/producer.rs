@@ -15,6 +15,8 @@ use super::deliveries::{Deliveries, Settled};
 use super::errors::{Trouble, forbids_publishing};
 use super::suspicion::{Mark, Suspicion, Traces};
 
+/// How long a new producer may take to reach the leader of the checkpoint topic.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long `init_transactions` may take: it waits for an earlier producer's open transaction.
 const INIT_MAX: Duration = Duration::from_secs(15);
 /// How long a commit or an abort is waited for before its outcome is called indefinite.
@@ -110,6 +112,16 @@ impl Producer {
             inner: config.create_with_context(Context::default())?,
             sent: 0,
         })
+    }
+
+    /// Waits for a connection to the partition's leader. Without one, `init_transactions` begins
+    /// in vain and looks again only after a fixed 500 ms.
+    pub(super) fn connect(&self, topic: &str, partition: i32) -> Result<(), Trouble> {
+        self.inner
+            .client()
+            .fetch_watermarks(topic, partition, CONNECT_MAX)
+            .map(|_| ())
+            .map_err(|error| self.explain(self.trouble("connecting", &error)))
     }
 
     /// Fences every earlier producer of the transactional id.

@@ -200,6 +200,8 @@ impl Properties {
             // Reserved topics aside, a metadata request must never create what it asks for.
             .set("allow.auto.create.topics", "false")
             .set("partitioner", "murmur2_random")
+            // A transaction waits twice, for its messages and for its checkpoint: each lingering
+            // would count twice, and the first request gathers messages while partitions are added.
             .set("linger.ms", "0")
             .set(
                 MESSAGE_TIMEOUT,
@@ -286,6 +288,8 @@ fn base() -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("client.id", "outbox-sidecar")
+        // Half of it also passes before the first connection.
+        .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "1000")
         .set("log.connection.close", "true")
         // Lost connections are told at this level, and the producer must hear of them.

@@ -7,7 +7,8 @@ use outbox_core::sink::{Batch, Outcome, Refusal, RefusalReason};
 
 use super::checkpoint_topic::PARTITION;
 use super::deliveries::{CONTROL, FailedDelivery, Settled};
-use super::errors::{DeliveryFailure, Trouble};
+use super::errors::Trouble;
+use super::isolation::Isolation;
 use super::producer::{Producer, Record, SendError};
 use super::record::RecordWriter;
 use super::suspicion::Mark;
@@ -31,10 +32,7 @@ pub(super) struct Transaction {
     writer: RecordWriter,
     /// Traces up to here belong to transactions that were judged already.
     judged: Mark,
-    /// Messages that must travel alone, by their place in the batch with this sequence: they
-    /// were refused together with others.
-    alone: Vec<usize>,
-    alone_sequence: Option<u64>,
+    isolation: Isolation,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +72,7 @@ impl Transaction {
             stage: Stage::Closed,
             writer: RecordWriter::default(),
             judged,
-            alone: Vec::new(),
-            alone_sequence: None,
+            isolation: Isolation::default(),
         }
     }
 
@@ -221,7 +218,7 @@ impl Transaction {
         };
         for (index, delivery) in batch.messages.iter().enumerate().skip(begin_at) {
             // Whatever ends this call early, the next one goes on with this message.
-            let travels_alone = self.alone.binary_search(&index).is_ok();
+            let travels_alone = self.isolation.is_alone(batch.checkpoint.sequence, index);
             if travels_alone {
                 self.wait_at(index, producer, 0, deadline)?;
             }
@@ -288,7 +285,7 @@ impl Transaction {
             Ok(()) => match self.judge(producer, since, took, around) {
                 Err(suspect) => suspect,
                 Ok(()) => {
-                    self.alone.clear();
+                    self.isolation = Isolation::default();
                     (Outcome::Durable, false)
                 }
             },
@@ -319,60 +316,8 @@ impl Transaction {
         if let Err(suspect) = self.judge(producer, since, took, around) {
             return suspect;
         }
-        (self.after_abort(batch, &failures, reason), false)
-    }
-
-    /// Nothing of the batch will ever be visible: who is to blame?
-    fn after_abort(
-        &mut self,
-        batch: &Batch,
-        failures: &[FailedDelivery],
-        reason: String,
-    ) -> Outcome {
         let sequence = batch.checkpoint.sequence;
-        let was_alone =
-            |tag| self.alone_sequence == Some(sequence) && self.alone.binary_search(&tag).is_ok();
-        let mut refusals = Vec::new();
-        let mut together = Vec::new();
-        let mut unclear = None;
-        for failure in failures {
-            let refusal = |reason| Refusal {
-                batch_index: failure.tag,
-                reason,
-                error: failure.code.to_string(),
-            };
-            match DeliveryFailure::of(failure.code) {
-                DeliveryFailure::Collateral => {}
-                _ if failure.tag == CONTROL => unclear = Some(failure),
-                DeliveryFailure::Refused(reason) => refusals.push(refusal(reason)),
-                DeliveryFailure::RefusedTogether(reason) if was_alone(failure.tag) => {
-                    refusals.push(refusal(reason));
-                }
-                DeliveryFailure::RefusedTogether(_) => together.push(failure.tag),
-                DeliveryFailure::DestinationGone | DeliveryFailure::Unclear => {
-                    unclear = Some(failure);
-                }
-            }
-        }
-        if !refusals.is_empty() {
-            refusals.sort_unstable_by_key(|refusal| refusal.batch_index);
-            return Outcome::Poison(refusals);
-        }
-        if !together.is_empty() {
-            // One of them is refused and took its neighbours along: each travels alone next time.
-            if self.alone_sequence != Some(sequence) {
-                self.alone.clear();
-            }
-            self.alone_sequence = Some(sequence);
-            self.alone.extend(together);
-            self.alone.sort_unstable();
-            self.alone.dedup();
-            let count = self.alone.len();
-            let reason = format!("{count} messages were refused together; each is tried alone");
-            return Outcome::Abort { reason };
-        }
-        let reason = unclear.map_or(reason, |failure| failure.code.to_string());
-        Outcome::Abort { reason }
+        (self.isolation.blame(sequence, &failures, reason), false)
     }
 
     /// Whether the end of the transaction can be believed.

@@ -1,40 +1,67 @@
-//! TEMPORARY hand-started broker.
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use std::time::Duration;
+//! Real brokers: one that all tests of this process share, and ones of their own for those that
+//! break it.
 
-pub(super) struct Broker;
+use std::future::Future;
+use std::sync::OnceLock;
 
-pub(super) fn shared() -> Broker {
-    Broker
+use testbed::{KafkaAddress, KafkaServer};
+use tokio::runtime::{Builder, Runtime};
+
+/// A broker; one of its own ends with it.
+pub(super) struct Broker {
+    address: KafkaAddress,
+    server: Option<KafkaServer>,
 }
+
+/// The broker for tests that leave it in peace.
+pub(super) fn shared() -> Broker {
+    Broker {
+        address: wait(testbed::shared_kafka()).clone(),
+        server: None,
+    }
+}
+
+/// A broker that the test may break.
 pub(super) fn own() -> Broker {
-    Broker
+    let server = wait(KafkaServer::start());
+    Broker {
+        address: server.address().clone(),
+        server: Some(server),
+    }
 }
 
 impl Broker {
     pub(super) fn bootstrap(&self) -> String {
-        "127.0.0.1:19192".into()
+        self.address.bootstrap().to_owned()
     }
-    fn pid(&self) -> Pid {
-        let text = std::fs::read_to_string("/var/tmp/kafka-yours/kafka.pid").unwrap();
-        Pid::from_raw(text.trim().parse().unwrap())
-    }
+
+    /// From now on nothing answers, and no connection ends.
     pub(super) fn freeze(&self) {
-        kill(self.pid(), Signal::SIGSTOP).unwrap();
+        self.server().freeze().unwrap();
     }
+
     pub(super) fn thaw(&self) {
-        kill(self.pid(), Signal::SIGCONT).unwrap();
+        self.server().thaw().unwrap();
     }
+
     pub(super) fn kill(&self) {
-        let pid = self.pid();
-        kill(pid, Signal::SIGKILL).unwrap();
-        while kill(pid, None).is_ok() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait(self.server().kill());
     }
+
     pub(super) fn restart(&self) {
-        let status = std::process::Command::new("/var/tmp/kafka-yours/start.sh").status();
-        assert!(status.unwrap().success());
+        wait(self.server().restart());
     }
+
+    fn server(&self) -> &KafkaServer {
+        self.server
+            .as_ref()
+            .expect("the shared broker is left in peace")
+    }
+}
+
+/// The sink blocks, the test bed does not: its futures run on a runtime of their own.
+fn wait<T>(future: impl Future<Output = Result<T, testbed::Error>>) -> T {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| Builder::new_multi_thread().enable_all().build().unwrap());
+    runtime.block_on(future).unwrap()
 }
