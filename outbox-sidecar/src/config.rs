@@ -15,5 +15,5 @@ mod size;
 
 pub(crate) use error::ConfigError;
 pub(crate) use layers::{Layers, Overrides};
-pub(crate) use settings::{KafkaSection, Ready, Settings};
+pub(crate) use settings::{Ready, Settings};
 pub(crate) use show::{show_json, show_text};

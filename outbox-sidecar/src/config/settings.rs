@@ -26,7 +26,7 @@ pub(crate) struct Settings {
     pub(crate) address: Address,
     pub(crate) schema: SchemaName,
     pub(crate) failover_slot: bool,
-    pub(crate) kafka: KafkaSection,
+    pub(crate) kafka: KafkaSettings,
     pub(crate) batch: BatchLimits,
     pub(crate) buffer_bytes_max: usize,
     pub(crate) retry: BackoffLimits,
@@ -36,9 +36,6 @@ pub(crate) struct Settings {
     pub(crate) log_level: tracing::Level,
     pub(crate) log_json: bool,
 }
-
-/// The Kafka sink.
-pub(crate) type KafkaSection = KafkaSettings;
 
 /// When `/ready` says yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,7 +303,7 @@ impl Reader<'_> {
         Ok(address)
     }
 
-    fn kafka(&self, relay: &str) -> Result<KafkaSection, ConfigError> {
+    fn kafka(&self, relay: &str) -> Result<KafkaSettings, ConfigError> {
         let mut properties = BTreeMap::new();
         for (name, entry) in self.layers.below(keys::PROPERTIES) {
             let value = match &entry.raw {

@@ -123,7 +123,7 @@ impl Decoder {
                 let error = ServerMessage::read(body.fields()).map_err(io_error)?;
                 Err(SourceError::Server {
                     doing: STREAMING,
-                    error,
+                    error: Box::new(error),
                 })
             }
             Some(Message::NoticeResponse(body)) => {
@@ -134,7 +134,7 @@ impl Decoder {
                         .message
                         .contains(&format!("\"{}\"", self.publication))
                 {
-                    return Err(SourceError::PublicationSkipped(notice));
+                    return Err(SourceError::PublicationSkipped(Box::new(notice)));
                 }
                 tracing::warn!(%notice, "the server warned on the replication connection");
                 Ok(())
