@@ -6,10 +6,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio_postgres::{Client, Config};
 
-use super::connect;
 use super::connection::bounded;
 use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader, PARTITIONS_INTERVAL};
 use super::relay_row::{claim_epoch, read_set_up, record_hold};
+use super::{connect, failure_of};
 use crate::source::publication::read_publication;
 use crate::source::slot::{read_slot, terminate_holder};
 
@@ -66,6 +66,21 @@ impl ControlLane {
     pub(crate) const fn gauges(&self) -> &GaugesReader {
         &self.gauges
     }
+}
+
+/// Makes partitions ahead; how many there are, and how many rows none of them took.
+async fn make_partitions(
+    client: &Client,
+    schema: &SchemaName,
+) -> Result<(i32, i64), SourceFailure> {
+    let doing = "making partitions";
+    let sql = format!(
+        "select partitions_ahead, default_rows_left from {}.maintain_partitions()",
+        schema.quoted()
+    );
+    let row = bounded(doing, client.query_one(&sql, &[])).await?;
+    let read = || Ok((row.try_get(0)?, row.try_get(1)?));
+    read().map_err(|error| failure_of(&error, doing))
 }
 
 struct Task {
@@ -203,14 +218,11 @@ impl Task {
         let wal_end: Option<String> = row.try_get(0).ok().flatten();
         let mut partitions = None;
         if due && wal_end.is_some() {
-            let sql = format!(
-                "select partitions_ahead, default_rows_left from {}.maintain_partitions()",
-                settings.schema.quoted()
-            );
-            let row = bounded("making partitions", client.query_one(&sql, &[])).await?;
-            partitions = Some((row.try_get(0).ok(), row.try_get(1).ok()));
-        }
-        if partitions.is_some() {
+            match make_partitions(client, &settings.schema).await {
+                Ok(made) => partitions = Some(made),
+                Err(failure) => tracing::error!(%failure, "cannot make partitions ahead"),
+            }
+            // Tried again in a day either way: the gauges say how many are left.
             self.partitions_at = Some(Instant::now());
         }
         self.gauges.send_modify(|gauges| {
@@ -219,8 +231,8 @@ impl Task {
             gauges.slot_safe_wal_bytes = slot.as_ref().and_then(|slot| slot.safe_wal_bytes);
             gauges.slot_wal_status = slot.map(|slot| slot.wal_status);
             if let Some((ahead, left)) = partitions {
-                gauges.partitions_ahead = ahead;
-                gauges.default_partition_rows = left;
+                gauges.partitions_ahead = Some(ahead);
+                gauges.default_partition_rows = Some(left);
             }
         });
         Ok(())
