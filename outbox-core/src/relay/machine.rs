@@ -213,7 +213,13 @@ impl Relay {
                 Phase::Standby(Standby::starting_at(core.now.monotonic + after))
             }
             Next::Activate => Phase::Activating(Box::new(Activation::start(core))),
-            Next::Active(active) => Phase::Active(active),
+            Next::Active(mut active) => {
+                // What is owed is not put off until the stream says something: an idle server
+                // speaks only when asked.
+                let step = active.go_on(core);
+                self.phase = Phase::Active(active);
+                return step.unwrap_or_else(|next| self.enter(next));
+            }
             Next::Held(held) => {
                 core.report(Notice::Held(held));
                 Phase::Held

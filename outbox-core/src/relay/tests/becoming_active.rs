@@ -192,6 +192,24 @@ fn a_lost_connection_for_sql_while_the_broker_is_away_lets_the_server_go() {
 }
 
 #[test]
+fn an_idle_server_is_asked_for_its_position_from_the_start() {
+    let scenario = Scenario::active();
+    assert!(scenario.did(|action| *action == Action::AskForKeepalive(true)));
+}
+
+#[test]
+fn the_first_checkpoint_on_a_new_timeline_waits_for_nothing() {
+    let mut scenario = Scenario::new();
+    scenario.identity.timeline = crate::TimelineId(2);
+    scenario.identity.history = history(&[(1, 5000)]);
+    scenario.run();
+    assert_eq!(scenario.published(), [(vec![], at(1000))]);
+    let written = &scenario.checkpoint;
+    assert_eq!((written.timeline.0, written.sequence), (2, 1));
+    assert_eq!(written.timeline_history, history(&[(1, 5000)]));
+}
+
+#[test]
 fn a_missing_checkpoint_is_never_a_start_from_anywhere() {
     for found in [
         Ok(None),

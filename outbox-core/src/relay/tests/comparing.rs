@@ -60,6 +60,27 @@ fn two_promotions_to_one_timeline_are_told_apart() {
 }
 
 #[test]
+fn a_promoted_standby_that_had_everything_goes_on() {
+    for switch_point in [1240, 5000] {
+        let scenario = resumed(|scenario| promoted(scenario, switch_point));
+        assert_eq!(scenario.phase(), "active");
+        assert_eq!(scenario.published(), [(vec![], at(1240))]);
+    }
+}
+
+#[test]
+fn a_standby_behind_without_phantoms_goes_on_from_the_switch_point() {
+    let mut scenario = resumed(|scenario| {
+        scenario.checkpoint.frontier = at(9000);
+        promoted(scenario, 1240);
+        scenario.slot().confirmed_flush = at(1240).lsn;
+    });
+    assert_eq!(scenario.published(), [(vec![], at(1240))]);
+    scenario.stream([begin(1240), row(2), commit(1240)]);
+    assert_eq!(scenario.published()[1], (vec![2], at(1280)));
+}
+
+#[test]
 fn phantoms_exit_6_and_are_remembered() {
     for (switch_point, frontier) in [(1200, at(1240)), (1100, at(1240)), (1200, inside(1200, 1))] {
         let scenario = resumed(|scenario| {
