@@ -103,6 +103,9 @@ impl Relay {
 
     /// Takes in what happened; afterwards [`Relay::next_action`] says what to do.
     pub fn handle(&mut self, now: Now, event: Event) {
+        if matches!(self.phase, Phase::Stopped) {
+            return;
+        }
         self.core.now = Now {
             monotonic: self.core.now.monotonic.max(now.monotonic),
             ..now
@@ -200,15 +203,24 @@ impl Relay {
 
     fn enter(&mut self, next: Next) {
         let core = &mut self.core;
+        // Whoever was asked to go neither stands by nor waits for an operator.
+        let next = match next {
+            Next::Standby { .. } | Next::Activate if core.drain_until.is_some() => {
+                Next::Stop(Stop::Drained)
+            }
+            Next::Held(held) if core.drain_until.is_some() => {
+                core.report(Notice::Held(held));
+                Next::Stop(Stop::Drained)
+            }
+            next => next,
+        };
         if matches!(self.phase, Phase::Activating(_) | Phase::Active(_))
             && !matches!(next, Next::Active(_))
         {
             core.act(Action::CloseStream);
             core.act(Action::ReleaseSink);
         }
-        let draining = core.drain_until.is_some();
         self.phase = match next {
-            Next::Standby { .. } if draining => return self.enter(Next::Stop(Stop::Drained)),
             Next::Standby { after } => {
                 Phase::Standby(Standby::starting_at(core.now.monotonic + after))
             }

@@ -120,12 +120,47 @@ fn draining_has_a_limit() {
 }
 
 #[test]
+fn draining_ends_with_the_stream() {
+    let mut scenario = Scenario::publishing();
+    scenario.stream([begin(1000), row(1), commit(1000)]);
+    scenario.event(Event::Drain);
+    scenario.event(Event::StreamEnded(failure(FailureKind::Unreachable)));
+    assert_eq!(scenario.stop(), DRAINED);
+    let closed = scenario
+        .actions
+        .iter()
+        .filter(|action| **action == Action::CloseStream);
+    assert_eq!(closed.count(), 1, "what is closed is not closed again");
+}
+
+#[test]
 fn draining_a_held_relay_stops_it_at_once() {
     let mut scenario = Scenario::publishing();
     scenario.stream([begin(1000), row(1), commit(1000)]);
     scenario.outcome(Outcome::Fatal { reason: "r".into() });
     scenario.event(Event::Drain);
     assert_eq!(scenario.stop(), DRAINED);
+}
+
+#[test]
+fn a_draining_relay_that_would_be_held_stops() {
+    let mut scenario = Scenario::publishing();
+    scenario.stream([begin(1000), row(1), commit(1000)]);
+    scenario.event(Event::Drain);
+    scenario.outcome(Outcome::Fatal { reason: "r".into() });
+    assert_eq!(scenario.stop(), DRAINED);
+}
+
+#[test]
+fn a_relay_stops_once() {
+    let mut scenario = Scenario::caught_up();
+    scenario.event(Event::Drain);
+    assert_eq!(stops(&scenario), 1);
+    scenario.pass(Duration::from_secs(100));
+    scenario.event(Event::Tick);
+    scenario.event(Event::Drain);
+    assert_eq!(stops(&scenario), 1);
+    assert_eq!(scenario.relay.deadline(), None);
 }
 
 #[test]
