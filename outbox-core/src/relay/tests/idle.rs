@@ -45,6 +45,16 @@ fn a_server_that_asks_at_the_frontier_costs_no_checkpoint() {
 }
 
 #[test]
+fn a_question_that_came_while_busy_is_answered_when_idle() {
+    let mut scenario = Scenario::publishing();
+    scenario.stream([begin(1000), row(1), commit(1000)]);
+    scenario.stream([request(2000)]);
+    scenario.leave(|_| false);
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(scenario.confirmed(), [1040, 2000]);
+}
+
+#[test]
 fn a_checkpoint_alone_carries_last_unchanged() {
     let mut scenario = Scenario::caught_up();
     scenario.stream([begin(1000), row(1), commit(1000)]);
