@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use outbox_core::relay::{Action, Event, FailureKind, Held, Holder, Identity, Notice, Stop};
 use outbox_core::sink::{AcquireError, Batch, Outcome, Refusal, RefusalReason};
@@ -27,6 +28,14 @@ impl World {
             }
             Action::Connect(_) | Action::StartReplication(_) => {
                 client.replication.queue.push_back((action, log));
+            }
+            Action::Acquire(_)
+                if client
+                    .connection
+                    .as_ref()
+                    .is_none_or(|connection| !connection.started) =>
+            {
+                return Err("a relay that never had the slot fences whoever has it".into());
             }
             Action::PeekCheckpoint(_)
             | Action::Acquire(_)
@@ -94,11 +103,12 @@ impl World {
         let client = &self.processes[process];
         let log = client.log;
         let broker = &self.broker;
-        let common = Frontier::at(Lsn::new(self.logs.common(broker.proven_log, log)));
-        let differs = common < broker.newest.frontier;
+        let common = Frontier::at(Lsn::new(self.logs.put_back(broker.proven_log, log)));
+        let phantoms = broker.has_phantoms(&self.logs, log);
+        let differs = phantoms || common < broker.newest.frontier;
         let legitimate = match stop {
             Stop::Drained => true,
-            Stop::Phantoms { .. } => broker.has_phantoms(&self.logs, log),
+            Stop::Phantoms { .. } => phantoms,
             Stop::OtherTimeline { .. } => {
                 !self.logs.descends(log, broker.newest_log)
                     || !self.logs.get(log).comes_from(broker.newest.timeline.0)
@@ -206,7 +216,7 @@ impl World {
                     .connection
                     .as_ref()
                     .is_some_and(|connection| connection.pid == sender.pid);
-            if healthy && sender.reply == self.now {
+            if healthy && self.now - sender.reply < Duration::from_secs(4) {
                 return Err("a healthy holder is terminated".into());
             }
             self.end_walsenders(server, FailureKind::Unreachable, exactly);
@@ -252,6 +262,7 @@ impl World {
                     pid: self.pids,
                     inbound: Default::default(),
                     broken: None,
+                    started: false,
                     status: None,
                 });
                 let log = self.logs.get(server.log);
@@ -265,6 +276,9 @@ impl World {
             }
             Action::StartReplication(ticket) => {
                 let started = self.start_replication(process);
+                if let Some(connection) = &mut self.processes[process].connection {
+                    connection.started |= started.is_ok();
+                }
                 self.processes[process].replication.answer =
                     Some(Event::Streaming(ticket, started));
                 return Ok(true);
@@ -386,6 +400,7 @@ impl World {
             return Ok(Outcome::Durable);
         }
         Ok(match self.random.u32(..6) {
+            _ if cut && self.plan.patient_sink => Outcome::Retry { reason },
             0 => Outcome::Retry { reason },
             1 => Outcome::Abort { reason },
             2 if !cut => {

@@ -10,8 +10,17 @@ impl World {
             self.shut_down_without_broker()?;
         }
         self.heal();
-        let mut idle_rounds = 0;
-        for _ in 0..ROUNDS_MAX {
+        if self.processes.len() > 1 && self.random.u32(..4) == 0 {
+            // One never comes back, and the server does not notice: the others must.
+            self.plan.walsender_timeout = LAST_MAX * 2;
+            let holder = self.servers[self.primary()]
+                .holder()
+                .map(|sender| sender.client);
+            self.processes[holder.unwrap_or(0)].frozen = true;
+        }
+        let until = self.now + LAST_MAX;
+        let (mut idle_rounds, mut waits) = (0, 0);
+        while self.now < until {
             if self.is_over() {
                 return self.final_checks();
             }
@@ -20,7 +29,9 @@ impl World {
                 continue;
             }
             idle_rounds += 1;
-            if idle_rounds == 40 {
+            waits += 1;
+            if waits == 40 {
+                // A log that was put back shows only where it goes on.
                 self.write_foreign();
             }
             self.wait(idle_rounds)?;
@@ -37,7 +48,10 @@ impl World {
                 .rows()
                 .all(|row| self.broker.sees(row));
         let noticed = !self.broker.has_phantoms(&self.logs, primary.log);
-        let all_held = self.processes.iter().all(|client| client.held);
+        let all_held = self
+            .processes
+            .iter()
+            .all(|client| client.held || client.frozen);
         self.stopped || all_held || (drained && noticed)
     }
 
@@ -188,3 +202,6 @@ impl World {
 }
 
 const ROUNDS_MAX: u32 = 20_000;
+
+/// How long draining may take, by the simulated clock.
+const LAST_MAX: Duration = Duration::from_secs(1800);

@@ -23,6 +23,7 @@ pub(crate) struct Log {
     pub(crate) xid: u32,
     /// The log it branched off, and up to where the two are the same.
     parent: Option<(usize, u64)>,
+    promoted: bool,
 }
 
 /// Every log there ever was.
@@ -40,6 +41,7 @@ impl Logs {
             end: GENESIS,
             xid: 100,
             parent: None,
+            promoted: false,
         }])
     }
 
@@ -59,6 +61,7 @@ impl Logs {
         log.xid = log.transactions.last().map_or(100, |txn| txn.xid);
         log.end = at;
         log.parent = Some((parent, at));
+        log.promoted = promoted;
         if promoted {
             // Whoever lags behind an earlier switch never took part in it.
             while let Some((timeline, _)) = log.history.pop_if(|(_, switch)| at < *switch) {
@@ -72,13 +75,24 @@ impl Logs {
     }
 
     /// Up to where two logs are the same; `u64::MAX` for one and the same.
-    pub(crate) fn common(&self, mut a: usize, mut b: usize) -> u64 {
+    pub(crate) fn common(&self, a: usize, b: usize) -> u64 {
+        self.parted(a, b, true)
+    }
+
+    /// Up to where two logs are the same but for promotions, which their histories tell.
+    pub(crate) fn put_back(&self, a: usize, b: usize) -> u64 {
+        self.parted(a, b, false)
+    }
+
+    fn parted(&self, mut a: usize, mut b: usize, by_promotion: bool) -> u64 {
         let mut common = u64::MAX;
         while a != b {
             // A branch has a larger number than its parent.
             let younger = if a > b { &mut a } else { &mut b };
             let (parent, at) = self.0[*younger].parent.unwrap_or((0, 0));
-            common = common.min(at);
+            if by_promotion || !self.0[*younger].promoted {
+                common = common.min(at);
+            }
             *younger = parent;
         }
         common

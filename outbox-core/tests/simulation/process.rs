@@ -30,6 +30,8 @@ pub(crate) struct Process {
     pub(crate) epoch: Option<u64>,
     pub(crate) asking: bool,
     pub(crate) held: bool,
+    /// An answer that will come once more.
+    pub(crate) echo: Option<Event>,
 }
 
 /// Requests to one side, carried out one after the other: first the deed, later the answer.
@@ -48,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) pid: i32,
     pub(crate) inbound: VecDeque<StreamEvent>,
     pub(crate) broken: Option<FailureKind>,
+    /// Whether it ever had the slot.
+    pub(crate) started: bool,
     /// A confirmation on its way to the server.
     pub(crate) status: Option<u64>,
 }
@@ -69,6 +73,7 @@ impl Process {
             epoch: None,
             asking: false,
             held: false,
+            echo: None,
         }
     }
 

@@ -45,8 +45,13 @@ pub(crate) struct Plan {
     pub(crate) faults: u32,
     /// How many of 100 broker answers are not `Durable`.
     pub(crate) broker_faults: u32,
+    /// How many of 40 faults are those that a relay must notice.
     pub(crate) disasters: u32,
+    /// How many of 100 steps are transactions of a service; a quiet outbox has other dangers.
+    pub(crate) writes: u32,
     pub(crate) walsender_timeout: Duration,
+    /// A broker that is away only ever says "later".
+    pub(crate) patient_sink: bool,
 }
 
 /// The disk of a server as it once was.
@@ -69,6 +74,8 @@ impl World {
             faults: [0, 1, 3, 8][random.usize(..4)],
             broker_faults: [0, 5, 30][random.usize(..3)],
             disasters: [0, 0, 1, 6][random.usize(..4)],
+            writes: [1, 3, 8][random.usize(..3)],
+            patient_sink: random.bool(),
             walsender_timeout: Duration::from_secs([4, 60][random.usize(..2)]),
         };
         let now = Duration::from_secs(100);
@@ -119,10 +126,14 @@ impl World {
             return self.fault();
         }
         let process = self.random.usize(..self.processes.len());
+        if self.chance(self.plan.writes) {
+            self.write();
+            return Ok(());
+        }
         match self.random.u32(..100) {
-            0..4 => self.write(),
-            4 => self.write_foreign(),
-            5..15 => {
+            0..3 => self.write_foreign(),
+            3 => self.echo(process)?,
+            4..15 => {
                 let count = self.random.usize(1..10);
                 self.send(process, count);
             }
@@ -147,6 +158,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// An answer arrives a second time, or so late that nobody waits for it any more.
+    fn echo(&mut self, process: usize) -> Checked {
+        let client = &mut self.processes[process];
+        match client.echo.take_if(|_| !client.frozen) {
+            Some(answer) => self.handle(process, answer),
+            None => Ok(()),
+        }
     }
 
     /// Everything goes well for a while.
@@ -341,15 +361,20 @@ impl World {
     /// Time goes by: whoever answers has answered, whoever does not is dropped by the server.
     pub(crate) fn pass(&mut self, time: Duration) {
         self.now += time;
+        // A healthy client's reply was seen to stand still for so long.
+        const STILL_MAX: Duration = Duration::from_millis(1500);
         let (now, timeout) = (self.now, self.plan.walsender_timeout);
         for server in &mut self.servers {
             for sender in &mut server.walsenders {
-                if self.processes.get(sender.client).is_some_and(|client| {
-                    client.hears_source()
-                        && client.connection.as_ref().is_some_and(|connection| {
-                            connection.pid == sender.pid && connection.broken.is_none()
-                        })
-                }) {
+                let stale = now - sender.reply >= STILL_MAX;
+                if stale
+                    && self.processes.get(sender.client).is_some_and(|client| {
+                        client.hears_source()
+                            && client.connection.as_ref().is_some_and(|connection| {
+                                connection.pid == sender.pid && connection.broken.is_none()
+                            })
+                    })
+                {
                     sender.reply = now;
                 }
             }
@@ -393,6 +418,13 @@ impl World {
         if self.trace {
             eprintln!("{:?} r{process} <- {event:?}", self.now);
         }
+        let answers = matches!(
+            event,
+            Event::Inspected(..) | Event::Acquired(..) | Event::Published(..) | Event::Peeked(..)
+        );
+        if answers && self.random.u8(..20) == 0 {
+            self.processes[process].echo = Some(event.clone());
+        }
         let now = moment(self.now);
         if let Some(relay) = &mut self.processes[process].relay {
             relay.handle(now, event);
@@ -409,13 +441,18 @@ impl World {
 
     pub(crate) fn take_snapshot(&mut self) {
         let server = self.primary();
+        let clean = self.random.bool();
         let state = &self.servers[server];
         self.snapshot = Some(Snapshot {
             server,
             log: state.log,
             end: self.logs.get(state.log).end,
             slot: Slot {
-                confirmed: state.slot.saved,
+                confirmed: if clean {
+                    state.slot.confirmed
+                } else {
+                    state.slot.saved
+                },
                 ..state.slot.clone()
             },
             held: state.held.clone(),
@@ -456,6 +493,10 @@ impl World {
             Some(_) => kept
                 .checked_sub(1)
                 .map_or(super::log::GENESIS, |last| log.transactions[last].end_lsn),
+            // Nothing of anybody's is lost, but perhaps what lies behind it.
+            None if self.random.bool() => {
+                log.transactions.last().map_or(log.end, |txn| txn.end_lsn)
+            }
             None => log.end,
         };
         let mut server = self.servers[old].clone();
