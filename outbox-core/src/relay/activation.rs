@@ -65,7 +65,16 @@ impl Activation {
         match (event, &self.step) {
             (Event::Drain, _) => return Err(Next::Stop(Stop::Drained)),
             (Event::StreamEnded(failure), _) => return Err(core.source_lost(failure)),
-            (Event::ControlLost, Step::AcquiringAgain { .. } | Step::Acquiring(_)) => {
+            // Once the copy has started the server waits for us before it goes down; an answer
+            // that was under way may still say that all is well.
+            (
+                Event::ControlLost,
+                Step::Inspecting(_)
+                | Step::Claiming(_)
+                | Step::Acquiring(_)
+                | Step::AcquiringAgain { .. }
+                | Step::Comparing(..),
+            ) => {
                 return Err(core.server_stops("the connection for SQL was lost"));
             }
             (Event::Connected(ticket, result), Step::Connecting(awaited)) if ticket == *awaited => {

@@ -192,6 +192,20 @@ fn a_lost_connection_for_sql_while_the_broker_is_away_lets_the_server_go() {
 }
 
 #[test]
+fn a_connection_for_sql_that_is_lost_behind_its_last_answer_lets_the_server_go() {
+    let mut scenario = Scenario::new();
+    scenario.leave(|action| matches!(action, Action::ClaimEpoch(_)));
+    scenario.run();
+    let ticket = scenario.ticket(|action| match action {
+        Action::ClaimEpoch(ticket) => Some(*ticket),
+        _ => None,
+    });
+    scenario.event(Event::ControlLost);
+    scenario.event(Event::EpochClaimed(ticket, Ok(1)));
+    assert_eq!(scenario.phase(), "standby");
+}
+
+#[test]
 fn an_idle_server_is_asked_for_its_position_from_the_start() {
     let scenario = Scenario::active();
     assert!(scenario.did(|action| *action == Action::AskForKeepalive(true)));
