@@ -257,7 +257,8 @@ impl Active {
                 }
             }
             Event::StreamEnded(failure) => return Err(core.source_lost(failure)),
-            Event::ControlLost if self.health.is_none() => {
+            // Lost again while a question is open: its answer may be older than the loss.
+            Event::ControlLost => {
                 let ticket = core.ticket();
                 core.act(Action::Inspect(ticket));
                 self.health = Some(ticket);

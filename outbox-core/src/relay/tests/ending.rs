@@ -225,6 +225,23 @@ fn a_lost_connection_for_sql_asks_whether_the_server_stops() {
 }
 
 #[test]
+fn a_connection_for_sql_that_is_lost_again_asks_again() {
+    let mut scenario = Scenario::publishing();
+    scenario.leave(|action| inspect(action).is_some());
+    scenario.event(Event::ControlLost);
+    let before = scenario.ticket(inspect);
+    scenario.event(Event::ControlLost);
+    let answer = Ok(scenario.inspection.clone());
+    scenario.event(Event::Inspected(before, answer));
+    let ticket = scenario.ticket(inspect);
+    scenario.event(Event::Inspected(
+        ticket,
+        Err(failure(FailureKind::ServerShutdown)),
+    ));
+    assert_eq!(scenario.phase(), "standby");
+}
+
+#[test]
 fn a_lost_connection_for_sql_of_a_healthy_server_changes_nothing() {
     let mut scenario = Scenario::publishing();
     scenario.event(Event::ControlLost);
