@@ -464,7 +464,10 @@ impl World {
         let Some(snapshot) = self.snapshot.clone() else {
             return;
         };
-        if snapshot.server != self.primary() || self.servers[snapshot.server].log != snapshot.log {
+        if self.slot_moved
+            || snapshot.server != self.primary()
+            || self.servers[snapshot.server].log != snapshot.log
+        {
             return;
         }
         self.saw("disk put back");
