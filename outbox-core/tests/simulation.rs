@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use simulation::world::World;
 
 /// About as many as a debug build manages in 20 seconds.
-const RUNS_DEFAULT: u64 = 15_000;
+const RUNS_DEFAULT: u64 = 40_000;
 
 type Seen = BTreeMap<&'static str, u64>;
 
