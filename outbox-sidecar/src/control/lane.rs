@@ -1,5 +1,6 @@
 use std::time::Instant;
 
+use outbox_core::Lsn;
 use outbox_core::relay::{Event, FailureKind, Holder, Inspection, SourceFailure, Stop, Ticket};
 use outbox_core::schema::SchemaName;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -66,6 +67,16 @@ impl ControlLane {
     pub(crate) const fn gauges(&self) -> &GaugesReader {
         &self.gauges
     }
+}
+
+/// Whether the server is a standby, and how far its log is flushed (or replayed).
+async fn read_log(client: &Client) -> Result<(bool, Lsn), tokio_postgres::Error> {
+    let sql = "select pg_catalog.pg_is_in_recovery(), coalesce( \
+               case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() \
+               else pg_catalog.pg_current_wal_flush_lsn() end, '0/0')::text";
+    let row = client.query_one(sql, &[]).await?;
+    let end: String = row.try_get(1)?;
+    Ok((row.try_get(0)?, end.parse().unwrap_or(Lsn::ZERO)))
 }
 
 /// Makes partitions ahead; how many there are, and how many rows none of them took.
@@ -151,11 +162,11 @@ impl Task {
     async fn inspect(&mut self) -> Result<Inspection, SourceFailure> {
         let settings = self.settings.clone();
         let client = self.client().await?;
-        let recovery = "select pg_catalog.pg_is_in_recovery()";
-        let row = bounded("asking for recovery", client.query_one(recovery, &[])).await?;
-        let in_recovery = row.try_get(0).unwrap_or(false);
         let set_up = read_set_up(client, &settings.schema, &settings.relay).await?;
         let slot = bounded("reading the slot", read_slot(client, &settings.slot)).await?;
+        // After the slot: whoever held it then has written nothing beyond this end.
+        let (in_recovery, wal_end) =
+            bounded("reading the end of the log", read_log(client)).await?;
         let publication = bounded(
             "reading the publication",
             read_publication(client, &settings.publication, &settings.schema),
@@ -170,6 +181,7 @@ impl Task {
         };
         Ok(Inspection {
             in_recovery,
+            wal_end,
             slot: slot.map(|slot| slot.state),
             relay,
             publication_fingerprint: publication
