@@ -12,6 +12,8 @@ mod origin;
 mod settings;
 mod show;
 mod size;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use error::ConfigError;
 pub(crate) use layers::{Layers, Overrides};

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::keys;
 use super::layers::Layers;
 use super::origin::{Entry, Origin, Raw};
 use super::size::parse_bytes;
-use crate::sink::kafka::KafkaSettings;
+use crate::sink::kafka::{KafkaSettings, KafkaSettingsError, KafkaSink};
 use crate::source::connection::Address;
 use crate::source::publication::{Shard, row_filter};
 
@@ -52,6 +53,21 @@ pub(crate) enum Ready {
 /// The longest name: with the prefix `outbox_` it must fit a slot's 63 bytes.
 const NAME_BYTES_MAX: usize = 50;
 
+/// The longest delay that can be asked for: a day.
+const DELAY_MS_MAX: i64 = 24 * 3600 * 1000;
+
+/// The longest drain that can be asked for: an hour, past any supervisor's patience.
+const DRAIN_S_MAX: i64 = 3600;
+
+/// The most messages a batch may be allowed.
+const MESSAGES_MAX: i64 = 10_000_000;
+
+/// The largest size that can be asked for.
+const SIZE_BYTES_MAX: u64 = 64 << 30;
+
+const URL: &str = "postgres.url";
+const URL_FILE: &str = "postgres.url_file";
+
 impl Settings {
     /// The name of the relay's slot and publication.
     pub(crate) fn slot(&self) -> String {
@@ -70,11 +86,14 @@ impl Settings {
         read.only("kafka.delivery", "exactly-once", &["at-least-once"])?;
         read.only("stuck.policy", "halt", &["park-key", "park"])?;
         read.only("recovery.phantoms", "stop", &["report"])?;
-        if read.number::<u64>("limits.messages_per_second_max", 0)? != 0 {
-            return Err(read.unavailable("limits.messages_per_second_max", "0, no limit"));
+        if read.number::<i64>("limits.messages_per_second_max", 0..=i64::MAX)? != 0 {
+            return Err(read.unavailable("limits.messages_per_second_max", "use 0, no limit"));
         }
         if !read.text("http.token_file")?.is_empty() {
-            return Err(read.unavailable("http.token_file", "nothing can be changed over HTTP"));
+            return Err(read.unavailable(
+                "http.token_file",
+                "leave it empty: nothing can be changed over HTTP",
+            ));
         }
         let settings = Self {
             address: read.address()?,
@@ -82,16 +101,16 @@ impl Settings {
             failover_slot: read.boolean("postgres.failover_slot")?,
             kafka: read.kafka(&relay)?,
             batch: BatchLimits {
-                messages_max: read.number("batch.messages_max", 1)?,
+                messages_max: read.number("batch.messages_max", 1..=MESSAGES_MAX)?,
                 bytes_max: read.bytes("batch.bytes_max", 1024)?,
-                transaction_max: Duration::from_millis(read.number("batch.transaction_ms_max", 1)?),
+                transaction_max: read.milliseconds("batch.transaction_ms_max")?,
             },
             buffer_bytes_max: read.bytes("limits.buffer_bytes_max", 64 * 1024)?,
             retry: BackoffLimits {
-                delay_min: Duration::from_millis(read.number("retry.delay_ms_min", 1)?),
-                delay_max: Duration::from_millis(read.number("retry.delay_ms_max", 1)?),
+                delay_min: read.milliseconds("retry.delay_ms_min")?,
+                delay_max: read.milliseconds("retry.delay_ms_max")?,
             },
-            drain_max: Duration::from_secs(read.number("limits.drain_s_max", 0)?),
+            drain_max: Duration::from_secs(read.number("limits.drain_s_max", 0..=DRAIN_S_MAX)?),
             listen: read.parsed("http.listen", "an address and port, such as 127.0.0.1:9464")?,
             ready: match read.text("http.ready")?.as_str() {
                 "member" => Ready::Member,
@@ -128,8 +147,12 @@ impl Settings {
             return Err(read.bad("retry.delay_ms_max", "at least retry.delay_ms_min"));
         }
         // The sink checks its properties where it is made; here, so that nothing is started.
-        crate::sink::kafka::KafkaSink::new(self.kafka.clone())?;
-        Ok(())
+        KafkaSink::new(self.kafka.clone())
+            .map(|_| ())
+            .map_err(|source| ConfigError::Kafka {
+                origin: read.blamed(&source),
+                source,
+            })
     }
 }
 
@@ -151,7 +174,7 @@ fn require_kafka_alone(layers: &Layers) -> Result<(), ConfigError> {
             instead: "use the section [kafka]",
         }),
         (None, None) => Err(ConfigError::Sinks {
-            found: "found none".to_owned(),
+            found: format!("found none {}", layers.looked_in()),
         }),
     }
 }
@@ -193,6 +216,23 @@ impl Reader<'_> {
         }
     }
 
+    /// Where the setting was written that the sink does not like.
+    fn blamed(&self, error: &KafkaSettingsError) -> Option<Origin> {
+        let key = match error {
+            KafkaSettingsError::Range { setting, .. } => (*setting).to_owned(),
+            KafkaSettingsError::Refused { property, .. }
+            | KafkaSettingsError::Value { property, .. }
+            | KafkaSettingsError::Twice { property, .. }
+            | KafkaSettingsError::Unknown { property, .. } => {
+                format!("{}{property}", keys::PROPERTIES)
+            }
+            KafkaSettingsError::BootstrapServersMissing | KafkaSettingsError::Together { .. } => {
+                return None;
+            }
+        };
+        self.layers.get(&key).map(|entry| entry.origin)
+    }
+
     /// A choice of which this release has one.
     fn only(&self, key: &str, available: &'static str, others: &[&str]) -> Result<(), ConfigError> {
         let text = self.text(key)?;
@@ -221,7 +261,11 @@ impl Reader<'_> {
 
     fn required(&self, key: &'static str, expected: &'static str) -> Result<String, ConfigError> {
         if self.layers.get(key).is_none() {
-            return Err(ConfigError::Missing { key, expected });
+            return Err(ConfigError::Missing {
+                key,
+                expected,
+                looked_in: self.layers.looked_in(),
+            });
         }
         self.text(key)
     }
@@ -229,7 +273,6 @@ impl Reader<'_> {
     fn list(&self, key: &str) -> Result<Vec<String>, ConfigError> {
         match self.entry(key).raw {
             Raw::List(texts) => Ok(texts),
-            Raw::Text(text) => Ok(text.split(',').map(|part| part.trim().to_owned()).collect()),
             _ => Err(self.bad(key, "a list of texts")),
         }
     }
@@ -237,25 +280,28 @@ impl Reader<'_> {
     fn boolean(&self, key: &str) -> Result<bool, ConfigError> {
         match self.entry(key).raw {
             Raw::Boolean(truth) => Ok(truth),
-            Raw::Text(text) if text == "true" => Ok(true),
-            Raw::Text(text) if text == "false" => Ok(false),
             _ => Err(self.bad(key, "true or false")),
         }
     }
 
-    fn number<T: FromStr + TryFrom<i64> + PartialOrd + From<u8>>(
+    fn number<T: TryFrom<i64>>(
         &self,
         key: &str,
-        min: u8,
+        range: RangeInclusive<i64>,
     ) -> Result<T, ConfigError> {
         let number = match self.entry(key).raw {
-            Raw::Integer(number) => T::try_from(number).ok(),
-            Raw::Text(text) => text.trim().parse().ok(),
+            Raw::Integer(number) if range.contains(&number) => T::try_from(number).ok(),
             _ => None,
         };
-        number
-            .filter(|number| *number >= T::from(min))
-            .ok_or_else(|| self.bad(key, &format!("a whole number, at least {min}")))
+        number.ok_or_else(|| {
+            let (min, max) = range.into_inner();
+            self.bad(key, &format!("a whole number from {min} to {max}"))
+        })
+    }
+
+    fn milliseconds(&self, key: &str) -> Result<Duration, ConfigError> {
+        self.number(key, 1..=DELAY_MS_MAX)
+            .map(Duration::from_millis)
     }
 
     fn bytes(&self, key: &str, min: u64) -> Result<usize, ConfigError> {
@@ -265,13 +311,11 @@ impl Reader<'_> {
             _ => None,
         };
         bytes
-            .filter(|bytes| *bytes >= min)
+            .filter(|bytes| (min..=SIZE_BYTES_MAX).contains(bytes))
             .and_then(|bytes| usize::try_from(bytes).ok())
             .ok_or_else(|| {
-                self.bad(
-                    key,
-                    &format!("a size of at least {min} bytes, such as \"8MiB\""),
-                )
+                let range = format!("{min} bytes to {} GiB", SIZE_BYTES_MAX >> 30);
+                self.bad(key, &format!("a size from {range}, such as \"8MiB\""))
             })
     }
 
@@ -279,24 +323,29 @@ impl Reader<'_> {
         self.text(key)?.parse().map_err(|_| self.bad(key, expected))
     }
 
+    /// The first line of the file that a key names; none where the key is not set or empty.
     fn file(&self, key: &str) -> Result<Option<String>, ConfigError> {
-        if self.layers.get(key).is_none() {
+        let path = PathBuf::from(self.text(key)?);
+        if path.as_os_str().is_empty() {
             return Ok(None);
         }
-        let path = self.text(key)?;
-        std::fs::read_to_string(&path)
-            .map(|text| Some(text.trim_end_matches(['\r', '\n']).to_owned()))
-            .map_err(|source| ConfigError::Read {
-                path: Path::new(&path).to_owned(),
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Err(source) => Err(ConfigError::ValueFile {
+                origin: self.entry(key).origin,
+                key: key.to_owned(),
+                path,
                 source,
-            })
+            }),
+        }
     }
 
     fn address(&self) -> Result<Address, ConfigError> {
         let expected = "a PostgreSQL URL such as postgres://relay@db/app";
-        let (key, url) = match self.file("postgres.url_file")? {
-            Some(url) => ("postgres.url_file", url),
-            None => ("postgres.url", self.required("postgres.url", expected)?),
+        let (key, url) = if self.url_is_in_a_file()? {
+            (URL_FILE, self.file(URL_FILE)?.unwrap_or_default())
+        } else {
+            (URL, self.required(URL, expected)?)
         };
         let mut address = Address::parse(&url)
             .map_err(|error| self.bad(key, &format!("{expected} ({error})")))?;
@@ -304,6 +353,20 @@ impl Reader<'_> {
             address.set_password(&password);
         }
         Ok(address)
+    }
+
+    /// Of `url` and `url_file` the one wins that was written in the stronger place.
+    fn url_is_in_a_file(&self) -> Result<bool, ConfigError> {
+        let (url, file) = (self.entry(URL), self.entry(URL_FILE));
+        if url.origin.rank() == file.origin.rank() && url.origin != Origin::Default {
+            return Err(ConfigError::Twice {
+                origin: file.origin,
+                key: URL_FILE,
+                other: URL,
+                other_origin: url.origin,
+            });
+        }
+        Ok(file.origin.rank() > url.origin.rank())
     }
 
     fn kafka(&self, relay: &str) -> Result<KafkaSection, ConfigError> {
@@ -324,8 +387,8 @@ impl Reader<'_> {
             properties,
             checkpoint_topic: self.text("kafka.checkpoint_topic")?,
             create_topics: self.boolean("kafka.create_topics")?,
-            partitions: self.number("kafka.partitions", 1)?,
-            replication_factor: self.number("kafka.replication_factor", 1)?,
+            partitions: self.number("kafka.partitions", 1..=i64::from(i32::MAX))?,
+            replication_factor: self.number("kafka.replication_factor", 1..=i64::from(i16::MAX))?,
             message_bytes_max: self.bytes("limits.message_bytes_max", 1000)?,
         })
     }
