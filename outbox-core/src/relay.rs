@@ -26,6 +26,8 @@ mod settings;
 mod standby;
 mod stop;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, Notice, Ticket};
 pub use event::{

@@ -4,7 +4,7 @@ mod finding;
 mod kafka;
 mod postgres;
 
-pub(crate) use finding::{Finding, Findings, Level};
+pub(crate) use finding::Findings;
 
 use crate::config::Settings;
 

@@ -9,6 +9,7 @@ mod file;
 mod keys;
 mod layers;
 mod origin;
+mod reader;
 mod settings;
 mod show;
 mod size;
@@ -17,5 +18,5 @@ mod tests;
 
 pub(crate) use error::ConfigError;
 pub(crate) use layers::{Layers, Overrides};
-pub(crate) use settings::{KafkaSection, Ready, Settings};
+pub(crate) use settings::{Ready, Settings};
 pub(crate) use show::{show_json, show_text};

@@ -8,6 +8,6 @@ mod relay_row;
 
 pub(crate) use connection::connect;
 pub(crate) use failure::failure_of;
-pub(crate) use gauges::{Gauges, GaugesReader};
+pub(crate) use gauges::Gauges;
 pub(crate) use lane::{ControlLane, ControlSettings, Request};
-pub(crate) use relay_row::{SetUp, read_set_up};
+pub(crate) use relay_row::read_set_up;

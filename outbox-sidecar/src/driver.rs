@@ -48,12 +48,6 @@ pub(crate) struct Driver {
     reports: watch::Sender<Report>,
 }
 
-/// What woke the driver.
-enum Woken {
-    Event(Event),
-    Quiet,
-}
-
 impl Driver {
     /// Prepares a relay; nothing is contacted before [`Driver::run`].
     pub(crate) fn new(settings: DriverSettings, sink: Box<dyn Sink>) -> std::io::Result<Self> {
@@ -98,16 +92,16 @@ impl Driver {
                 biased;
                 () = &mut drain, if !draining => {
                     draining = true;
-                    Woken::Event(Event::Drain)
+                    Some(Event::Drain)
                 }
-                Some(event) = self.answers.recv() => Woken::Event(event),
+                Some(event) = self.answers.recv() => Some(event),
                 event = next_of(&mut self.replication, self.relay.has_room()) => {
-                    Woken::Event(event)
+                    Some(event)
                 }
-                () = tokio::time::sleep(HEARTBEAT) => Woken::Quiet,
-                () = until(self.started, self.relay.deadline()) => Woken::Event(Event::Tick),
+                () = tokio::time::sleep(HEARTBEAT) => None,
+                () = until(self.started, self.relay.deadline()) => Some(Event::Tick),
             };
-            if let Woken::Event(event) = woken {
+            if let Some(event) = woken {
                 self.notices.event(&event);
                 self.relay.handle(now(self.started), event);
             }

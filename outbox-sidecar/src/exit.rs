@@ -1,4 +1,4 @@
-//! The exit codes: who has to do something, and what.
+//! The exit codes of commands. A relay that stops has its own: `outbox_core::relay::Stop`.
 
 /// Why the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +16,6 @@ pub(crate) enum ExitCode {
     SlotMissing = 4,
     /// The slot is ahead of the checkpoint, or the checkpoint is missing or corrupt.
     Checkpoint = 5,
-    /// Another cluster, or another history.
-    OtherHistory = 6,
 }
 
 impl ExitCode {

@@ -115,8 +115,8 @@ impl Active {
                     self.reached(wal_end)?;
                 }
                 if reply_requested {
-                    self.asked = true;
                     let behind = self.progress.frontier().lsn < wal_end;
+                    self.asked |= behind;
                     if behind && self.shutdown.is_stopping(wal_end, core.now.monotonic) {
                         return Err(core.server_stops("it waits for a confirmation"));
                     }
@@ -248,7 +248,8 @@ impl Active {
     pub(super) fn durable(&mut self, core: &mut Core, batch: Arc<Batch>) -> Result<(), Next> {
         self.progress.durable(&batch, core.now.monotonic)?;
         self.backoff.succeed();
-        self.asked = false;
+        // Answered only if everything is covered that the server had shown when it asked.
+        self.asked &= self.progress.frontier().lsn < self.progress.seen();
         self.shutdown.answered();
         self.flight = Flight::Free;
         core.report(Notice::Durable { batch });

@@ -26,7 +26,7 @@ pub(super) async fn execute(command: &InitArguments, settings: &Settings) -> Res
     if command.print {
         print(&print_plan(settings, &options));
     } else {
-        init(settings, &options, |line| eprint(line)).await?;
+        init(settings, &options, eprint).await?;
     }
     Ok(ExitCode::Done.number())
 }

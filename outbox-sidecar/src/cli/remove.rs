@@ -17,6 +17,6 @@ pub(super) async fn execute(
             settings.relay
         )));
     }
-    remove(settings, |line| eprint(line)).await?;
+    remove(settings, eprint).await?;
     Ok(ExitCode::Done.number())
 }

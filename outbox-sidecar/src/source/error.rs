@@ -29,7 +29,7 @@ pub(crate) enum SourceError {
         /// What we were doing.
         doing: &'static str,
         /// What the server said.
-        error: ServerMessage,
+        error: Box<ServerMessage>,
     },
     /// A way to authenticate that this build does not speak.
     #[error("the server asks for {0} authentication, which is not supported")]
@@ -44,7 +44,7 @@ pub(crate) enum SourceError {
     Authentication(io::Error),
     /// The server left the publication out of the stream.
     #[error("the server left the publication out: {0}")]
-    PublicationSkipped(ServerMessage),
+    PublicationSkipped(Box<ServerMessage>),
     /// Something the protocol does not allow.
     #[error("{0}")]
     Protocol(String),

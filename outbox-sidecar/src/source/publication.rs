@@ -4,4 +4,4 @@ mod definition;
 mod row_filter;
 
 pub(crate) use definition::{Publication, create_statement, read_publication};
-pub(crate) use row_filter::{InvalidFilter, Shard, row_filter};
+pub(crate) use row_filter::{Shard, row_filter};

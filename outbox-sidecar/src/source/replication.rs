@@ -6,5 +6,5 @@ mod lane;
 mod pacing;
 mod status;
 
-pub(crate) use commands::{CreatedSlot, IdentifiedSystem, Replication};
+pub(crate) use commands::{IdentifiedSystem, Replication};
 pub(crate) use lane::{LaneSettings, ReplicationLane, no_thread};

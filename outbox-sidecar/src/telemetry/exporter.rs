@@ -91,6 +91,11 @@ fn describe() {
     );
     describe_gauge!(names::CHECKPOINT_LSN, Unit::Bytes, "the durable frontier");
     describe_counter!(names::FENCED, Unit::Count, "times another relay took over");
+    describe_counter!(
+        names::SUSPICIONS,
+        Unit::Count,
+        "batches whose outcome was asked for again, though Kafka's client reported one"
+    );
     describe_gauge!(
         names::PARTITIONS_AHEAD,
         Unit::Count,

@@ -61,7 +61,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     Some(Message::ErrorResponse(body)) => {
                         let error = ServerMessage::read(body.fields())
                             .map_err(|source| SourceError::Io { doing, source })?;
-                        return Err(SourceError::Server { doing, error });
+                        return Err(SourceError::Server {
+                            doing,
+                            error: Box::new(error),
+                        });
                     }
                     Some(Message::NoticeResponse(body)) => {
                         if let Ok(notice) = ServerMessage::read(body.fields()) {
@@ -97,7 +100,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         match Message::parse(&mut self.input).map_err(io_error)? {
             Some(Message::ErrorResponse(body)) => {
                 let error = ServerMessage::read(body.fields()).map_err(io_error)?;
-                Err(SourceError::Server { doing, error })
+                Err(SourceError::Server {
+                    doing,
+                    error: Box::new(error),
+                })
             }
             Some(Message::NoticeResponse(body)) => {
                 let notice = ServerMessage::read(body.fields()).map_err(io_error)?;

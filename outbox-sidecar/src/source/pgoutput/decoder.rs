@@ -9,19 +9,19 @@ use super::commit::commit;
 use super::insert::insert;
 use super::logical_message::logical_message;
 use super::reader::Reader;
-use super::relation::{OutboxTable, Relation, relation};
+use super::relation::{Described, OutboxTable, relation};
 use crate::source::error::ServerMessage;
 use crate::source::{STREAMING, SourceError};
 
-/// The most relations that are remembered; an outbox's publication has one.
-const RELATIONS_MAX: usize = 16;
+/// The most relations that are remembered: the outbox, and partitions that rows have gone to.
+const RELATIONS_MAX: usize = 64;
 
 /// Turns the messages of a running copy into events. Remembers the relations it has been told.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     table: OutboxTable,
     publication: String,
-    relations: Vec<(u32, Relation)>,
+    relations: Vec<(u32, Described)>,
 }
 
 impl Decoder {
@@ -67,14 +67,20 @@ impl Decoder {
             Some(b'I') => {
                 let mut reader = Reader::new(body, "Insert");
                 let oid = reader.u32()?;
-                let relation = self
-                    .relations
-                    .iter()
-                    .find(|(known, _)| *known == oid)
-                    .map(|(_, relation)| relation)
-                    .ok_or_else(|| {
-                        reader.malformed("a row of a relation that was not described")
-                    })?;
+                let described = self.relations.iter().rev().find(|(known, _)| *known == oid);
+                let relation = match described.map(|(_, described)| described) {
+                    Some(Described::Outbox(relation)) => relation,
+                    Some(Described::Other(table)) => {
+                        return Err(SourceError::Unfit(format!(
+                            "the publication carries rows of {table}: it must hold {}.message \
+                             alone, with publish_via_partition_root; run `outbox-sidecar check`",
+                            self.table.schema
+                        )));
+                    }
+                    None => {
+                        return Err(reader.malformed("a row of a relation that was not described"));
+                    }
+                };
                 insert(reader, relation).map(|row| Some(StreamEvent::Row(row)))
             }
             Some(b'B') => begin(body).map(Some),
@@ -83,7 +89,12 @@ impl Decoder {
                 let (oid, described) = relation(body, &self.table)?;
                 self.relations.retain(|(known, _)| *known != oid);
                 if self.relations.len() >= RELATIONS_MAX {
-                    self.relations.remove(0);
+                    // A partition; the outbox itself is described only once.
+                    let other =
+                        |(_, known): &(u32, Described)| matches!(known, Described::Other(_));
+                    if let Some(place) = self.relations.iter().position(other) {
+                        self.relations.remove(place);
+                    }
                 }
                 self.relations.push((oid, described));
                 Ok(None)
@@ -112,7 +123,7 @@ impl Decoder {
                 let error = ServerMessage::read(body.fields()).map_err(io_error)?;
                 Err(SourceError::Server {
                     doing: STREAMING,
-                    error,
+                    error: Box::new(error),
                 })
             }
             Some(Message::NoticeResponse(body)) => {
@@ -123,7 +134,7 @@ impl Decoder {
                         .message
                         .contains(&format!("\"{}\"", self.publication))
                 {
-                    return Err(SourceError::PublicationSkipped(notice));
+                    return Err(SourceError::PublicationSkipped(Box::new(notice)));
                 }
                 tracing::warn!(%notice, "the server warned on the replication connection");
                 Ok(())

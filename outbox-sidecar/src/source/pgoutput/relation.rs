@@ -19,6 +19,16 @@ pub(super) struct Relation {
     pub(super) created_at: usize,
 }
 
+/// A table that the server has described.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Described {
+    /// The outbox.
+    Outbox(Relation),
+    /// Another one, by name. The server also describes the partition that a row went to, although
+    /// the row itself comes under the outbox's name.
+    Other(String),
+}
+
 /// The table that a relay may see.
 #[derive(Clone, Debug)]
 pub(super) struct OutboxTable {
@@ -30,17 +40,12 @@ impl OutboxTable {
 }
 
 /// Relation: the columns of a table, sent before its first row and again after each change.
-pub(super) fn relation(body: Bytes, table: &OutboxTable) -> Result<(u32, Relation), SourceError> {
+pub(super) fn relation(body: Bytes, table: &OutboxTable) -> Result<(u32, Described), SourceError> {
     let mut reader = Reader::new(body, "Relation");
     let oid = reader.u32()?;
     let (schema, name) = (reader.string()?, reader.string()?);
     if schema != table.schema || name != OutboxTable::NAME {
-        return Err(SourceError::Unfit(format!(
-            "the publication carries table {schema}.{name}: it must hold {}.{} alone, with \
-             publish_via_partition_root; run `outbox-sidecar check`",
-            table.schema,
-            OutboxTable::NAME
-        )));
+        return Ok((oid, Described::Other(format!("{schema}.{name}"))));
     }
     let _replica_identity = reader.u8()?;
     let count = usize::from(reader.u16()?);
@@ -75,7 +80,7 @@ pub(super) fn relation(body: Bytes, table: &OutboxTable) -> Result<(u32, Relatio
     let text = [Type::TEXT, Type::VARCHAR];
     Ok((
         oid,
-        Relation {
+        Described::Outbox(Relation {
             columns: count,
             id: find("id", &[Type::UUID])?,
             destination: find("destination", &text)?,
@@ -85,6 +90,6 @@ pub(super) fn relation(body: Bytes, table: &OutboxTable) -> Result<(u32, Relatio
             payload: find("payload", &[Type::BYTEA])?,
             headers: find("headers", &[Type::JSONB])?,
             created_at: find("created_at", &[Type::TIMESTAMPTZ])?,
-        },
+        }),
     ))
 }
