@@ -29,6 +29,8 @@ pub(super) struct Active {
     asking: bool,
     /// A question about the server's health, after the connection for SQL was lost.
     pub(super) health: Option<Ticket>,
+    /// What the batch in flight holds in memory: it counts against the buffer's limit.
+    in_flight_bytes: usize,
     pub(super) draining: bool,
     /// What halts the relay once everything before it is durable.
     pub(super) halting: Option<HaltedMessage>,
@@ -74,6 +76,7 @@ impl Active {
             asked: false,
             asking: false,
             health: None,
+            in_flight_bytes: 0,
             draining: false,
             halting: None,
         }
@@ -84,7 +87,7 @@ impl Active {
     }
 
     pub(super) fn has_room(&self, buffer_bytes_max: usize) -> bool {
-        !self.draining && self.buffer.bytes() < buffer_bytes_max
+        !self.draining && self.buffer.bytes() + self.in_flight_bytes < buffer_bytes_max
     }
 
     /// Takes in what the stream said; what follows from it is decided by [`Active::go_on`].
@@ -194,6 +197,8 @@ impl Active {
     }
 
     pub(super) fn publish(&mut self, core: &mut Core, batch: Arc<Batch>) {
+        let rows = batch.messages.iter().map(|delivery| &delivery.row);
+        self.in_flight_bytes = rows.map(OutboxRow::memory_bytes).sum();
         let ticket = core.ticket();
         core.act(Action::Publish(ticket, Arc::clone(&batch)));
         self.flight = Flight::Publishing { ticket, batch };
@@ -255,6 +260,7 @@ impl Active {
         self.asked &= self.progress.frontier().lsn < self.progress.seen();
         self.shutdown.answered();
         self.flight = Flight::Free;
+        self.in_flight_bytes = 0;
         core.report(Notice::Durable { batch });
         match self.halting.take() {
             Some(halted) => {

@@ -365,7 +365,15 @@ pub(super) fn row(number: u32) -> StreamEvent {
     sized(number, 0)
 }
 
-/// A row of exactly so many bytes and 128 more.
+/// What a row without content holds in memory.
+pub(super) fn row_bytes() -> usize {
+    match row(0) {
+        StreamEvent::Row(row) => row.memory_bytes(),
+        _ => unreachable!("a row is a row"),
+    }
+}
+
+/// A row with so many bytes of payload.
 pub(super) fn sized(number: u32, bytes: usize) -> StreamEvent {
     StreamEvent::Row(OutboxRow {
         id: id(number),

@@ -85,7 +85,7 @@ pub(super) fn check_headers(headers: &str) -> Result<(), serde_json::Error> {
 
 /// The bytes that count against the largest record.
 pub(super) fn record_bytes(delivery: &Delivery) -> usize {
-    delivery.row.size_bytes()
+    delivery.row.content_bytes()
 }
 
 fn is_empty(headers: &str) -> bool {
