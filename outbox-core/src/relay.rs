@@ -18,6 +18,7 @@ mod buffer;
 mod catch_up;
 mod compare;
 mod event;
+mod isolation;
 mod machine;
 mod progress;
 mod recovery;

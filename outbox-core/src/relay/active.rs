@@ -9,7 +9,7 @@ use super::progress::{Progress, Violation};
 use super::recovery::Recovery;
 use super::server_shutdown::ServerShutdown;
 use super::{Action, HaltedMessage, Held, Notice, Stop, StreamEvent, Ticket};
-use crate::sink::{Batch, Outcome, Refusal};
+use crate::sink::{Batch, Outcome};
 use crate::{Lsn, OutboxRow};
 
 /// The slot and the right to publish are ours.
@@ -30,6 +30,8 @@ pub(super) struct Active {
     /// A question about the server's health, after the connection for SQL was lost.
     pub(super) health: Option<Ticket>,
     pub(super) draining: bool,
+    /// What halts the relay once everything before it is durable.
+    pub(super) halting: Option<HaltedMessage>,
 }
 
 /// What the sink is doing. One batch at a time; the next fills meanwhile.
@@ -73,6 +75,7 @@ impl Active {
             asking: false,
             health: None,
             draining: false,
+            halting: None,
         }
     }
 
@@ -198,7 +201,7 @@ impl Active {
 
     /// Invariant: what is confirmed is durable, and nothing is confirmed before the stream has
     /// passed the frontier and thereby shown that it is the log we know.
-    fn confirm(&mut self, core: &mut Core) {
+    pub(super) fn confirm(&mut self, core: &mut Core) {
         let frontier = self.progress.frontier().lsn;
         if self.catch_up.has_passed() && frontier > self.confirmed {
             self.confirmed = frontier;
@@ -239,7 +242,7 @@ impl Active {
                 self.flight = Flight::Recovering { batch, recovery };
                 Ok(())
             }
-            Outcome::Poison(refusals) => Err(halt(&batch, &refusals)),
+            Outcome::Poison(refusals) => self.isolate(core, &batch, &refusals),
             Outcome::Fenced { reason } => Err(core.fenced(reason)),
             Outcome::Fatal { reason } => Err(Next::Held(Held::Sink(reason))),
         }
@@ -253,7 +256,13 @@ impl Active {
         self.shutdown.answered();
         self.flight = Flight::Free;
         core.report(Notice::Durable { batch });
-        Ok(())
+        match self.halting.take() {
+            Some(halted) => {
+                self.confirm(core);
+                Err(Next::Held(Held::Message(halted)))
+            }
+            None => Ok(()),
+        }
     }
 
     fn wait(&mut self, core: &mut Core, batch: Arc<Batch>, kind: &'static str, reason: String) {
@@ -285,25 +294,6 @@ impl Active {
 
 fn diverged(reason: String) -> Next {
     Next::Stop(Stop::Diverged(reason))
-}
-
-/// The broker refused messages for themselves: the first of them stops the relay.
-fn halt(batch: &Batch, refusals: &[Refusal]) -> Next {
-    let first = refusals.iter().min_by_key(|refusal| refusal.batch_index);
-    let Some((refusal, delivery)) =
-        first.and_then(|refusal| Some((refusal, batch.messages.get(refusal.batch_index)?)))
-    else {
-        return Next::Stop(Stop::Invariant(
-            "the sink refused a message that it was not given".into(),
-        ));
-    };
-    Next::Held(Held::Message(HaltedMessage {
-        id: delivery.row.id,
-        position: delivery.position,
-        destination: delivery.row.destination.to_string(),
-        reason: refusal.reason,
-        error: refusal.error.clone(),
-    }))
 }
 
 impl From<Disorder> for Next {

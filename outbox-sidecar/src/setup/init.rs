@@ -124,8 +124,7 @@ async fn make_publication(
     if found.is_none() {
         if note.genesis_written {
             return Err(SetupError::SlotMissing(format!(
-                "publication {name} is gone: what committed without it was not sent; run \
-                 `outbox-sidecar recover`"
+                "publication {name} is gone: what committed without it was not sent; see docs/command-line.md, Exit codes"
             )));
         }
         let sql = create_statement(&name, &settings.schema, settings.row_filter.as_deref());
@@ -170,11 +169,11 @@ fn require_set_up_before(settings: &Settings, slot: Option<&Slot>) -> Result<(),
     match slot {
         None => Err(SetupError::SlotMissing(format!(
             "slot {name} is gone although the relay has run: what committed meanwhile may be \
-             unpublished; run `outbox-sidecar recover`"
+             unpublished; see docs/command-line.md, Exit codes"
         ))),
         Some(slot) => match &slot.state.fault {
             Some(fault) => Err(SetupError::SlotMissing(format!(
-                "slot {name} is lost ({fault}); run `outbox-sidecar recover`"
+                "slot {name} is lost ({fault}); see docs/command-line.md, Exit codes"
             ))),
             None => Ok(()),
         },

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::scenario::*;
 use crate::relay::{Action, Event, FailureKind, Held, Notice};
 use crate::sink::{Outcome, Refusal, RefusalReason};
+use crate::{Frontier, Lsn};
 
 fn reason() -> String {
     "r".into()
@@ -92,6 +93,10 @@ fn a_poisonous_message_holds_the_relay_and_names_the_first() {
         error: "too large".into(),
     };
     scenario.outcome(Outcome::Poison(vec![refusal(2), refusal(1)]));
+    // What lies before it goes out first.
+    let before = Frontier::inside(Lsn::new(1000), 1);
+    assert_eq!(scenario.published().last(), Some(&(vec![1], before)));
+    scenario.outcome(Outcome::Durable);
     assert_eq!((scenario.phase(), scenario.stop()), ("held", None));
     let Some(Held::Message(message)) = held(&scenario) else {
         panic!("held by a message");
