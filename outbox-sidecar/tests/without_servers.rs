@@ -139,3 +139,23 @@ fn an_address_that_is_taken_is_named() {
     let expected = format!("cannot listen on http.listen = {address}: ");
     assert!(stderr.contains(&expected), "{stderr}");
 }
+
+#[test]
+fn a_check_names_both_servers_and_exits_3() {
+    let checked = Directory::with_configuration(CONFIGURATION).run(&["check", "--json"]);
+    assert_eq!((checked.code, checked.stderr.as_str()), (3, ""));
+    let report: serde_json::Value = serde_json::from_str(&checked.stdout).expect(&checked.stdout);
+    assert_eq!(report["ok"], false);
+    let subjects: Vec<_> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| {
+            (
+                finding["level"].as_str().unwrap(),
+                finding["subject"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(subjects, [("error", "connection"), ("error", "kafka")]);
+}
