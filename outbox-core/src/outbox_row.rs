@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use crate::sink::Delivery;
 use crate::{MessageId, Timestamp};
 
 /// One row of the outbox table as the write-ahead log carries it: what a sink publishes.
@@ -29,16 +30,23 @@ pub struct OutboxRow {
 }
 
 impl OutboxRow {
-    /// The bytes this row holds in memory and sends to the broker, give or take its framing.
+    /// The bytes that a consumer gets: payload, texts and headers, without any framing.
     #[must_use]
-    pub fn size_bytes(&self) -> usize {
-        const FIXED_BYTES: usize = 128;
-        FIXED_BYTES
-            + self.destination.len()
+    pub fn content_bytes(&self) -> usize {
+        self.destination.len()
             + self.key.as_ref().map_or(0, |key| key.len())
             + self.message_type.len()
             + self.content_type.len()
             + self.payload.as_ref().map_or(0, Bytes::len)
             + self.headers.len()
+    }
+
+    /// The bytes this row holds in memory while it waits, give or take the allocator's rounding:
+    /// its content, the bookkeeping, and the framing it arrived in.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        /// What the server puts around the fields of a row.
+        const FRAMING_BYTES: usize = 96;
+        size_of::<Delivery>() + FRAMING_BYTES + self.content_bytes()
     }
 }

@@ -18,6 +18,7 @@ mod buffer;
 mod catch_up;
 mod compare;
 mod event;
+mod isolation;
 mod machine;
 mod progress;
 mod recovery;
@@ -26,6 +27,8 @@ mod settings;
 mod standby;
 mod stop;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, Notice, Ticket};
 pub use event::{

@@ -9,6 +9,8 @@ mod remove;
 mod run;
 mod status;
 
+use std::io::Write as _;
+
 use clap::Parser;
 
 use self::arguments::{Arguments, Command};
@@ -46,7 +48,7 @@ fn execute(arguments: Arguments) -> Result<u8, CliError> {
         file: arguments.config,
         values: arguments.set,
     };
-    let layers = Layers::read(&overrides, std::env::vars())?;
+    let layers = Layers::read(&overrides, variables())?;
     if let Command::Config(command) = arguments.command {
         return config::execute(&command, &layers).map(ExitCode::number);
     }
@@ -72,14 +74,18 @@ fn execute(arguments: Arguments) -> Result<u8, CliError> {
 /// Threads for everything but the replication stream and the sink, which have their own.
 const WORKERS: usize = 1;
 
-/// Results go to stdout.
-#[expect(clippy::print_stdout, reason = "the command's result")]
+/// The environment. Variables that are no text are none of ours.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Results go to stdout. A reader that has seen enough (`| head`) is no error.
 fn print(text: &str) {
-    println!("{}", text.trim_end());
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
 /// Everything else goes to stderr.
-#[expect(clippy::print_stderr, reason = "the command's progress and errors")]
 fn eprint(text: &str) {
-    eprintln!("{}", text.trim_end());
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
 }

@@ -9,9 +9,12 @@ mod file;
 mod keys;
 mod layers;
 mod origin;
+mod reader;
 mod settings;
 mod show;
 mod size;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use error::ConfigError;
 pub(crate) use layers::{Layers, Overrides};

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// Rows are allocated by one thread and freed by another, here and in librdkafka: the system's
+/// allocator spends a third of the relay's time on that. See docs/adr/0015.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     ExitCode::from(outbox_sidecar::cli::main())
 }

@@ -19,13 +19,12 @@ use crate::sink::AcquireError;
 /// 2. Start the copy: the slot is the lock. Then read the slot again: only these values count.
 /// 3. Claim the epoch, the fence for what we write in PostgreSQL.
 /// 4. Acquire the sink: fences whoever published before, and yields the checkpoint that counts.
-/// 5. Compare everything.
+/// 5. Read the slot once more, which must still be ours, and compare everything.
 #[derive(Debug)]
 pub(super) struct Activation {
     step: Step,
     identity: Option<Identity>,
-    inspection: Option<Inspection>,
-    epoch: u64,
+    epoch: Option<u64>,
     backoff: Backoff,
 }
 
@@ -38,6 +37,7 @@ enum Step {
     Inspecting(Ticket),
     Claiming(Ticket),
     Acquiring(Ticket),
+    Comparing(Ticket, Box<Checkpoint>),
     AcquiringAgain { at: Duration },
 }
 
@@ -49,8 +49,7 @@ impl Activation {
         Self {
             step: Step::Connecting(ticket),
             identity: None,
-            inspection: None,
-            epoch: 0,
+            epoch: None,
             backoff: Backoff::new(core.settings.retry),
         }
     }
@@ -66,7 +65,16 @@ impl Activation {
         match (event, &self.step) {
             (Event::Drain, _) => return Err(Next::Stop(Stop::Drained)),
             (Event::StreamEnded(failure), _) => return Err(core.source_lost(failure)),
-            (Event::ControlLost, Step::AcquiringAgain { .. } | Step::Acquiring(_)) => {
+            // Once the copy has started the server waits for us before it goes down; an answer
+            // that was under way may still say that all is well.
+            (
+                Event::ControlLost,
+                Step::Inspecting(_)
+                | Step::Claiming(_)
+                | Step::Acquiring(_)
+                | Step::AcquiringAgain { .. }
+                | Step::Comparing(..),
+            ) => {
                 return Err(core.server_stops("the connection for SQL was lost"));
             }
             (Event::Connected(ticket, result), Step::Connecting(awaited)) if ticket == *awaited => {
@@ -81,18 +89,23 @@ impl Activation {
                     FailureKind::SlotBusy => core.beaten(failure.message),
                     _ => core.source_lost(failure),
                 })?;
-                let ticket = core.ticket();
-                core.act(Action::Inspect(ticket));
-                self.step = Step::Inspecting(ticket);
+                self.inspect(core);
             }
             (Event::Inspected(ticket, result), Step::Inspecting(awaited)) if ticket == *awaited => {
                 let inspection = result.map_err(|failure| core.source_lost(failure))?;
-                self.inspected(core, inspection)?;
+                self.inspected(core, &inspection)?;
+            }
+            (Event::Inspected(ticket, result), Step::Comparing(awaited, checkpoint))
+                if ticket == *awaited =>
+            {
+                let inspection = result.map_err(|failure| core.source_lost(failure))?;
+                let checkpoint = Checkpoint::clone(checkpoint);
+                self.compared(core, inspection, checkpoint)?;
             }
             (Event::EpochClaimed(ticket, result), Step::Claiming(awaited))
                 if ticket == *awaited =>
             {
-                self.epoch = result.map_err(|failure| core.source_lost(failure))?;
+                self.epoch = Some(result.map_err(|failure| core.source_lost(failure))?);
                 self.acquire(core);
             }
             (Event::Acquired(ticket, result), Step::Acquiring(awaited)) if ticket == *awaited => {
@@ -102,7 +115,8 @@ impl Activation {
         }
         match self.step {
             Step::PeekingAgain { at } if at <= core.now.monotonic => self.peek(core),
-            Step::AcquiringAgain { at } if at <= core.now.monotonic => self.acquire(core),
+            // Whoever was frozen meanwhile must not fence who has taken over: the slot first.
+            Step::AcquiringAgain { at } if at <= core.now.monotonic => self.inspect(core),
             _ => {}
         }
         Ok(())
@@ -114,10 +128,29 @@ impl Activation {
         self.step = Step::Peeking(ticket);
     }
 
+    fn inspect(&mut self, core: &mut Core) {
+        let ticket = core.ticket();
+        core.act(Action::Inspect(ticket));
+        self.step = Step::Inspecting(ticket);
+    }
+
     fn acquire(&mut self, core: &mut Core) {
         let ticket = core.ticket();
         core.act(Action::Acquire(ticket));
         self.step = Step::Acquiring(ticket);
+    }
+
+    fn require_slot(&self, core: &mut Core, inspection: &Inspection) -> Result<(), Next> {
+        let holder = require_set_up(inspection)?;
+        let ours = self
+            .identity
+            .as_ref()
+            .map(|identity| identity.walsender_pid);
+        if holder.map(|holder| holder.pid) == ours {
+            Ok(())
+        } else {
+            Err(core.beaten("the slot is not held by our connection".to_owned()))
+        }
     }
 
     fn peeked(
@@ -146,19 +179,16 @@ impl Activation {
         }
     }
 
-    fn inspected(&mut self, core: &mut Core, inspection: Inspection) -> Result<(), Next> {
-        let holder = require_set_up(&inspection)?;
-        let ours = self
-            .identity
-            .as_ref()
-            .map(|identity| identity.walsender_pid);
-        if holder.map(|holder| holder.pid) != ours {
-            return Err(core.beaten("the slot is not held by our connection".to_owned()));
+    fn inspected(&mut self, core: &mut Core, inspection: &Inspection) -> Result<(), Next> {
+        self.require_slot(core, inspection)?;
+        if self.epoch.is_some() {
+            // The slot has been ours since it was claimed, so nobody has claimed another.
+            self.acquire(core);
+        } else {
+            let ticket = core.ticket();
+            core.act(Action::ClaimEpoch(ticket));
+            self.step = Step::Claiming(ticket);
         }
-        self.inspection = Some(inspection);
-        let ticket = core.ticket();
-        core.act(Action::ClaimEpoch(ticket));
-        self.step = Step::Claiming(ticket);
         Ok(())
     }
 
@@ -167,32 +197,46 @@ impl Activation {
         core: &mut Core,
         result: Result<Option<Checkpoint>, AcquireError>,
     ) -> Result<(), Next> {
-        let checkpoint = match result {
-            Ok(found) => found.ok_or_else(|| Next::Stop(checkpoint_gone()))?,
+        match result {
+            Ok(found) => {
+                let checkpoint = found.ok_or_else(|| Next::Stop(checkpoint_gone()))?;
+                let ticket = core.ticket();
+                core.act(Action::Inspect(ticket));
+                self.step = Step::Comparing(ticket, Box::new(checkpoint));
+                Ok(())
+            }
             Err(AcquireError::Unavailable(reason)) => {
                 self.step = Step::AcquiringAgain {
                     at: self.retry_at(core, reason),
                 };
-                return Ok(());
+                Ok(())
             }
-            Err(error) => return Err(core.acquire_failed(error)),
-        };
-        let known = self.identity.take().zip(self.inspection.take());
-        let Some((identity, (slot, fingerprint))) = known.and_then(|(identity, inspection)| {
-            Some((
-                identity,
-                inspection.slot.zip(inspection.publication_fingerprint)?,
-            ))
-        }) else {
+            Err(error) => Err(core.acquire_failed(error)),
+        }
+    }
+
+    /// What was read of the server before the checkpoint proves nothing against it: we may have
+    /// been frozen in between, the slot another's, and the log longer by now.
+    fn compared(
+        &mut self,
+        core: &mut Core,
+        inspection: Inspection,
+        checkpoint: Checkpoint,
+    ) -> Result<(), Next> {
+        self.require_slot(core, &inspection)?;
+        let known = self.identity.take().zip(self.epoch);
+        let found = inspection.slot.zip(inspection.publication_fingerprint);
+        let Some(((identity, epoch), (slot, fingerprint))) = known.zip(found) else {
             return Err(Next::Stop(Stop::Invariant(
                 "the sink was acquired before the server was known".to_owned(),
             )));
         };
-        let resume = compare(&identity, &slot, &fingerprint, &checkpoint)?;
+        let wal_end = inspection.wal_end;
+        let resume = compare(&identity, &slot, wal_end, &fingerprint, &checkpoint)?;
         let catch_up = CatchUp::new(resume.frontier, resume.last, slot.confirmed_flush);
         let pid = identity.walsender_pid;
         let progress = Progress::new(identity, checkpoint, resume, core.now.monotonic);
-        core.became_active(self.epoch);
+        core.became_active(epoch);
         let active = Active::new(core, pid, progress, catch_up, slot.confirmed_flush);
         Err(Next::Active(Box::new(active)))
     }

@@ -9,7 +9,7 @@ use super::progress::{Progress, Violation};
 use super::recovery::Recovery;
 use super::server_shutdown::ServerShutdown;
 use super::{Action, HaltedMessage, Held, Notice, Stop, StreamEvent, Ticket};
-use crate::sink::{Batch, Outcome, Refusal};
+use crate::sink::{Batch, Outcome};
 use crate::{Lsn, OutboxRow};
 
 /// The slot and the right to publish are ours.
@@ -29,7 +29,11 @@ pub(super) struct Active {
     asking: bool,
     /// A question about the server's health, after the connection for SQL was lost.
     pub(super) health: Option<Ticket>,
+    /// What the batch in flight holds in memory: it counts against the buffer's limit.
+    in_flight_bytes: usize,
     pub(super) draining: bool,
+    /// What halts the relay once everything before it is durable.
+    pub(super) halting: Option<HaltedMessage>,
 }
 
 /// What the sink is doing. One batch at a time; the next fills meanwhile.
@@ -72,7 +76,9 @@ impl Active {
             asked: false,
             asking: false,
             health: None,
+            in_flight_bytes: 0,
             draining: false,
+            halting: None,
         }
     }
 
@@ -81,7 +87,7 @@ impl Active {
     }
 
     pub(super) fn has_room(&self, buffer_bytes_max: usize) -> bool {
-        !self.draining && self.buffer.bytes() < buffer_bytes_max
+        !self.draining && self.buffer.bytes() + self.in_flight_bytes < buffer_bytes_max
     }
 
     /// Takes in what the stream said; what follows from it is decided by [`Active::go_on`].
@@ -115,8 +121,8 @@ impl Active {
                     self.reached(wal_end)?;
                 }
                 if reply_requested {
-                    self.asked = true;
                     let behind = self.progress.frontier().lsn < wal_end;
+                    self.asked |= behind;
                     if behind && self.shutdown.is_stopping(wal_end, core.now.monotonic) {
                         return Err(core.server_stops("it waits for a confirmation"));
                     }
@@ -191,6 +197,8 @@ impl Active {
     }
 
     pub(super) fn publish(&mut self, core: &mut Core, batch: Arc<Batch>) {
+        let rows = batch.messages.iter().map(|delivery| &delivery.row);
+        self.in_flight_bytes = rows.map(OutboxRow::memory_bytes).sum();
         let ticket = core.ticket();
         core.act(Action::Publish(ticket, Arc::clone(&batch)));
         self.flight = Flight::Publishing { ticket, batch };
@@ -198,7 +206,7 @@ impl Active {
 
     /// Invariant: what is confirmed is durable, and nothing is confirmed before the stream has
     /// passed the frontier and thereby shown that it is the log we know.
-    fn confirm(&mut self, core: &mut Core) {
+    pub(super) fn confirm(&mut self, core: &mut Core) {
         let frontier = self.progress.frontier().lsn;
         if self.catch_up.has_passed() && frontier > self.confirmed {
             self.confirmed = frontier;
@@ -239,7 +247,7 @@ impl Active {
                 self.flight = Flight::Recovering { batch, recovery };
                 Ok(())
             }
-            Outcome::Poison(refusals) => Err(halt(&batch, &refusals)),
+            Outcome::Poison(refusals) => self.isolate(core, &batch, &refusals),
             Outcome::Fenced { reason } => Err(core.fenced(reason)),
             Outcome::Fatal { reason } => Err(Next::Held(Held::Sink(reason))),
         }
@@ -248,11 +256,19 @@ impl Active {
     pub(super) fn durable(&mut self, core: &mut Core, batch: Arc<Batch>) -> Result<(), Next> {
         self.progress.durable(&batch, core.now.monotonic)?;
         self.backoff.succeed();
-        self.asked = false;
+        // Answered only if everything is covered that the server had shown when it asked.
+        self.asked &= self.progress.frontier().lsn < self.progress.seen();
         self.shutdown.answered();
         self.flight = Flight::Free;
+        self.in_flight_bytes = 0;
         core.report(Notice::Durable { batch });
-        Ok(())
+        match self.halting.take() {
+            Some(halted) => {
+                self.confirm(core);
+                Err(Next::Held(Held::Message(halted)))
+            }
+            None => Ok(()),
+        }
     }
 
     fn wait(&mut self, core: &mut Core, batch: Arc<Batch>, kind: &'static str, reason: String) {
@@ -284,25 +300,6 @@ impl Active {
 
 fn diverged(reason: String) -> Next {
     Next::Stop(Stop::Diverged(reason))
-}
-
-/// The broker refused messages for themselves: the first of them stops the relay.
-fn halt(batch: &Batch, refusals: &[Refusal]) -> Next {
-    let first = refusals.iter().min_by_key(|refusal| refusal.batch_index);
-    let Some((refusal, delivery)) =
-        first.and_then(|refusal| Some((refusal, batch.messages.get(refusal.batch_index)?)))
-    else {
-        return Next::Stop(Stop::Invariant(
-            "the sink refused a message that it was not given".into(),
-        ));
-    };
-    Next::Held(Held::Message(HaltedMessage {
-        id: delivery.row.id,
-        position: delivery.position,
-        destination: delivery.row.destination.to_string(),
-        reason: refusal.reason,
-        error: refusal.error.clone(),
-    }))
 }
 
 impl From<Disorder> for Next {

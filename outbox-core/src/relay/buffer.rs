@@ -121,7 +121,7 @@ impl Buffer {
             .open
             .as_mut()
             .ok_or(Disorder("a row came outside a transaction"))?;
-        let bytes = row.size_bytes();
+        let bytes = row.memory_bytes();
         self.deliveries.push_back(Delivery {
             position,
             xid: open.xid,
@@ -222,7 +222,7 @@ impl Buffer {
             .iter()
             .take(available.min(limits.messages_max))
         {
-            let size = delivery.row.size_bytes();
+            let size = delivery.row.memory_bytes();
             if count > 0 && bytes + size > limits.bytes_max {
                 break;
             }

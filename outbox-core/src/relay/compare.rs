@@ -1,6 +1,6 @@
 use super::{Identity, SlotState, Stop};
-use crate::Frontier;
 use crate::checkpoint::{Checkpoint, LastHandled};
+use crate::{Frontier, Lsn};
 
 /// From where the relay goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub(super) fn same_cluster(identity: &Identity, checkpoint: &Checkpoint) -> Resu
 pub(super) fn compare(
     identity: &Identity,
     slot: &SlotState,
+    wal_end: Lsn,
     publication_fingerprint: &str,
     checkpoint: &Checkpoint,
 ) -> Result<Resume, Stop> {
@@ -55,11 +56,8 @@ pub(super) fn compare(
             frontier,
         });
     }
-    if identity.wal_end < frontier.lsn {
-        return Err(Stop::LogSetBack {
-            wal_end: identity.wal_end,
-            frontier,
-        });
+    if wal_end < frontier.lsn {
+        return Err(Stop::LogSetBack { wal_end, frontier });
     }
     if publication_fingerprint != checkpoint.publication_fingerprint {
         return Err(Stop::PublicationDiffers(

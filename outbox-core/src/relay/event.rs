@@ -58,8 +58,6 @@ pub struct Identity {
     pub timeline: TimelineId,
     /// The timeline's ancestors.
     pub history: TimelineHistory,
-    /// How far the log was flushed when we asked.
-    pub wal_end: Lsn,
     /// The process that serves our replication connection.
     pub walsender_pid: i32,
 }
@@ -69,6 +67,9 @@ pub struct Identity {
 pub struct Inspection {
     /// The server is a standby: nothing can be relayed from it.
     pub in_recovery: bool,
+    /// How far the log is flushed (replayed, on a standby). Read with the slot in one go: while
+    /// the slot is ours, nobody can have published what lies beyond.
+    pub wal_end: Lsn,
     /// The replication slot; `None` when it does not exist.
     pub slot: Option<SlotState>,
     /// The relay's row in `outbox.relay`; `None` when `init` never ran.

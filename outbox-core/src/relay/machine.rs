@@ -103,6 +103,9 @@ impl Relay {
 
     /// Takes in what happened; afterwards [`Relay::next_action`] says what to do.
     pub fn handle(&mut self, now: Now, event: Event) {
+        if matches!(self.phase, Phase::Stopped) {
+            return;
+        }
         self.core.now = Now {
             monotonic: self.core.now.monotonic.max(now.monotonic),
             ..now
@@ -200,20 +203,35 @@ impl Relay {
 
     fn enter(&mut self, next: Next) {
         let core = &mut self.core;
+        // Whoever was asked to go neither stands by nor waits for an operator.
+        let next = match next {
+            Next::Standby { .. } | Next::Activate if core.drain_until.is_some() => {
+                Next::Stop(Stop::Drained)
+            }
+            Next::Held(held) if core.drain_until.is_some() => {
+                core.report(Notice::Held(held));
+                Next::Stop(Stop::Drained)
+            }
+            next => next,
+        };
         if matches!(self.phase, Phase::Activating(_) | Phase::Active(_))
             && !matches!(next, Next::Active(_))
         {
             core.act(Action::CloseStream);
             core.act(Action::ReleaseSink);
         }
-        let draining = core.drain_until.is_some();
         self.phase = match next {
-            Next::Standby { .. } if draining => return self.enter(Next::Stop(Stop::Drained)),
             Next::Standby { after } => {
                 Phase::Standby(Standby::starting_at(core.now.monotonic + after))
             }
             Next::Activate => Phase::Activating(Box::new(Activation::start(core))),
-            Next::Active(active) => Phase::Active(active),
+            Next::Active(mut active) => {
+                // What is owed is not put off until the stream says something: an idle server
+                // speaks only when asked.
+                let step = active.go_on(core);
+                self.phase = Phase::Active(active);
+                return step.unwrap_or_else(|next| self.enter(next));
+            }
             Next::Held(held) => {
                 core.report(Notice::Held(held));
                 Phase::Held
@@ -239,7 +257,8 @@ impl Active {
                 }
             }
             Event::StreamEnded(failure) => return Err(core.source_lost(failure)),
-            Event::ControlLost if self.health.is_none() => {
+            // Lost again while a question is open: its answer may be older than the loss.
+            Event::ControlLost => {
                 let ticket = core.ticket();
                 core.act(Action::Inspect(ticket));
                 self.health = Some(ticket);

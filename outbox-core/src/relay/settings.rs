@@ -7,7 +7,8 @@ pub struct Settings {
     pub name: String,
     /// When a batch is full.
     pub batch: BatchLimits,
-    /// The most bytes of messages that wait for the sink.
+    /// The most bytes of messages in memory, those in the sink's hands included; twice
+    /// `batch.bytes_max` lets one batch fill while another is in flight.
     pub buffer_bytes_max: usize,
     /// How long to wait before trying again.
     pub retry: BackoffLimits,

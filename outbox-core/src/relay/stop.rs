@@ -30,19 +30,19 @@ pub enum Stop {
     /// The slot does not exist.
     #[error(
         "the replication slot does not exist: what committed meanwhile may be unpublished; \
-         run `outbox-sidecar recover` (or `init`, if this relay never published)"
+         see exit code 4 in docs/command-line.md"
     )]
     SlotMissing,
     /// The slot exists but cannot be read any more.
-    #[error("the replication slot is lost ({0}); run `outbox-sidecar recover`")]
+    #[error("the replication slot is lost ({0}); see docs/command-line.md, Exit codes")]
     SlotLost(String),
     /// The publication does not exist.
-    #[error("{0}; run `outbox-sidecar recover`: what committed without it was not sent")]
+    #[error("{0}; see docs/command-line.md, Exit codes: what committed without it was not sent")]
     PublicationMissing(String),
     /// The slot has been confirmed beyond the checkpoint.
     #[error(
         "the slot is confirmed up to {confirmed_flush}, the checkpoint stands at {frontier}: \
-         messages in between were never published; run `outbox-sidecar recover`"
+         messages in between were never published; see docs/command-line.md, Exit codes"
     )]
     SlotAhead {
         /// What the slot says.
@@ -51,10 +51,10 @@ pub enum Stop {
         frontier: Frontier,
     },
     /// There is no checkpoint though one was written.
-    #[error("the checkpoint is gone: {0}; run `outbox-sidecar recover`")]
+    #[error("the checkpoint is gone: {0}; see docs/command-line.md, Exit codes")]
     CheckpointMissing(String),
     /// The checkpoint cannot be read.
-    #[error("the checkpoint cannot be read: {0}; run `outbox-sidecar recover`")]
+    #[error("the checkpoint cannot be read: {0}; see docs/command-line.md, Exit codes")]
     CheckpointCorrupt(String),
     /// Another cluster than the checkpoint's.
     #[error(
@@ -81,7 +81,7 @@ pub enum Stop {
     /// The server's log ends before the checkpoint.
     #[error(
         "the server's log ends at {wal_end}, before the checkpoint at {frontier}: it was set \
-         back; run `outbox-sidecar recover`"
+         back; see docs/command-line.md, Exit codes"
     )]
     LogSetBack {
         /// The end of the log.
@@ -90,12 +90,12 @@ pub enum Stop {
         frontier: Frontier,
     },
     /// The log does not hold what was published.
-    #[error("the log differs from what was published: {0}; run `outbox-sidecar recover`")]
+    #[error("the log differs from what was published: {0}; see docs/command-line.md, Exit codes")]
     Diverged(String),
     /// Messages were published that the surviving timeline does not hold.
     #[error(
         "messages published after {switch_point} (up to {last}) are not in the database: they \
-         were lost in the fail-over to timeline {timeline}; run `outbox-sidecar recover`"
+         were lost in the fail-over to timeline {timeline}; see docs/command-line.md, Exit codes"
     )]
     Phantoms {
         /// Where the timelines parted.

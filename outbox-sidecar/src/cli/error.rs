@@ -31,7 +31,7 @@ pub(crate) enum CliError {
     },
     /// Metrics could not be collected.
     #[error("cannot collect metrics: {0}")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    Metrics(#[from] metrics::SetRecorderError<crate::telemetry::FixedRecorder>),
     /// Signals could not be received.
     #[error("cannot receive signals: {0}")]
     Signals(#[source] io::Error),

@@ -8,7 +8,7 @@ use crate::telemetry::logs;
 
 /// Sets the relay up, or prints the SQL that does.
 pub(super) async fn execute(command: &InitArguments, settings: &Settings) -> Result<u8, CliError> {
-    logs::start(settings.log_level, settings.log_json);
+    logs::start(settings);
     let options = InitOptions {
         admin: command
             .admin_url

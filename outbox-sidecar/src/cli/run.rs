@@ -19,7 +19,7 @@ const WAL_SENDER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Runs the relay until it is asked to end or must stop.
 pub(super) async fn execute(settings: Settings) -> Result<u8, CliError> {
-    logs::start(settings.log_level, settings.log_json);
+    logs::start(&settings);
     let metrics = exporter::start()?;
     let sink = KafkaSink::new(settings.kafka.clone()).map_err(crate::config::ConfigError::from)?;
     let driver =
@@ -44,7 +44,7 @@ pub(super) async fn execute(settings: Settings) -> Result<u8, CliError> {
         }
     };
     let stop = driver.run(asked).await;
-    drop(server);
+    server.shut_down().await;
     match stop {
         Stop::Drained => {
             tracing::info!("drained");

@@ -14,20 +14,19 @@ use crate::sink::kafka::KafkaSink;
 use crate::source::slot::read_slot;
 
 /// Says how far the relay is, straight from database and broker, and from the running relay
-/// where it answers.
+/// where it answers. What is away says so in its place and makes the command fail: the others are
+/// most wanted just then.
 pub(super) async fn execute(
     command: &ReportArguments,
     settings: &Settings,
 ) -> Result<u8, CliError> {
-    let database = database(settings).await?;
-    let checkpoint = checkpoint(settings).await;
-    let running = fetch_status(settings.listen).await.ok().filter(|status| {
-        status.get("relay").and_then(Value::as_str) == Some(settings.relay.as_str())
-    });
+    let (database, checkpoint, running) =
+        tokio::join!(database(settings), checkpoint(settings), running(settings));
+    let complete = database.is_ok() && checkpoint.is_ok();
     let report = json!({
         "relay": settings.relay,
-        "database": database,
-        "checkpoint": checkpoint,
+        "database": database.unwrap_or_else(|error| json!({ "error": error.to_string() })),
+        "checkpoint": checkpoint.unwrap_or_else(|error| json!({ "error": error })),
         "running": running,
     });
     if command.json {
@@ -37,7 +36,19 @@ pub(super) async fn execute(
         lines("", &report, &mut text);
         print(&text);
     }
-    Ok(ExitCode::Done.number())
+    let code = if complete {
+        ExitCode::Done
+    } else {
+        ExitCode::Failed
+    };
+    Ok(code.number())
+}
+
+/// What a relay of this name says that listens where this configuration says.
+async fn running(settings: &Settings) -> Option<Value> {
+    let status = fetch_status(settings.listen).await.ok()?;
+    let name = status.get("relay").and_then(Value::as_str);
+    (name == Some(settings.relay.as_str())).then_some(status)
 }
 
 async fn database(settings: &Settings) -> Result<Value, SetupError> {
@@ -79,27 +90,23 @@ async fn database(settings: &Settings) -> Result<Value, SetupError> {
     }))
 }
 
-async fn checkpoint(settings: &Settings) -> Value {
+async fn checkpoint(settings: &Settings) -> Result<Value, String> {
     let kafka = settings.kafka.clone();
     let peeked = tokio::task::spawn_blocking(move || {
-        KafkaSink::new(kafka)
-            .map_err(|error| error.to_string())?
-            .peek()
-            .map_err(|e| e.to_string())
+        let mut sink = KafkaSink::new(kafka).map_err(|error| error.to_string())?;
+        sink.peek().map_err(|error| error.to_string())
     });
-    match peeked.await {
-        Ok(Ok(Some(found))) => json!({
+    let found = peeked.await.map_err(|error| error.to_string())??;
+    Ok(found.map_or(Value::Null, |found| {
+        json!({
             "sequence": found.sequence,
             "frontier": found.frontier.to_string(),
             "system_id": found.system_id.to_string(),
             "timeline": found.timeline.0,
             "written_at_us": found.written_at.as_unix_us(),
             "last_message_id": found.last.map(|last| last.message_id.to_string()),
-        }),
-        Ok(Ok(None)) => Value::Null,
-        Ok(Err(error)) => json!({ "error": error }),
-        Err(error) => json!({ "error": error.to_string() }),
-    }
+        })
+    }))
 }
 
 /// Nested values as dotted names, one a line.

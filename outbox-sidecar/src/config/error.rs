@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::origin::Origin;
+use crate::sink::kafka::KafkaSettingsError;
 
 /// A configuration that cannot be used. Nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -24,14 +25,14 @@ pub(crate) enum ConfigError {
         message: String,
     },
     /// A key that does not exist.
-    #[error("{origin}: unknown key {key}{}", suggestion(.nearest))]
+    #[error("{origin}: unknown key {key}: {advice}")]
     UnknownKey {
         /// Where it was written.
         origin: Origin,
         /// The key.
         key: String,
-        /// A key that looks alike.
-        nearest: Option<String>,
+        /// What was meant, or could be written there.
+        advice: String,
     },
     /// A value that cannot be.
     #[error("{origin}: {key} is {value}: expected {expected}")]
@@ -46,12 +47,38 @@ pub(crate) enum ConfigError {
         expected: String,
     },
     /// A key that must be set.
-    #[error("{key} is missing: expected {expected}")]
+    #[error("{key} is missing: expected {expected} (looked {looked_in})")]
     Missing {
         /// The key.
         key: &'static str,
         /// What would be valid.
         expected: &'static str,
+        /// Where it was looked for.
+        looked_in: String,
+    },
+    /// A file that a value names could not be read.
+    #[error("{origin}: {key} names {}: {source}", path.display())]
+    ValueFile {
+        /// Where it was written.
+        origin: Origin,
+        /// The key.
+        key: String,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Two keys of which there may be one.
+    #[error("{origin}: {key} is set, and so is {other} ({other_origin}): keep one of them")]
+    Twice {
+        /// Where it was written.
+        origin: Origin,
+        /// The key.
+        key: &'static str,
+        /// The other key.
+        other: &'static str,
+        /// Where that was written.
+        other_origin: Origin,
     },
     /// No sink, or several.
     #[error(
@@ -71,14 +98,25 @@ pub(crate) enum ConfigError {
         /// What there is.
         instead: &'static str,
     },
-    /// The sink's own settings do not go together.
-    #[error(transparent)]
-    Kafka(#[from] crate::sink::kafka::KafkaSettingsError),
+    /// The sink refuses its settings.
+    #[error("{}{source}", prefix(.origin.as_ref()))]
+    Kafka {
+        /// Where the setting in question was written, if one is to blame.
+        origin: Option<Origin>,
+        /// What the sink says.
+        source: KafkaSettingsError,
+    },
 }
 
-fn suggestion(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(
-        || "; `outbox-sidecar config --show` lists all".to_owned(),
-        |key| format!("; did you mean {key}?"),
-    )
+impl From<KafkaSettingsError> for ConfigError {
+    fn from(source: KafkaSettingsError) -> Self {
+        Self::Kafka {
+            origin: None,
+            source,
+        }
+    }
+}
+
+fn prefix(origin: Option<&Origin>) -> String {
+    origin.map_or_else(String::new, |origin| format!("{origin}: "))
 }

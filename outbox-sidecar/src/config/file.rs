@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
-use super::origin::{Entry, Origin, Raw};
+use super::origin::{EMPTY_SECTION, Entry, Origin, Raw};
 
 /// The largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -51,7 +51,7 @@ fn flatten(prefix: &str, table: &DeTable<'_>, add: &mut impl FnMut(String, Raw, 
         };
         match value.get_ref() {
             DeValue::Table(inner) if inner.is_empty() => {
-                add(key, Raw::Other("an empty section"), name.span().start);
+                add(key, Raw::Other(EMPTY_SECTION), name.span().start);
             }
             DeValue::Table(inner) => flatten(&key, inner, add),
             other => add(key, raw(other), name.span().start),

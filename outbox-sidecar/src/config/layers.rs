@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
-use super::origin::{Entry, Origin, Raw};
+use super::origin::{EMPTY_SECTION, Entry, Origin, Raw};
 use super::{environment, file, keys};
 
 /// Where the file is looked for when none is named.
@@ -21,6 +21,8 @@ pub(crate) struct Overrides {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layers {
     entries: BTreeMap<String, Entry>,
+    /// The file that was read, if any.
+    file: Option<PathBuf>,
 }
 
 impl Layers {
@@ -29,21 +31,28 @@ impl Layers {
         overrides: &Overrides,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut entries = match file_to_read(overrides.file.as_deref()) {
-            Some(path) => file::read(&path)?,
+        let file = file_to_read(overrides.file.as_deref());
+        let mut entries = match &file {
+            Some(path) => file::read(path)?,
             None => BTreeMap::new(),
         };
         entries.extend(environment::read(variables));
         entries.extend(overrides.values.iter().map(|(key, value)| {
+            let raw = Raw::Text(value.clone());
             (
                 key.clone(),
                 Entry {
-                    raw: Raw::Text(value.clone()),
+                    raw,
                     origin: Origin::Flag,
                 },
             )
         }));
-        let layers = Self { entries };
+        for (key, entry) in &mut entries {
+            if let (Some(key), Raw::Text(text)) = (keys::find(key), &mut entry.raw) {
+                entry.raw = key.kind.read(std::mem::take(text));
+            }
+        }
+        let layers = Self { entries, file };
         layers.require_known_keys()?;
         Ok(layers)
     }
@@ -52,11 +61,25 @@ impl Layers {
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
         self.entries.get(key).cloned().or_else(|| {
             let default = keys::find(key)?.default?;
+            let raw = keys::find(key)?.kind.read(default.to_owned());
             Some(Entry {
-                raw: Raw::Text(default.to_owned()),
+                raw,
                 origin: Origin::Default,
             })
         })
+    }
+
+    /// Where values were looked for, to end a sentence about one that is missing.
+    pub(super) fn looked_in(&self) -> String {
+        match &self.file {
+            Some(path) => format!("in {}, the environment and the flags", path.display()),
+            None => format!(
+                "in the environment and the flags; there is no file {}",
+                FILES
+                    .map(|path| format!("./{path}").replace(".//", "/"))
+                    .join(" or ")
+            ),
+        }
     }
 
     /// The entries whose key begins so, with the rest of their key.
@@ -69,26 +92,28 @@ impl Layers {
             .filter_map(move |(key, entry)| Some((key.strip_prefix(prefix)?, entry)))
     }
 
-    /// The first entry of a section, if it was written at all.
+    /// The first entry of a section, in the order of the file, if it was written at all.
     pub(super) fn section(&self, name: &str) -> Option<&Entry> {
         self.entries
             .iter()
-            .find(|(key, _)| key.as_str() == name || key.starts_with(&format!("{name}.")))
+            .filter(|(key, _)| key.split('.').next() == Some(name))
             .map(|(_, entry)| entry)
+            .min_by_key(|entry| entry.origin.line())
     }
 
     fn require_known_keys(&self) -> Result<(), ConfigError> {
         for (key, entry) in &self.entries {
             let section = key.split('.').next().unwrap_or_default();
+            let is_empty_section = entry.raw == Raw::Other(EMPTY_SECTION);
             let known = keys::find(key).is_some()
                 || key.starts_with(keys::PROPERTIES)
                 || keys::OTHER_SINKS.contains(&section)
-                || entry.raw == Raw::Other("an empty section");
+                || is_empty_section && keys::is_section(key);
             if !known {
                 return Err(ConfigError::UnknownKey {
                     origin: entry.origin.clone(),
                     key: key.clone(),
-                    nearest: keys::nearest(key),
+                    advice: keys::advice(key),
                 });
             }
         }

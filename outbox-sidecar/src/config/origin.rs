@@ -19,6 +19,26 @@ pub(crate) enum Origin {
     Default,
 }
 
+impl Origin {
+    /// The line in the file; past every line where it was written elsewhere.
+    pub(super) const fn line(&self) -> usize {
+        match self {
+            Self::File { line, .. } => *line,
+            _ => usize::MAX,
+        }
+    }
+
+    /// Which of two places of one thing wins: flags over environment over file.
+    pub(super) const fn rank(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File { .. } => 1,
+            Self::Environment(_) => 2,
+            Self::Flag => 3,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -29,6 +49,9 @@ impl fmt::Display for Origin {
         }
     }
 }
+
+/// What a section without keys is called: nothing, but its name must be right.
+pub(super) const EMPTY_SECTION: &str = "an empty section";
 
 /// A value as written.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,4 @@
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use outbox_core::relay::{BackoffLimits, BatchLimits};
@@ -10,9 +7,8 @@ use outbox_core::schema::SchemaName;
 use super::error::ConfigError;
 use super::keys;
 use super::layers::Layers;
-use super::origin::{Entry, Origin, Raw};
-use super::size::parse_bytes;
-use crate::sink::kafka::KafkaSettings;
+use super::reader::Reader;
+use crate::sink::kafka::{KafkaSettings, KafkaSink};
 use crate::source::connection::Address;
 use crate::source::publication::{Shard, row_filter};
 
@@ -49,6 +45,12 @@ pub(crate) enum Ready {
 /// The longest name: with the prefix `outbox_` it must fit a slot's 63 bytes.
 const NAME_BYTES_MAX: usize = 50;
 
+/// The longest drain that can be asked for: an hour, past any supervisor's patience.
+const DRAIN_S_MAX: i64 = 3600;
+
+/// The most messages a batch may be allowed.
+const MESSAGES_MAX: i64 = 10_000_000;
+
 impl Settings {
     /// The name of the relay's slot and publication.
     pub(crate) fn slot(&self) -> String {
@@ -67,11 +69,14 @@ impl Settings {
         read.only("kafka.delivery", "exactly-once", &["at-least-once"])?;
         read.only("stuck.policy", "halt", &["park-key", "park"])?;
         read.only("recovery.phantoms", "stop", &["report"])?;
-        if read.number::<u64>("limits.messages_per_second_max", 0)? != 0 {
-            return Err(read.unavailable("limits.messages_per_second_max", "0, no limit"));
+        if read.number::<i64>("limits.messages_per_second_max", 0..=i64::MAX)? != 0 {
+            return Err(read.unavailable("limits.messages_per_second_max", "use 0, no limit"));
         }
         if !read.text("http.token_file")?.is_empty() {
-            return Err(read.unavailable("http.token_file", "nothing can be changed over HTTP"));
+            return Err(read.unavailable(
+                "http.token_file",
+                "leave it empty: nothing can be changed over HTTP",
+            ));
         }
         let settings = Self {
             address: read.address()?,
@@ -79,16 +84,16 @@ impl Settings {
             failover_slot: read.boolean("postgres.failover_slot")?,
             kafka: read.kafka(&relay)?,
             batch: BatchLimits {
-                messages_max: read.number("batch.messages_max", 1)?,
+                messages_max: read.number("batch.messages_max", 1..=MESSAGES_MAX)?,
                 bytes_max: read.bytes("batch.bytes_max", 1024)?,
-                transaction_max: Duration::from_millis(read.number("batch.transaction_ms_max", 1)?),
+                transaction_max: read.milliseconds("batch.transaction_ms_max")?,
             },
             buffer_bytes_max: read.bytes("limits.buffer_bytes_max", 64 * 1024)?,
             retry: BackoffLimits {
-                delay_min: Duration::from_millis(read.number("retry.delay_ms_min", 1)?),
-                delay_max: Duration::from_millis(read.number("retry.delay_ms_max", 1)?),
+                delay_min: read.milliseconds("retry.delay_ms_min")?,
+                delay_max: read.milliseconds("retry.delay_ms_max")?,
             },
-            drain_max: Duration::from_secs(read.number("limits.drain_s_max", 0)?),
+            drain_max: Duration::from_secs(read.number("limits.drain_s_max", 0..=DRAIN_S_MAX)?),
             listen: read.parsed("http.listen", "an address and port, such as 127.0.0.1:9464")?,
             ready: match read.text("http.ready")?.as_str() {
                 "member" => Ready::Member,
@@ -125,8 +130,12 @@ impl Settings {
             return Err(read.bad("retry.delay_ms_max", "at least retry.delay_ms_min"));
         }
         // The sink checks its properties where it is made; here, so that nothing is started.
-        crate::sink::kafka::KafkaSink::new(self.kafka.clone())?;
-        Ok(())
+        KafkaSink::new(self.kafka.clone())
+            .map(|_| ())
+            .map_err(|source| ConfigError::Kafka {
+                origin: read.blamed(&source),
+                source,
+            })
     }
 }
 
@@ -148,182 +157,7 @@ fn require_kafka_alone(layers: &Layers) -> Result<(), ConfigError> {
             instead: "use the section [kafka]",
         }),
         (None, None) => Err(ConfigError::Sinks {
-            found: "found none".to_owned(),
+            found: format!("found none {}", layers.looked_in()),
         }),
-    }
-}
-
-/// Reads entries as what they must be.
-struct Reader<'a> {
-    layers: &'a Layers,
-}
-
-impl Reader<'_> {
-    fn entry(&self, key: &str) -> Entry {
-        self.layers.get(key).unwrap_or(Entry {
-            raw: Raw::Text(String::new()),
-            origin: Origin::Default,
-        })
-    }
-
-    fn bad(&self, key: &str, expected: &str) -> ConfigError {
-        let entry = self.entry(key);
-        let value = if keys::is_secret(key) {
-            "not valid".to_owned()
-        } else {
-            entry.raw.to_string()
-        };
-        ConfigError::Value {
-            origin: entry.origin,
-            key: key.to_owned(),
-            value,
-            expected: expected.to_owned(),
-        }
-    }
-
-    fn unavailable(&self, key: &str, instead: &'static str) -> ConfigError {
-        let entry = self.entry(key);
-        ConfigError::Unavailable {
-            origin: entry.origin,
-            what: format!("{key} = {}", entry.raw),
-            instead,
-        }
-    }
-
-    /// A choice of which this release has one.
-    fn only(&self, key: &str, available: &'static str, others: &[&str]) -> Result<(), ConfigError> {
-        let text = self.text(key)?;
-        if text == available {
-            Ok(())
-        } else if others.contains(&text.as_str()) {
-            Err(self.unavailable(
-                key,
-                match available {
-                    "halt" => "use halt",
-                    "stop" => "use stop",
-                    _ => "use exactly-once",
-                },
-            ))
-        } else {
-            Err(self.bad(key, available))
-        }
-    }
-
-    fn text(&self, key: &str) -> Result<String, ConfigError> {
-        match self.entry(key).raw {
-            Raw::Text(text) => Ok(text),
-            _ => Err(self.bad(key, "a text")),
-        }
-    }
-
-    fn required(&self, key: &'static str, expected: &'static str) -> Result<String, ConfigError> {
-        if self.layers.get(key).is_none() {
-            return Err(ConfigError::Missing { key, expected });
-        }
-        self.text(key)
-    }
-
-    fn list(&self, key: &str) -> Result<Vec<String>, ConfigError> {
-        match self.entry(key).raw {
-            Raw::List(texts) => Ok(texts),
-            Raw::Text(text) => Ok(text.split(',').map(|part| part.trim().to_owned()).collect()),
-            _ => Err(self.bad(key, "a list of texts")),
-        }
-    }
-
-    fn boolean(&self, key: &str) -> Result<bool, ConfigError> {
-        match self.entry(key).raw {
-            Raw::Boolean(truth) => Ok(truth),
-            Raw::Text(text) if text == "true" => Ok(true),
-            Raw::Text(text) if text == "false" => Ok(false),
-            _ => Err(self.bad(key, "true or false")),
-        }
-    }
-
-    fn number<T: FromStr + TryFrom<i64> + PartialOrd + From<u8>>(
-        &self,
-        key: &str,
-        min: u8,
-    ) -> Result<T, ConfigError> {
-        let number = match self.entry(key).raw {
-            Raw::Integer(number) => T::try_from(number).ok(),
-            Raw::Text(text) => text.trim().parse().ok(),
-            _ => None,
-        };
-        number
-            .filter(|number| *number >= T::from(min))
-            .ok_or_else(|| self.bad(key, &format!("a whole number, at least {min}")))
-    }
-
-    fn bytes(&self, key: &str, min: u64) -> Result<usize, ConfigError> {
-        let bytes = match self.entry(key).raw {
-            Raw::Integer(number) => u64::try_from(number).ok(),
-            Raw::Text(text) => parse_bytes(&text),
-            _ => None,
-        };
-        bytes
-            .filter(|bytes| *bytes >= min)
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .ok_or_else(|| {
-                self.bad(
-                    key,
-                    &format!("a size of at least {min} bytes, such as \"8MiB\""),
-                )
-            })
-    }
-
-    fn parsed<T: FromStr>(&self, key: &str, expected: &str) -> Result<T, ConfigError> {
-        self.text(key)?.parse().map_err(|_| self.bad(key, expected))
-    }
-
-    fn file(&self, key: &str) -> Result<Option<String>, ConfigError> {
-        if self.layers.get(key).is_none() {
-            return Ok(None);
-        }
-        let path = self.text(key)?;
-        std::fs::read_to_string(&path)
-            .map(|text| Some(text.trim_end_matches(['\r', '\n']).to_owned()))
-            .map_err(|source| ConfigError::Read {
-                path: Path::new(&path).to_owned(),
-                source,
-            })
-    }
-
-    fn address(&self) -> Result<Address, ConfigError> {
-        let expected = "a PostgreSQL URL such as postgres://relay@db/app";
-        let (key, url) = match self.file("postgres.url_file")? {
-            Some(url) => ("postgres.url_file", url),
-            None => ("postgres.url", self.required("postgres.url", expected)?),
-        };
-        let mut address = Address::parse(&url)
-            .map_err(|error| self.bad(key, &format!("{expected} ({error})")))?;
-        if let Some(password) = self.file("postgres.password_file")? {
-            address.set_password(&password);
-        }
-        Ok(address)
-    }
-
-    fn kafka(&self, relay: &str) -> Result<KafkaSettings, ConfigError> {
-        let mut properties = BTreeMap::new();
-        for (name, entry) in self.layers.below(keys::PROPERTIES) {
-            let value = match &entry.raw {
-                Raw::Text(text) => text.clone(),
-                Raw::Integer(number) => number.to_string(),
-                Raw::Boolean(truth) => truth.to_string(),
-                Raw::List(_) | Raw::Other(_) => {
-                    return Err(self.bad(&format!("{}{name}", keys::PROPERTIES), "a text"));
-                }
-            };
-            properties.insert(name.to_owned(), value);
-        }
-        Ok(KafkaSettings {
-            relay: relay.to_owned(),
-            properties,
-            checkpoint_topic: self.text("kafka.checkpoint_topic")?,
-            create_topics: self.boolean("kafka.create_topics")?,
-            partitions: self.number("kafka.partitions", 1)?,
-            replication_factor: self.number("kafka.replication_factor", 1)?,
-            message_bytes_max: self.bytes("limits.message_bytes_max", 1000)?,
-        })
     }
 }

@@ -10,32 +10,34 @@ const MASK: &str = "********";
 /// Every effective value and where it comes from, as text.
 pub(crate) fn show_text(layers: &Layers) -> String {
     let mut text = String::new();
-    for (key, entry) in effective(layers) {
+    for (key, Entry { raw, origin }) in effective(layers) {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{key} = {}  # {}", shown(&key, &entry), entry.origin);
+        let _ = writeln!(text, "{key} = {raw}  # {origin}");
     }
     text
 }
 
-/// The same as JSON.
+/// The same as JSON; null where a value is unset.
 pub(crate) fn show_json(layers: &Layers) -> serde_json::Value {
     effective(layers)
-        .map(|(key, entry)| {
-            let value = match entry.raw {
-                _ if keys::is_secret(&key) => serde_json::json!(shown(&key, &entry)),
+        .map(|(key, Entry { raw, origin })| {
+            let value = match raw {
                 Raw::Text(text) => serde_json::json!(text),
                 Raw::Integer(number) => serde_json::json!(number),
                 Raw::Boolean(truth) => serde_json::json!(truth),
                 Raw::List(texts) => serde_json::json!(texts),
                 Raw::Other(_) => serde_json::Value::Null,
             };
-            let origin = entry.origin.to_string();
-            (key, serde_json::json!({ "value": value, "origin": origin }))
+            (
+                key,
+                serde_json::json!({ "value": value, "origin": origin.to_string() }),
+            )
         })
         .collect::<serde_json::Map<_, _>>()
         .into()
 }
 
+/// What is in force, secrets masked.
 fn effective(layers: &Layers) -> impl Iterator<Item = (String, Entry)> {
     let known = KEYS.iter().map(|key| {
         let unset = Entry {
@@ -47,16 +49,19 @@ fn effective(layers: &Layers) -> impl Iterator<Item = (String, Entry)> {
     let properties = layers
         .below(keys::PROPERTIES)
         .map(|(name, entry)| (format!("{}{name}", keys::PROPERTIES), entry.clone()));
-    known.chain(properties)
+    known.chain(properties).map(|(key, mut entry)| {
+        mask(&key, &mut entry.raw);
+        (key, entry)
+    })
 }
 
 /// A URL keeps everything but its password, so that people see which server is meant.
-fn shown(key: &str, entry: &Entry) -> String {
-    match &entry.raw {
-        Raw::Text(url) if key == "postgres.url" => format!("{:?}", without_password(url)),
-        Raw::Other(_) => entry.raw.to_string(),
-        _ if keys::is_secret(key) => MASK.to_owned(),
-        raw => raw.to_string(),
+fn mask(key: &str, raw: &mut Raw) {
+    match raw {
+        Raw::Other(_) => {}
+        Raw::Text(url) if key == "postgres.url" => *url = without_password(url),
+        _ if keys::is_secret(key) => *raw = Raw::Text(MASK.to_owned()),
+        _ => {}
     }
 }
 

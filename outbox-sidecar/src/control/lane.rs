@@ -1,15 +1,16 @@
 use std::time::Instant;
 
+use outbox_core::Lsn;
 use outbox_core::relay::{Event, FailureKind, Holder, Inspection, SourceFailure, Stop, Ticket};
 use outbox_core::schema::SchemaName;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio_postgres::{Client, Config};
 
-use super::connect;
 use super::connection::bounded;
 use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader, PARTITIONS_INTERVAL};
 use super::relay_row::{claim_epoch, read_set_up, record_hold};
+use super::{connect, failure_of};
 use crate::source::publication::read_publication;
 use crate::source::slot::{read_slot, terminate_holder};
 
@@ -66,6 +67,31 @@ impl ControlLane {
     pub(crate) const fn gauges(&self) -> &GaugesReader {
         &self.gauges
     }
+}
+
+/// Whether the server is a standby, and how far its log is flushed (or replayed).
+async fn read_log(client: &Client) -> Result<(bool, Lsn), tokio_postgres::Error> {
+    let sql = "select pg_catalog.pg_is_in_recovery(), coalesce( \
+               case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() \
+               else pg_catalog.pg_current_wal_flush_lsn() end, '0/0')::text";
+    let row = client.query_one(sql, &[]).await?;
+    let end: String = row.try_get(1)?;
+    Ok((row.try_get(0)?, end.parse().unwrap_or(Lsn::ZERO)))
+}
+
+/// Makes partitions ahead; how many there are, and how many rows none of them took.
+async fn make_partitions(
+    client: &Client,
+    schema: &SchemaName,
+) -> Result<(i32, i64), SourceFailure> {
+    let doing = "making partitions";
+    let sql = format!(
+        "select partitions_ahead, default_rows_left from {}.maintain_partitions()",
+        schema.quoted()
+    );
+    let row = bounded(doing, client.query_one(&sql, &[])).await?;
+    let read = || Ok((row.try_get(0)?, row.try_get(1)?));
+    read().map_err(|error| failure_of(&error, doing))
 }
 
 struct Task {
@@ -136,11 +162,11 @@ impl Task {
     async fn inspect(&mut self) -> Result<Inspection, SourceFailure> {
         let settings = self.settings.clone();
         let client = self.client().await?;
-        let recovery = "select pg_catalog.pg_is_in_recovery()";
-        let row = bounded("asking for recovery", client.query_one(recovery, &[])).await?;
-        let in_recovery = row.try_get(0).unwrap_or(false);
         let set_up = read_set_up(client, &settings.schema, &settings.relay).await?;
         let slot = bounded("reading the slot", read_slot(client, &settings.slot)).await?;
+        // After the slot: whoever held it then has written nothing beyond this end.
+        let (in_recovery, wal_end) =
+            bounded("reading the end of the log", read_log(client)).await?;
         let publication = bounded(
             "reading the publication",
             read_publication(client, &settings.publication, &settings.schema),
@@ -155,6 +181,7 @@ impl Task {
         };
         Ok(Inspection {
             in_recovery,
+            wal_end,
             slot: slot.map(|slot| slot.state),
             relay,
             publication_fingerprint: publication
@@ -203,14 +230,11 @@ impl Task {
         let wal_end: Option<String> = row.try_get(0).ok().flatten();
         let mut partitions = None;
         if due && wal_end.is_some() {
-            let sql = format!(
-                "select partitions_ahead, default_rows_left from {}.maintain_partitions()",
-                settings.schema.quoted()
-            );
-            let row = bounded("making partitions", client.query_one(&sql, &[])).await?;
-            partitions = Some((row.try_get(0).ok(), row.try_get(1).ok()));
-        }
-        if partitions.is_some() {
+            match make_partitions(client, &settings.schema).await {
+                Ok(made) => partitions = Some(made),
+                Err(failure) => tracing::error!(%failure, "cannot make partitions ahead"),
+            }
+            // Tried again in a day either way: the gauges say how many are left.
             self.partitions_at = Some(Instant::now());
         }
         self.gauges.send_modify(|gauges| {
@@ -219,8 +243,8 @@ impl Task {
             gauges.slot_safe_wal_bytes = slot.as_ref().and_then(|slot| slot.safe_wal_bytes);
             gauges.slot_wal_status = slot.map(|slot| slot.wal_status);
             if let Some((ahead, left)) = partitions {
-                gauges.partitions_ahead = ahead;
-                gauges.default_partition_rows = left;
+                gauges.partitions_ahead = Some(ahead);
+                gauges.default_partition_rows = Some(left);
             }
         });
         Ok(())

@@ -173,7 +173,7 @@ fn count_durable(batch: &Batch) {
         }
         bytes += run
             .iter()
-            .map(|delivery| delivery.row.size_bytes())
+            .map(|delivery| delivery.row.content_bytes())
             .sum::<usize>();
     }
     counter!(names::BYTES_PUBLISHED).increment(bytes as u64);

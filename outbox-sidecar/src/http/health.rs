@@ -3,8 +3,10 @@ use std::time::{Duration, Instant};
 use crate::config::Ready;
 use crate::report::Report;
 
-/// How old the driver's last sign of life may be. It gives one every second.
-const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(15);
+/// How old the driver's last sign of life may be. It gives one every second, but for the 15 s at
+/// most in which it notes down why it ends: a restart in the middle of that would lose the exit
+/// code.
+const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(30);
 
 /// An answer to a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,34 +1,41 @@
 use std::io;
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use metrics_exporter_prometheus::PrometheusHandle;
 use outbox_core::Timestamp;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
+use super::connections::{BoundedListener, ConnectionLimits, LIMITS};
 use super::health::{Health, live, ready, started};
 use crate::config::Ready;
 use crate::report::Report;
+use crate::telemetry::MetricsHandle;
 use crate::telemetry::exporter::set_gauges;
 
 /// What the pages are made of.
 #[derive(Clone)]
 pub(crate) struct ServerState {
     pub(crate) reports: watch::Receiver<Report>,
-    pub(crate) metrics: PrometheusHandle,
+    pub(crate) metrics: MetricsHandle,
     pub(crate) ready: Ready,
 }
 
 /// The HTTP server; ends when it is dropped.
 pub(crate) struct Server {
-    task: tokio::task::JoinHandle<()>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
 }
+
+/// How long answers that are under way may still take when the process ends.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
 impl Server {
     /// Listens, then answers in the background.
@@ -36,6 +43,14 @@ impl Server {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening for HTTP");
+        Ok(Self::serve(listener, state, LIMITS))
+    }
+
+    pub(super) fn serve(
+        listener: TcpListener,
+        state: ServerState,
+        limits: ConnectionLimits,
+    ) -> Self {
         let router = Router::new()
             .route(
                 "/live",
@@ -57,13 +72,35 @@ impl Server {
             )
             .route("/status", get(status))
             .route("/metrics", get(metrics))
+            // A connection lives too shortly to be kept for a second request.
+            .layer(map_response(close_afterwards))
             .with_state(state);
+        let (stop, stopped) = oneshot::channel();
+        let serve = axum::serve(BoundedListener::new(listener, limits), router)
+            .with_graceful_shutdown(async {
+                // A sender that is gone means the same.
+                let _ = stopped.await;
+            });
         let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
+            if let Err(error) = serve.await {
                 tracing::error!(%error, "HTTP has ended");
             }
         });
-        Ok(Self { task })
+        Self {
+            stop: Some(stop),
+            task,
+        }
+    }
+
+    /// Lets answers that are under way come to their end, within a limit.
+    pub(crate) async fn shut_down(mut self) {
+        drop(self.stop.take());
+        if tokio::time::timeout(FAREWELL_MAX, &mut self.task)
+            .await
+            .is_err()
+        {
+            tracing::debug!("connections for HTTP were still open at the end");
+        }
     }
 }
 
@@ -71,6 +108,13 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+async fn close_afterwards(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn answer(health: &Health) -> Response {
@@ -97,7 +141,6 @@ async fn status(State(state): State<ServerState>) -> Response {
 
 async fn metrics(State(state): State<ServerState>) -> Response {
     set_gauges(&state.reports.borrow());
-    state.metrics.run_upkeep();
     let content_type = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",

@@ -62,7 +62,7 @@ pub(super) async fn require_checkpoint(kafka: KafkaSettings) -> Result<(), Setup
     blocking(move || match KafkaSink::new(kafka)?.peek()? {
         Some(_) => Ok(()),
         None => Err(SetupError::Checkpoint(
-            "the checkpoint is gone although one was written; run `outbox-sidecar recover`"
+            "the checkpoint is gone although one was written; see docs/command-line.md, Exit codes"
                 .to_owned(),
         )),
     })

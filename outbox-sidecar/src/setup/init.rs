@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
+use outbox_core::relay::{FailureKind, SourceFailure};
 use outbox_core::schema;
 use tokio_postgres::Client;
 
@@ -28,6 +30,10 @@ pub(crate) struct InitOptions {
     pub(crate) app_role: Option<String>,
     pub(crate) backlog: BacklogPolicy,
 }
+
+/// How often a connection is tried again while the server is away: from 1 s, doubling, about a
+/// minute in all when it refuses at once.
+const CONNECT_RETRIES_MAX: usize = 5;
 
 /// The time-out of the replication connection that makes the slot: it may be idle while rows that
 /// are older are counted and moved.
@@ -89,8 +95,19 @@ pub(crate) async fn init(
     Ok(())
 }
 
+/// Connects, and waits a while for a server that is still starting: in a pod it often is.
 async fn connect_admin(address: &Address) -> Result<Client, SetupError> {
-    Ok(connect(address.config(), "outbox-sidecar init", || {}).await?)
+    let attempt = || connect(address.config(), "outbox-sidecar init", || {});
+    let away = |failure: &SourceFailure| {
+        matches!(
+            failure.kind,
+            FailureKind::Unreachable | FailureKind::ServerShutdown
+        )
+    };
+    let delays = ExponentialBuilder::default()
+        .with_jitter()
+        .with_max_times(CONNECT_RETRIES_MAX);
+    Ok(attempt.retry(delays).when(away).await?)
 }
 
 /// Makes the publication, or makes sure that it is the one this configuration means.
@@ -107,8 +124,7 @@ async fn make_publication(
     if found.is_none() {
         if note.genesis_written {
             return Err(SetupError::SlotMissing(format!(
-                "publication {name} is gone: what committed without it was not sent; run \
-                 `outbox-sidecar recover`"
+                "publication {name} is gone: what committed without it was not sent; see docs/command-line.md, Exit codes"
             )));
         }
         let sql = create_statement(&name, &settings.schema, settings.row_filter.as_deref());
@@ -153,11 +169,11 @@ fn require_set_up_before(settings: &Settings, slot: Option<&Slot>) -> Result<(),
     match slot {
         None => Err(SetupError::SlotMissing(format!(
             "slot {name} is gone although the relay has run: what committed meanwhile may be \
-             unpublished; run `outbox-sidecar recover`"
+             unpublished; see docs/command-line.md, Exit codes"
         ))),
         Some(slot) => match &slot.state.fault {
             Some(fault) => Err(SetupError::SlotMissing(format!(
-                "slot {name} is lost ({fault}); run `outbox-sidecar recover`"
+                "slot {name} is lost ({fault}); see docs/command-line.md, Exit codes"
             ))),
             None => Ok(()),
         },

@@ -2,11 +2,13 @@
 
 use std::time::SystemTime;
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics::{SetRecorderError, Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use outbox_core::Timestamp;
 
+use super::histogram::FixedHistogram;
 use super::names;
+use super::recorder::{FixedRecorder, MetricsHandle};
 use crate::report::Report;
 
 /// Upper bounds of the time buckets, in seconds.
@@ -21,13 +23,42 @@ const MESSAGES: [f64; 8] = [1.0, 3.0, 10.0, 30.0, 100.0, 1000.0, 3000.0, 10000.0
 const WAL_STATUS: [&str; 4] = ["reserved", "extended", "unreserved", "lost"];
 
 /// Starts collecting; once in a process.
-pub(crate) fn start() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-        .set_buckets_for_metric(Matcher::Full(names::BATCH_MESSAGES.to_owned()), &MESSAGES)?
-        .install_recorder()?;
+pub(crate) fn start() -> Result<MetricsHandle, SetRecorderError<FixedRecorder>> {
+    let recorder = recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)?;
     describe();
+    begin_at_zero();
     Ok(handle)
+}
+
+/// Shows counters before their first event: a rate needs a zero to begin from.
+fn begin_at_zero() {
+    counter!(names::BYTES_PUBLISHED).increment(0);
+    counter!(names::FENCED).increment(0);
+    for side in [names::SIDE_SOURCE, names::SIDE_SINK] {
+        counter!(names::RECONNECTS, names::LABEL_SIDE => side).increment(0);
+    }
+}
+
+/// A recorder of everything that this program counts.
+pub(crate) fn recorder() -> FixedRecorder {
+    FixedRecorder::new(
+        PrometheusBuilder::new().build_recorder(),
+        [
+            FixedHistogram::new(
+                names::PUBLISH_LATENCY,
+                "from the server's commit time to durable, by the relay's clock",
+                &SECONDS,
+            ),
+            FixedHistogram::new(names::BATCH_MESSAGES, "messages a batch", &MESSAGES),
+            FixedHistogram::new(
+                names::COMMIT,
+                "from handing over a batch to its outcome",
+                &SECONDS,
+            ),
+        ],
+    )
 }
 
 fn describe() {
@@ -40,17 +71,6 @@ fn describe() {
         names::BYTES_PUBLISHED,
         Unit::Bytes,
         "bytes of messages made durable"
-    );
-    describe_histogram!(
-        names::PUBLISH_LATENCY,
-        Unit::Seconds,
-        "from the server's commit time to durable, by the relay's clock"
-    );
-    describe_histogram!(names::BATCH_MESSAGES, Unit::Count, "messages a batch");
-    describe_histogram!(
-        names::COMMIT,
-        Unit::Seconds,
-        "from handing over a batch to its outcome"
     );
     describe_gauge!(
         names::LAG_BYTES,
@@ -91,6 +111,11 @@ fn describe() {
     );
     describe_gauge!(names::CHECKPOINT_LSN, Unit::Bytes, "the durable frontier");
     describe_counter!(names::FENCED, Unit::Count, "times another relay took over");
+    describe_counter!(
+        names::SUSPICIONS,
+        Unit::Count,
+        "batches whose outcome was asked for again, though Kafka's client reported one"
+    );
     describe_gauge!(
         names::PARTITIONS_AHEAD,
         Unit::Count,
@@ -111,12 +136,10 @@ pub(crate) fn set_gauges(report: &Report) {
     gauge!(names::ACTIVE).set(f64::from(u8::from(is_active)));
     gauge!(names::LAG).set(report.lag_seconds(now));
     gauge!(names::BUFFER_BYTES).set(report.status.buffer_bytes as f64);
-    if let Some(lag_bytes) = report.lag_bytes() {
-        gauge!(names::LAG_BYTES).set(lag_bytes as f64);
-    }
-    if let Some(frontier) = report.status.frontier {
-        gauge!(names::CHECKPOINT_LSN).set(frontier.lsn.as_u64() as f64);
-    }
+    // A relay that is no longer active knows neither: its last values would stand for ever.
+    gauge!(names::LAG_BYTES).set(report.lag_bytes().map_or(f64::NAN, |bytes| bytes as f64));
+    let frontier = report.status.frontier.map(|frontier| frontier.lsn.as_u64());
+    gauge!(names::CHECKPOINT_LSN).set(frontier.map_or(f64::NAN, |lsn| lsn as f64));
     for (side, name) in [
         (&report.source, names::SIDE_SOURCE),
         (&report.sink, names::SIDE_SINK),
@@ -139,5 +162,81 @@ pub(crate) fn set_gauges(report: &Report) {
     }
     if let Some(rows) = gauges.default_partition_rows {
         gauge!(names::DEFAULT_PARTITION_ROWS).set(rows as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::histogram;
+    use outbox_core::relay::Status;
+    use outbox_core::{Frontier, Lsn};
+
+    use super::*;
+
+    fn status(phase: &'static str, frontier: Option<Frontier>) -> Status {
+        Status {
+            phase,
+            frontier,
+            confirmed: None,
+            sequence: None,
+            seen: Some(Lsn::new(120)),
+            cluster: None,
+            buffer_bytes: 7,
+            in_flight: 0,
+            oldest_commit_time: None,
+        }
+    }
+
+    fn has(text: &str, line: &str) {
+        assert!(
+            text.lines().any(|written| written == line),
+            "{line} is not in:\n{text}"
+        );
+    }
+
+    #[test]
+    fn the_page_holds_gauges_counters_and_histograms() {
+        let recorder = recorder();
+        let text = metrics::with_local_recorder(&recorder, || {
+            describe();
+            begin_at_zero();
+            let frontier = Some(Frontier::at(Lsn::new(100)));
+            set_gauges(&Report::starting("policy", status("active", frontier)));
+            histogram!(names::BATCH_MESSAGES).record(3.0);
+            histogram!(names::PUBLISH_LATENCY).record_many(0.003, 1000);
+            recorder.handle().render()
+        });
+        has(&text, "outbox_active 1");
+        has(&text, "outbox_lag_bytes 20");
+        has(&text, "outbox_checkpoint_lsn 100");
+        has(&text, "outbox_buffer_bytes 7");
+        has(&text, "outbox_connected{side=\"sink\"} 0");
+        has(&text, "outbox_fenced_total 0");
+        has(&text, "outbox_reconnects_total{side=\"source\"} 0");
+        has(&text, "outbox_batch_messages_bucket{le=\"3\"} 1");
+        has(
+            &text,
+            "outbox_publish_latency_seconds_bucket{le=\"0.002\"} 0",
+        );
+        has(
+            &text,
+            "outbox_publish_latency_seconds_bucket{le=\"0.004\"} 1000",
+        );
+        has(&text, "outbox_publish_latency_seconds_count 1000");
+        has(&text, "# TYPE outbox_commit_seconds histogram");
+    }
+
+    #[test]
+    fn a_relay_that_was_active_does_not_go_on_showing_its_last_lag() {
+        let recorder = recorder();
+        let text = metrics::with_local_recorder(&recorder, || {
+            let frontier = Some(Frontier::at(Lsn::new(100)));
+            set_gauges(&Report::starting("policy", status("active", frontier)));
+            set_gauges(&Report::starting("policy", status("standby", None)));
+            recorder.handle().render()
+        });
+        has(&text, "outbox_active 0");
+        has(&text, "outbox_lag_bytes NaN");
+        has(&text, "outbox_checkpoint_lsn NaN");
     }
 }

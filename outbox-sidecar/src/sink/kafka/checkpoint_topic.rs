@@ -196,7 +196,7 @@ impl CheckpointReader {
 fn missing(topic: &str) -> AcquireError {
     AcquireError::CheckpointMissing(format!(
         "the checkpoint topic {topic:?} does not exist: `init` creates it; if it was deleted, see \
-         `recover`"
+         docs/command-line.md, Exit codes"
     ))
 }
 

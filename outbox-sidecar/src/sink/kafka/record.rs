@@ -85,7 +85,7 @@ pub(super) fn check_headers(headers: &str) -> Result<(), serde_json::Error> {
 
 /// The bytes that count against the largest record.
 pub(super) fn record_bytes(delivery: &Delivery) -> usize {
-    delivery.row.size_bytes()
+    delivery.row.content_bytes()
 }
 
 fn is_empty(headers: &str) -> bool {
@@ -122,10 +122,11 @@ impl<'de, F: FnMut(&str, &str)> Visitor<'de> for EachHeader<F> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(Text(name)) = map.next_key::<Text<'de>>()? {
             let Text(value) = map.next_value::<Text<'de>>()?;
-            if name.starts_with(text::RESERVED_PREFIX) {
+            if name.starts_with(text::RESERVED_PREFIX) || name == text::CONTENT_TYPE {
                 return Err(A::Error::custom(format_args!(
-                    "the header name {name:?} is reserved: names beginning with {:?} are the \
-                     relay's own",
+                    "the header name {name:?} is reserved: {:?} and names beginning with {:?} \
+                     are the relay's own",
+                    text::CONTENT_TYPE,
                     text::RESERVED_PREFIX
                 )));
             }
@@ -171,6 +172,7 @@ mod tests {
             "{\"a\":\"b\"",
             "{} {}",
             "{\"outbox-id\":\"x\"}",
+            "{\"content-type\":\"x\"}",
         ] {
             assert!(check_headers(headers).is_err(), "{headers:?}");
         }

@@ -5,13 +5,10 @@
 //! producer is thrown away before another transaction begins (its successor's epoch refuses the
 //! ghost) and the checkpoint says what is durable. A false suspicion costs one new producer.
 
+use crate::telemetry::names;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// The counter of batches that had to be asked about again, by reason.
-const SUSPICIONS_TOTAL: &str = "outbox_suspicions_total";
-const REASON: &str = "reason";
 
 /// Why an ended transaction is not believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +22,7 @@ pub(super) struct Suspicion {
 impl Suspicion {
     /// Says that this suspicion is acted upon.
     pub(super) fn count(&self) {
-        metrics::counter!(SUSPICIONS_TOTAL, REASON => self.label).increment(1);
+        metrics::counter!(names::SUSPICIONS, names::LABEL_REASON => self.label).increment(1);
     }
 
     /// Whether the broker was merely slow: then a longer patience helps.

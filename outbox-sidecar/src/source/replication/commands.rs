@@ -23,8 +23,6 @@ pub(crate) struct Replication<S> {
 pub(crate) struct IdentifiedSystem {
     pub(crate) system_id: SystemId,
     pub(crate) timeline: TimelineId,
-    /// How far the log is flushed.
-    pub(crate) wal_end: Lsn,
 }
 
 /// A slot that was just created.
@@ -58,7 +56,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replication<S> {
         Ok(IdentifiedSystem {
             system_id: SystemId(parsed(row.first(), doing)?),
             timeline: TimelineId(parsed(row.get(1), doing)?),
-            wal_end: parsed(row.get(2), doing)?,
         })
     }
 

@@ -149,7 +149,6 @@ impl Session {
             system_id: system.system_id,
             timeline: system.timeline,
             history,
-            wal_end: system.wal_end,
             walsender_pid: connection.walsender_pid,
         };
         Ok((connection, identity))

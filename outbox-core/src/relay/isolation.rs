@@ -1,0 +1,47 @@
+use std::sync::Arc;
+
+use super::active::Active;
+use super::buffer::Taken;
+use super::machine::{Core, Next};
+use super::{HaltedMessage, Held, Stop};
+use crate::Frontier;
+use crate::sink::{Batch, Refusal};
+
+impl Active {
+    /// The broker refused messages for themselves. Everything before the first of them is
+    /// published; then the relay halts.
+    pub(super) fn isolate(
+        &mut self,
+        core: &mut Core,
+        batch: &Batch,
+        refusals: &[Refusal],
+    ) -> Result<(), Next> {
+        let first = refusals.iter().min_by_key(|refusal| refusal.batch_index);
+        let Some((refusal, before, refused)) = first.and_then(|refusal| {
+            let (before, rest) = batch.messages.split_at_checked(refusal.batch_index)?;
+            Some((refusal, before, rest.first()?))
+        }) else {
+            return Err(Next::Stop(Stop::Invariant(
+                "the sink refused a message that it was not given".into(),
+            )));
+        };
+        let halted = HaltedMessage {
+            id: refused.row.id,
+            position: refused.position,
+            destination: refused.row.destination.to_string(),
+            reason: refusal.reason,
+            error: refusal.error.clone(),
+        };
+        if before.is_empty() {
+            return Err(Next::Held(Held::Message(halted)));
+        }
+        let taken = Taken {
+            messages: before.to_vec(),
+            frontier: Frontier::inside(refused.position.commit_lsn, refused.position.index),
+        };
+        let batch = self.progress.batch(taken, core.now)?;
+        self.halting = Some(halted);
+        self.publish(core, Arc::new(batch));
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! One test for each rule of the relay, named after it.
+
+mod active_rules;
+mod batching;
+mod becoming_active;
+mod comparing;
+mod ending;
+mod idle;
+mod overlap;
+mod recovering;
+mod scenario;
+mod standing_by;

@@ -1,0 +1,155 @@
+use std::sync::Arc;
+
+use outbox_core::checkpoint::{Checkpoint, LastHandled};
+use outbox_core::sink::Batch;
+use outbox_core::{Frontier, Lsn, SystemId, TimelineId, Timestamp};
+
+use super::log::{GENESIS, Logs, message_id};
+
+/// What a read_committed reader of the broker sees, and who may write there.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    /// Raised by every `init_transactions` of the one transactional id.
+    pub(crate) epoch: u64,
+    pub(crate) newest: Checkpoint,
+    pub(crate) before: Checkpoint,
+    /// The log that the newest checkpoint's writer read.
+    pub(crate) newest_log: usize,
+    /// The same, but only once its writer had the whole overlap: the first checkpoint on a new
+    /// timeline comes before that.
+    pub(crate) proven_log: usize,
+    /// Rows in the order they became visible.
+    pub(crate) visible: Vec<u32>,
+    is_visible: Vec<bool>,
+    /// For each log, the last transaction of it that anything visible came from.
+    visible_end: Vec<Option<u64>>,
+    /// Transactions whose commit was sent and never answered: they may still come true until
+    /// the epoch is raised.
+    pub(crate) undecided: Vec<(u64, Arc<Batch>, usize)>,
+}
+
+impl Broker {
+    pub(crate) fn new() -> Self {
+        let genesis = Checkpoint {
+            relay: "r".into(),
+            system_id: SystemId(1),
+            timeline: TimelineId(1),
+            timeline_history: std::iter::empty().collect(),
+            frontier: Frontier::at(Lsn::new(GENESIS)),
+            last: None,
+            last_parked: None,
+            publication_fingerprint: "p".into(),
+            sequence: 0,
+            written_at: Timestamp::default(),
+        };
+        Self {
+            epoch: 0,
+            before: genesis.clone(),
+            newest: genesis,
+            newest_log: 0,
+            proven_log: 0,
+            visible: Vec::new(),
+            is_visible: Vec::new(),
+            visible_end: Vec::new(),
+            undecided: Vec::new(),
+        }
+    }
+
+    /// `init_transactions`: fences whoever had the right, and decides what was undecided.
+    pub(crate) fn raise_epoch(&mut self) -> u64 {
+        self.undecided.clear();
+        self.epoch += 1;
+        self.epoch
+    }
+
+    pub(crate) fn sees(&self, row: u32) -> bool {
+        self.is_visible.get(row as usize).copied().unwrap_or(false)
+    }
+
+    /// Whether something is visible that `log` does not hold.
+    pub(crate) fn has_phantoms(&self, logs: &Logs, log: usize) -> bool {
+        self.visible_end
+            .iter()
+            .enumerate()
+            .any(|(from, end)| end.is_some_and(|end| end >= logs.common(from, log)))
+    }
+
+    /// A transaction commits: every invariant is checked against the log its writer read.
+    pub(crate) fn commit(&mut self, logs: &Logs, log: usize, batch: &Batch) -> Result<(), String> {
+        let checkpoint = &batch.checkpoint;
+        let newest = &self.newest;
+        if checkpoint.sequence != newest.sequence + 1 {
+            return Err(format!(
+                "I5: checkpoint {} follows {}",
+                checkpoint.sequence, newest.sequence
+            ));
+        }
+        if !logs.descends(log, self.newest_log) {
+            return Err("I7: an older history writes after a newer one".into());
+        }
+        if log != self.newest_log && !batch.messages.is_empty() && self.has_phantoms(logs, log) {
+            return Err("I6: messages follow phantoms".into());
+        }
+        if checkpoint.timeline.0 != logs.get(log).timeline {
+            return Err("the checkpoint names another timeline than its log's".into());
+        }
+        if checkpoint.timeline == newest.timeline && checkpoint.frontier < newest.frontier {
+            return Err("I5: the checkpoint goes back within its timeline".into());
+        }
+        let common = logs.common(self.proven_log, log);
+        let from = newest.frontier.min(Frontier::at(Lsn::new(common)));
+        // A checkpoint that moves nowhere on a log that was put back proves nothing yet.
+        let proves = !batch.messages.is_empty() || checkpoint.frontier > newest.frontier;
+        let start = if proves { from } else { checkpoint.frontier };
+        let mut last = newest.last;
+        let mut expected = logs.get(log).rows_between(start, checkpoint.frontier);
+        let mut messages = batch.messages.iter();
+        loop {
+            match (expected.next(), messages.next()) {
+                (None, None) => break,
+                (Some((position, xid, row)), Some(message))
+                    if message.position == position && message.row.id == message_id(row) =>
+                {
+                    let index = row as usize;
+                    if self.is_visible.len() <= index {
+                        self.is_visible.resize(index + 1, false);
+                    }
+                    if std::mem::replace(&mut self.is_visible[index], true) {
+                        return Err(format!("I2: row {row} becomes visible twice"));
+                    }
+                    self.visible.push(row);
+                    if self.visible_end.len() <= log {
+                        self.visible_end.resize(log + 1, None);
+                    }
+                    self.visible_end[log] = Some(position.commit_lsn.as_u64());
+                    last = Some(LastHandled {
+                        commit_lsn: position.commit_lsn,
+                        xid,
+                        commit_time: message.commit_time,
+                        index: position.index,
+                        message_id: message_id(row),
+                    });
+                }
+                (expected, found) => {
+                    return Err(format!(
+                        "I1/I3: from {start} to {} the log has {expected:?}, the batch has {:?}",
+                        checkpoint.frontier,
+                        found.map(|message| (message.position, message.row.id))
+                    ));
+                }
+            }
+        }
+        if checkpoint.last != last {
+            return Err(format!(
+                "the checkpoint's last is {:?}, the last row was {last:?}",
+                checkpoint.last
+            ));
+        }
+        self.before = std::mem::replace(&mut self.newest, checkpoint.clone());
+        self.newest_log = log;
+        if proves {
+            self.proven_log = log;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,374 @@
+//! What people read when a configuration is wrong, and when they ask for it.
+
+use std::path::PathBuf;
+
+use super::{ConfigError, Layers, Overrides, Settings, show_json, show_text};
+
+const GOOD: &str = r#"
+[relay]
+name = "policy"
+[postgres]
+url = "postgres://relay:hidden@db/app"
+[kafka.properties]
+"bootstrap.servers" = "localhost:9092"
+"#;
+
+/// A file of its own that ends with the test.
+struct File(PathBuf);
+
+impl File {
+    fn new(text: &str) -> Self {
+        let name = format!("outbox-config-{}-{}", std::process::id(), number());
+        let path = std::env::temp_dir().join(name).with_extension("toml");
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn number() -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn pairs(written: &[(&str, &str)]) -> Vec<(String, String)> {
+    written
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn layers(
+    text: &str,
+    environment: &[(&str, &str)],
+    flags: &[(&str, &str)],
+) -> (File, Result<Layers, ConfigError>) {
+    let file = File::new(text);
+    let overrides = Overrides {
+        file: Some(file.0.clone()),
+        values: pairs(flags),
+    };
+    let layers = Layers::read(&overrides, pairs(environment));
+    (file, layers)
+}
+
+/// The error of a configuration, its file called `o.toml`.
+fn error(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
+    let (file, layers) = layers(text, environment, flags);
+    let error = layers
+        .and_then(|layers| Settings::read(&layers))
+        .err()
+        .expect("an error");
+    error
+        .to_string()
+        .replace(&file.0.display().to_string(), "o.toml")
+}
+
+fn settings(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Settings {
+    let (_file, layers) = layers(text, environment, flags);
+    layers.and_then(|layers| Settings::read(&layers)).unwrap()
+}
+
+#[test]
+fn defaults_are_those_of_the_documentation() {
+    let settings = settings(GOOD, &[], &[]);
+    assert_eq!(settings.slot(), "outbox_policy");
+    assert_eq!(settings.destinations, ["*"]);
+    assert_eq!(settings.batch.messages_max, 10_000);
+    assert_eq!(settings.batch.bytes_max, 8 << 20);
+    assert_eq!(settings.buffer_bytes_max, 16 << 20);
+    assert_eq!(settings.kafka.message_bytes_max, 1 << 20);
+    assert_eq!(settings.kafka.partitions, 6);
+    assert_eq!(settings.drain_max.as_secs(), 20);
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:9464");
+    assert!(settings.failover_slot && settings.log_json && !settings.kafka.create_topics);
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let text = format!("{GOOD}[batch]\nmessages_max = 1\n");
+    let environment = [
+        ("OUTBOX_BATCH__MESSAGES_MAX", "2"),
+        ("OUTBOX_RELAY__DESTINATIONS", "a, b-*"),
+    ];
+    assert_eq!(settings(&text, &[], &[]).batch.messages_max, 1);
+    let by_environment = settings(&text, &environment, &[]);
+    assert_eq!(by_environment.batch.messages_max, 2);
+    assert_eq!(by_environment.destinations, ["a", "b-*"]);
+    let by_flag = settings(&text, &environment, &[("batch.messages_max", "3")]);
+    assert_eq!(by_flag.batch.messages_max, 3);
+}
+
+#[test]
+fn an_unknown_key_names_file_line_and_what_was_meant() {
+    assert_eq!(
+        error("[relay]\nnmae = \"p\"\n", &[], &[]),
+        "o.toml:2: unknown key relay.nmae: did you mean relay.name?"
+    );
+    assert_eq!(
+        error(&format!("{GOOD}[btach]\n"), &[], &[]),
+        "o.toml:8: unknown key btach: the sections are relay, postgres, kafka, stuck, batch, \
+         retry, limits, recovery, http, log"
+    );
+    assert_eq!(
+        error(GOOD, &[("OUTBOX_LOG__LEVLE", "info")], &[]),
+        "environment OUTBOX_LOG__LEVLE: unknown key log.levle: did you mean log.level?"
+    );
+    assert_eq!(
+        error(GOOD, &[], &[("log.colour", "red")]),
+        "command line: unknown key log.colour: log has level, format"
+    );
+}
+
+#[test]
+fn exactly_one_sink() {
+    assert_eq!(
+        error("[relay]\nname = \"p\"\n", &[], &[]),
+        "exactly one sink section is needed (kafka, rabbitmq, rabbitmq_stream or stdout): found \
+         none in o.toml, the environment and the flags"
+    );
+    assert_eq!(
+        error(&format!("{GOOD}[rabbitmq]\nurl = \"amqp://x\"\n"), &[], &[]),
+        "exactly one sink section is needed (kafka, rabbitmq, rabbitmq_stream or stdout): found \
+         kafka (o.toml:7) and rabbitmq (o.toml:9)"
+    );
+    assert_eq!(
+        error("[stdout]\n", &[], &[]),
+        "o.toml:1: the sink stdout is not available in this release: use the section [kafka]"
+    );
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    assert_eq!(
+        error("[kafka]\n", &[], &[]),
+        "relay.name is missing: expected a name of lower-case letters, digits and _ (looked in \
+         o.toml, the environment and the flags)"
+    );
+    assert_eq!(
+        error("[relay]\nname = \"p\"\n[kafka]\n", &[], &[]),
+        "postgres.url is missing: expected a PostgreSQL URL such as postgres://relay@db/app \
+         (looked in o.toml, the environment and the flags)"
+    );
+}
+
+#[test]
+fn a_bad_value_names_its_place_and_what_would_be_valid() {
+    let cases = [
+        (
+            "relay.name",
+            "Policy",
+            "is \"Policy\": expected 1 to 50 lower-case letters, digits and _ \
+                                   (slots allow no others)",
+        ),
+        (
+            "relay.shard",
+            "2/2",
+            "is \"2/2\": expected i/n with i below n, such as 0/1",
+        ),
+        (
+            "batch.messages_max",
+            "0",
+            "is 0: expected a whole number from 1 to 10000000",
+        ),
+        (
+            "batch.messages_max",
+            "many",
+            "is \"many\": expected a whole number from 1 to 10000000",
+        ),
+        (
+            "batch.bytes_max",
+            "8XB",
+            "is \"8XB\": expected a size from 1024 bytes to 64 GiB, such as \
+                                     \"8MiB\"",
+        ),
+        (
+            "retry.delay_ms_max",
+            "18446744073709551615",
+            "is \"18446744073709551615\": expected a \
+                                                         whole number from 1 to 86400000",
+        ),
+        (
+            "retry.delay_ms_max",
+            "1",
+            "is 1: expected at least retry.delay_ms_min",
+        ),
+        (
+            "kafka.create_topics",
+            "yes",
+            "is \"yes\": expected true or false",
+        ),
+        (
+            "http.listen",
+            "9464",
+            "is 9464: expected an address and port, such as 127.0.0.1:9464",
+        ),
+        (
+            "log.level",
+            "loud",
+            "is \"loud\": expected error, warn, info, debug or trace",
+        ),
+        ("log.format", "xml", "is \"xml\": expected json or text"),
+    ];
+    for (key, value, expected) in cases {
+        let expected = expected.replace("is 9464", "is \"9464\"");
+        assert_eq!(
+            error(GOOD, &[], &[(key, value)]),
+            format!("command line: {key} {expected}")
+        );
+    }
+    assert_eq!(
+        error(&format!("{GOOD}[kafka]\npartitions = \"six\"\n"), &[], &[]),
+        "o.toml:9: kafka.partitions is \"six\": expected a whole number from 1 to 2147483647"
+    );
+}
+
+#[test]
+fn a_bad_url_is_not_repeated() {
+    let text = error(
+        GOOD,
+        &[("OUTBOX_POSTGRES__URL", "postgres://u:hidden@")],
+        &[],
+    );
+    assert!(
+        text.starts_with("environment OUTBOX_POSTGRES__URL: postgres.url is not valid"),
+        "{text}"
+    );
+    assert!(!text.contains("hidden"), "{text}");
+}
+
+#[test]
+fn what_this_release_lacks_is_said() {
+    let cases = [
+        ("kafka.delivery", "at-least-once", "use exactly-once"),
+        ("stuck.policy", "park-key", "use halt"),
+        ("recovery.phantoms", "report", "use stop"),
+        ("limits.messages_per_second_max", "5", "use 0, no limit"),
+        (
+            "http.token_file",
+            "/t",
+            "leave it empty: nothing can be changed over HTTP",
+        ),
+    ];
+    for (key, value, instead) in cases {
+        let text = error(GOOD, &[], &[(key, value)]);
+        let end = format!("is not available in this release: {instead}");
+        assert!(
+            text.starts_with(&format!("command line: {key} = ")),
+            "{text}"
+        );
+        assert!(text.ends_with(&end), "{text}");
+    }
+}
+
+#[test]
+fn a_refused_property_names_its_place_and_not_its_value() {
+    let text = error(
+        &format!("{GOOD}\"transactional.id\" = \"mine\"\n"),
+        &[],
+        &[],
+    );
+    assert!(
+        text.starts_with("o.toml:8: kafka.properties: \"transactional.id\" may not be set"),
+        "{text}"
+    );
+    let text = error(
+        GOOD,
+        &[("OUTBOX_KAFKA__PROPERTIES__SASL_PASWORD", "hidden")],
+        &[],
+    );
+    assert!(
+        text.starts_with("environment OUTBOX_KAFKA__PROPERTIES__SASL_PASWORD: "),
+        "{text}"
+    );
+    assert!(!text.contains("hidden"), "{text}");
+}
+
+#[test]
+fn a_url_in_a_stronger_place_wins_over_the_other_kind() {
+    let file = File::new("postgres://relay@elsewhere/app\n");
+    let path = file.0.display().to_string();
+    let by_file = settings(GOOD, &[("OUTBOX_POSTGRES__URL_FILE", &path)], &[]);
+    assert!(format!("{:?}", by_file.address).contains("elsewhere"));
+    let text = GOOD.replace("url =", "url_file =");
+    let by_url = settings(
+        &text,
+        &[("OUTBOX_POSTGRES__URL", "postgres://u@other/d")],
+        &[],
+    );
+    assert!(format!("{:?}", by_url.address).contains("other"));
+    let text = GOOD.replace("url =", "url_file = \"x\"\nurl =");
+    assert_eq!(
+        error(&text, &[], &[]),
+        "o.toml:5: postgres.url_file is set, and so is postgres.url (o.toml:6): keep one of them"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_its_key() {
+    let text = error(
+        GOOD,
+        &[],
+        &[("postgres.password_file", "/nowhere/password")],
+    );
+    assert_eq!(
+        text,
+        "command line: postgres.password_file names /nowhere/password: No such file or directory \
+         (os error 2)"
+    );
+    let overrides = Overrides {
+        file: Some("/nowhere/o.toml".into()),
+        values: Vec::new(),
+    };
+    let error = Layers::read(&overrides, []).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/nowhere/o.toml: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn show_names_every_value_and_its_origin_and_masks_secrets() {
+    let environment = [
+        ("OUTBOX_KAFKA__PROPERTIES__SASL_PASSWORD", "hidden"),
+        ("OUTBOX_BATCH__MESSAGES_MAX", "2"),
+    ];
+    let (file, layers) = layers(GOOD, &environment, &[("log.format", "text")]);
+    let layers = layers.unwrap();
+    let text = show_text(&layers).replace(&file.0.display().to_string(), "o.toml");
+    assert!(!text.contains("hidden"), "{text}");
+    let json = show_json(&layers);
+    assert!(!json.to_string().contains("hidden"), "{json}");
+    for line in [
+        "relay.name = \"policy\"  # o.toml:3",
+        "relay.destinations = [\"*\"]  # default",
+        "postgres.url = \"postgres://relay:********@db/app\"  # o.toml:5",
+        "postgres.url_file = unset  # default",
+        "batch.messages_max = 2  # environment OUTBOX_BATCH__MESSAGES_MAX",
+        "log.format = \"text\"  # command line",
+        "kafka.properties.bootstrap.servers = \"localhost:9092\"  # o.toml:7",
+        "kafka.properties.sasl.password = \"********\"  # environment \
+         OUTBOX_KAFKA__PROPERTIES__SASL_PASSWORD",
+    ] {
+        assert!(
+            text.lines().any(|written| written == line),
+            "{line} is not in:\n{text}"
+        );
+    }
+    assert_eq!(json["batch.messages_max"]["value"], 2);
+    assert_eq!(
+        json["relay.destinations"]["value"],
+        serde_json::json!(["*"])
+    );
+    assert_eq!(
+        json["postgres.url"]["value"],
+        "postgres://relay:********@db/app"
+    );
+    assert_eq!(json["kafka.properties.sasl.password"]["value"], "********");
+}
