@@ -1,1 +1,26 @@
-//! Placeholder
+//! The harness of the benchmarks: real servers, the real relay, and what it is measured against.
+//!
+//! `src/bin/drain.rs` and `src/bin/latency.rs` are the benchmarks; README.md says how they measure
+//! and what came out.
+
+mod audience;
+mod backlog;
+mod ceiling;
+mod http;
+mod latency;
+mod listener;
+mod measure;
+mod report;
+mod servers;
+mod sidecar;
+mod statistics;
+
+pub use audience::{Audience, verify};
+pub use backlog::{Backlog, Shape};
+pub use ceiling::Ceiling;
+pub use latency::{Latency, LatencyPlan};
+pub use measure::Usage;
+pub use report::{Table, json_line, note};
+pub use servers::Servers;
+pub use sidecar::{Drained, Sidecar};
+pub use statistics::{Spread, percentile};

@@ -1,0 +1,182 @@
+//! `cargo xtask bench drain`: a backlog drained into Kafka exactly once, beside `pg_recvlogical`.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Parser;
+use outbox_benches::{Drained, Servers, Shape, Sidecar, Spread, Table, json_line, note, verify};
+use serde_json::json;
+
+/// How fast the relay drains a backlog, beside a reader that throws everything away.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Rows of each backlog.
+    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    rows: u64,
+    /// How often each shape is measured; which system goes first alternates.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Prints each run as a line of JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One backlog, read by both.
+struct Round {
+    ceiling: Duration,
+    relay: Drained,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    note("starting PostgreSQL and Kafka");
+    let servers = Servers::start().await?;
+    let mut table = Table::new(&[
+        "backlog",
+        "system",
+        "rows/s",
+        "min",
+        "max",
+        "of the ceiling",
+        "after start-up",
+        "of the ceiling",
+        "start-up s",
+        "CPU us/row",
+        "MiB",
+        "rows/batch",
+    ]);
+    for shape in Shape::ALL {
+        let mut rounds = Vec::new();
+        for number in 1..=options.rounds {
+            note(&format!("{shape}, round {number} of {}", options.rounds));
+            let round = run(&servers, shape, options.rows, number % 2 == 1).await?;
+            if options.json {
+                json_lines(shape, number, options.rows, &round)?;
+            }
+            rounds.push(round);
+        }
+        summarise(&mut table, shape, options.rows, &rounds);
+    }
+    if options.json { Ok(()) } else { table.print() }
+}
+
+/// Writes a backlog, has both read it, and checks what arrived.
+async fn run(
+    servers: &Servers,
+    shape: Shape,
+    rows: u64,
+    ceiling_first: bool,
+) -> anyhow::Result<Round> {
+    let (mut sidecar, ceiling, backlog) = Sidecar::with_backlog(servers, shape, rows).await?;
+    let round = if ceiling_first {
+        let ceiling = ceiling.run(servers, &backlog).await?;
+        let relay = sidecar.drain(&backlog).await?;
+        Round { ceiling, relay }
+    } else {
+        let relay = sidecar.drain(&backlog).await?;
+        let ceiling = ceiling.run(servers, &backlog).await?;
+        Round { ceiling, relay }
+    };
+    let audience = verify(servers, &backlog)?;
+    if (audience.seen, audience.duplicated, audience.out_of_order) != (rows, 0, 0) {
+        bail!("of {rows} rows a read_committed consumer saw: {audience:?}");
+    }
+    backlog.clear(servers).await?;
+    Ok(round)
+}
+
+fn rate(rows: u64, elapsed: Duration) -> f64 {
+    rows as f64 / elapsed.as_secs_f64()
+}
+
+fn after_start_up(relay: &Drained) -> Duration {
+    relay.elapsed.saturating_sub(relay.start_up)
+}
+
+fn cpu_microseconds(rows: u64, relay: &Drained) -> f64 {
+    relay.usage.cpu.as_secs_f64() * 1e6 / rows as f64
+}
+
+fn mebibytes(relay: &Drained) -> f64 {
+    relay.usage.resident_bytes_max as f64 / f64::from(1 << 20)
+}
+
+fn json_lines(shape: Shape, number: u32, rows: u64, round: &Round) -> anyhow::Result<()> {
+    let shape = shape.to_string();
+    json_line(&json!({
+        "bench": "drain",
+        "system": "pg_recvlogical",
+        "backlog": shape,
+        "round": number,
+        "rows": rows,
+        "seconds": round.ceiling.as_secs_f64(),
+        "rows_per_second": rate(rows, round.ceiling),
+    }))?;
+    let relay = &round.relay;
+    json_line(&json!({
+        "bench": "drain",
+        "system": "outbox-sidecar",
+        "backlog": shape,
+        "round": number,
+        "rows": rows,
+        "seconds": relay.elapsed.as_secs_f64(),
+        "rows_per_second": rate(rows, relay.elapsed),
+        "start_up_seconds": relay.start_up.as_secs_f64(),
+        "rows_per_second_after_start_up": rate(rows, after_start_up(relay)),
+        "of_the_ceiling": rate(rows, relay.elapsed) / rate(rows, round.ceiling),
+        "cpu_microseconds_per_row": cpu_microseconds(rows, relay),
+        "resident_mebibytes_max": mebibytes(relay),
+        "batches": relay.batches,
+        "batch_rows_mean": relay.batch_messages_mean,
+    }))
+}
+
+fn summarise(table: &mut Table, shape: Shape, rows: u64, rounds: &[Round]) {
+    let spread =
+        |figure: fn(u64, &Round) -> f64| Spread::of(rounds.iter().map(|round| figure(rows, round)));
+    let median =
+        |figure: fn(u64, &Round) -> f64| spread(figure).map_or(0.0, |spread| spread.median);
+    let rates = |system: &str, figure: fn(u64, &Round) -> f64| {
+        let spread = spread(figure);
+        let figures = spread.map_or([0.0; 3], |spread| [spread.median, spread.min, spread.max]);
+        let mut row = vec![shape.to_string(), system.to_owned()];
+        row.extend(figures.map(|figure| format!("{figure:.0}")));
+        row
+    };
+    table.row(rates("pg_recvlogical", |rows, round| {
+        rate(rows, round.ceiling)
+    }));
+    let mut row = rates("outbox-sidecar", |rows, round| {
+        rate(rows, round.relay.elapsed)
+    });
+    // A ratio is taken within each round: both have read the same backlog on the same machine.
+    row.push(format!(
+        "{:.2}",
+        median(|_, round| { round.ceiling.as_secs_f64() / round.relay.elapsed.as_secs_f64() })
+    ));
+    row.push(format!(
+        "{:.0}",
+        median(|rows, round| rate(rows, after_start_up(&round.relay)))
+    ));
+    row.push(format!(
+        "{:.2}",
+        median(|_, round| {
+            round.ceiling.as_secs_f64() / after_start_up(&round.relay).as_secs_f64()
+        })
+    ));
+    row.push(format!(
+        "{:.2}",
+        median(|_, round| round.relay.start_up.as_secs_f64())
+    ));
+    row.push(format!(
+        "{:.2}",
+        median(|rows, round| cpu_microseconds(rows, &round.relay))
+    ));
+    row.push(format!("{:.1}", median(|_, round| mebibytes(&round.relay))));
+    row.push(format!(
+        "{:.0}",
+        median(|_, round| round.relay.batch_messages_mean)
+    ));
+    table.row(row);
+}

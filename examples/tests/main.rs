@@ -1,0 +1,13 @@
+//! The example programs, run as they are, on a real PostgreSQL.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a helper of a test fails the test"
+)]
+
+mod database;
+mod enqueue_tokio_postgres;
+mod orders;
