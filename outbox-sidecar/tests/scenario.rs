@@ -1,0 +1,237 @@
+//! One relay between a database and a topic of its own, run by the real program.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::Value;
+use testbed::history::{Record, read};
+use testbed::{KafkaAddress, PostgresAddress, Program, ReservedPort, Spawn, unique, wait};
+use tokio_postgres::Client;
+
+/// The longest any condition may take on a busy machine with two cores.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+
+pub(crate) struct Scenario {
+    pub(crate) relay: String,
+    pub(crate) topic: String,
+    pub(crate) checkpoint_topic: String,
+    pub(crate) database_url: String,
+    pub(crate) kafka: KafkaAddress,
+    port: ReservedPort,
+    directory: PathBuf,
+}
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Scenario {
+    /// A fresh database and topic on these servers, and a configuration that names them.
+    pub(crate) async fn new(postgres: &PostgresAddress, kafka: &KafkaAddress) -> Self {
+        let database = postgres.create_database().await.unwrap();
+        let relay = unique::name("relay").replace('-', "_");
+        let topic = kafka.create_unique_topic("events", 6).await.unwrap();
+        let scenario = Self {
+            checkpoint_topic: unique::name("checkpoints"),
+            database_url: postgres.url(postgres.superuser(), &database),
+            kafka: kafka.clone(),
+            port: ReservedPort::find().unwrap(),
+            directory: std::env::temp_dir().join(unique::name("scenario")),
+            relay,
+            topic,
+        };
+        std::fs::create_dir(&scenario.directory).unwrap();
+        scenario.configure(&scenario.configuration());
+        scenario
+    }
+
+    /// On the servers that all tests share.
+    pub(crate) async fn shared() -> Self {
+        let (postgres, kafka) =
+            tokio::try_join!(testbed::shared_postgres(), testbed::shared_kafka()).unwrap();
+        Self::new(postgres, kafka).await
+    }
+
+    /// Set up, with an outbox that exists.
+    pub(crate) async fn initialised() -> Self {
+        let scenario = Self::shared().await;
+        scenario.init(&[]).await;
+        scenario
+    }
+
+    pub(crate) fn configuration(&self) -> String {
+        format!(
+            "[relay]\nname = \"{}\"\n[postgres]\nurl = \"{}\"\n[kafka]\ncheckpoint_topic = \"{}\"\n\
+             replication_factor = 1\n[kafka.properties]\n\"bootstrap.servers\" = \"{}\"\n\
+             [http]\nlisten = \"127.0.0.1:{}\"\n",
+            self.relay,
+            self.database_url,
+            self.checkpoint_topic,
+            self.kafka.bootstrap(),
+            self.port.number()
+        )
+    }
+
+    pub(crate) fn configure(&self, text: &str) {
+        std::fs::write(self.file(), text).unwrap();
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.join("outbox.toml")
+    }
+
+    /// Runs one command to its end.
+    pub(crate) async fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outbox-sidecar"));
+        command.args(arguments).arg("-c").arg(self.file());
+        command.envs(environment.iter().copied());
+        let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+        Ran::from(ran.unwrap())
+    }
+
+    /// Runs `init`, which must succeed; returns what it said.
+    pub(crate) async fn init(&self, options: &[&str]) -> String {
+        let arguments: Vec<_> = ["init"].iter().chain(options).copied().collect();
+        let ran = self.command(&arguments, &[]).await;
+        assert_eq!(ran.code, Some(0), "init: {}", ran.stderr);
+        ran.stderr
+    }
+
+    /// Runs the relay until it ends by itself: its exit code and what it said.
+    pub(crate) async fn run_to_end(&self) -> Ran {
+        let running = self.command(&["run"], &[]);
+        tokio::time::timeout(DEADLINE, running).await.expect("the relay should end by itself")
+    }
+
+    /// Starts the relay; it ends when it is dropped.
+    pub(crate) fn start(&self) -> Program {
+        let command = Spawn::new(env!("CARGO_BIN_EXE_outbox-sidecar"))
+            .arg("run")
+            .arg("-c")
+            .arg(self.file().to_str().unwrap());
+        Program::start(&self.relay, command).unwrap()
+    }
+
+    /// Starts the relay and waits until it is active.
+    pub(crate) async fn start_active(&self) -> Program {
+        let program = self.start();
+        self.phase("active").await;
+        program
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        connect(&self.database_url).await
+    }
+
+    /// What the running relay says of itself; nothing while it does not answer.
+    pub(crate) async fn status(&self) -> Option<Value> {
+        let (_, body) = self.get("/status").await?;
+        serde_json::from_str(&body).ok()
+    }
+
+    /// Status code and body of a page.
+    pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let address = ("127.0.0.1", self.port.number());
+        let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let code = head.split_whitespace().nth(1)?.parse().ok()?;
+        Some((code, body.to_owned()))
+    }
+
+    /// Waits until the relay says that it is in this phase.
+    pub(crate) async fn phase(&self, phase: &str) {
+        wait::until(&format!("relay {} {phase}", self.relay), DEADLINE, || async {
+            self.status().await.is_some_and(|status| status["phase"] == phase)
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Waits until everything that has committed by now is published and confirmed.
+    pub(crate) async fn drained(&self, postgres: &Client) {
+        let row = postgres.query_one("select pg_current_wal_insert_lsn()::text", &[]).await.unwrap();
+        let end: String = row.get(0);
+        wait::until(&format!("slot of {} confirmed to {end}", self.relay), DEADLINE, || async {
+            let sql = "select confirmed_flush_lsn >= $2::text::pg_lsn \
+                       from pg_replication_slots where slot_name = $1";
+            let slot = format!("outbox_{}", self.relay);
+            postgres.query_one(sql, &[&slot, &end]).await.is_ok_and(|row| row.get(0))
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Everything that a read_committed consumer sees now.
+    pub(crate) async fn records(&self) -> Vec<Record> {
+        read(&self.kafka, &[&self.topic], DEADLINE).await.unwrap()
+    }
+
+    /// Commits rows of a transaction each; their payload is their number.
+    pub(crate) async fn enqueue(&self, client: &Client, numbers: std::ops::Range<usize>) {
+        let sql = "insert into outbox.message (destination, key, type, payload) \
+                   values ($1, $2, 'T', convert_to($3, 'UTF8'))";
+        for number in numbers {
+            let (key, payload) = (format!("k{}", number % 7), number.to_string());
+            client.execute(sql, &[&self.topic, &key, &payload]).await.unwrap();
+        }
+    }
+
+    /// The numbers that [`Scenario::enqueue`] wrote, as a read_committed consumer sees them now,
+    /// sorted.
+    pub(crate) async fn numbers(&self) -> Vec<usize> {
+        let records = self.records().await;
+        let mut numbers: Vec<usize> = records
+            .iter()
+            .map(|record| {
+                let payload = record.payload.as_deref().unwrap();
+                std::str::from_utf8(payload).unwrap().parse().unwrap()
+            })
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// A connection for SQL.
+pub(crate) async fn connect(url: &str) -> Client {
+    let (client, connection) =
+        tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A seed from the environment, or a new one; printed, so that a failure can be repeated.
+pub(crate) fn seed() -> u64 {
+    let seed = std::env::var("OUTBOX_TEST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| fastrand::u64(..));
+    println!("OUTBOX_TEST_SEED={seed}");
+    seed
+}
