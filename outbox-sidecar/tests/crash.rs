@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testbed::history::{Writers, WriterPlan, check};
+use testbed::history::{WriterPlan, Writers, check};
 use testbed::{KafkaServer, PostgresServer, Shutdown, wait};
 
 use crate::scenario::{DEADLINE, Scenario, seed};
@@ -26,7 +26,8 @@ enum Victim {
 pub(crate) async fn crash_mix(messages: usize, kills: Kills) {
     let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
-    let (postgres, kafka) = tokio::try_join!(PostgresServer::start(), KafkaServer::start()).unwrap();
+    let (postgres, kafka) =
+        tokio::try_join!(PostgresServer::start(), KafkaServer::start()).unwrap();
     let scenario = Scenario::new(postgres.address(), kafka.address()).await;
     scenario.init(&[]).await;
     let mut victims = vec![Victim::Relay; kills.relay];
@@ -42,9 +43,11 @@ pub(crate) async fn crash_mix(messages: usize, kills: Kills) {
     for (number, victim) in victims.iter().enumerate() {
         // Spread over the work, and then a random moment.
         let due = messages * number / (victims.len() + 1);
-        wait::until("the writers to go on", DEADLINE, || async { writers.committed() >= due })
-            .await
-            .unwrap();
+        wait::until("the writers to go on", DEADLINE, || async {
+            writers.committed() >= due
+        })
+        .await
+        .unwrap();
         tokio::time::sleep(Duration::from_millis(random.u64(0..400))).await;
         match victim {
             Victim::Relay => {
@@ -74,7 +77,15 @@ pub(crate) async fn crash_mix(messages: usize, kills: Kills) {
 
 #[tokio::test]
 async fn each_message_is_seen_once_whatever_is_killed() {
-    crash_mix(20_000, Kills { relay: 20, kafka: 2, postgres: 2 }).await;
+    crash_mix(
+        20_000,
+        Kills {
+            relay: 20,
+            kafka: 2,
+            postgres: 2,
+        },
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -18,7 +18,10 @@ pub(crate) async fn busy_neighbour(megabytes: usize) {
                    where slot_name = $1";
         client.query_one(sql, &[&slot]).await.unwrap().get(0)
     };
-    client.batch_execute("create table neighbour (filling text)").await.unwrap();
+    client
+        .batch_execute("create table neighbour (filling text)")
+        .await
+        .unwrap();
     let mut seen = vec![confirmed().await];
     for _ in 0..megabytes / 10 {
         let sql = "insert into neighbour select repeat('x', 1000) from generate_series(1, 9500)";
@@ -26,7 +29,10 @@ pub(crate) async fn busy_neighbour(megabytes: usize) {
         seen.push(confirmed().await);
     }
     seen.dedup();
-    assert!(seen.len() > 2, "the slot stood still while the neighbour wrote: {seen:?}");
+    assert!(
+        seen.len() > 2,
+        "the slot stood still while the neighbour wrote: {seen:?}"
+    );
     wait::until("the slot's lag to fall below 16 MB", DEADLINE, || async {
         let sql = "select pg_current_wal_lsn() - confirmed_flush_lsn < 16e6 \
                    from pg_replication_slots where slot_name = $1";

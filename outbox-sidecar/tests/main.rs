@@ -8,9 +8,12 @@
 )]
 
 mod command_line;
+mod consumer;
 mod crash;
 mod idle;
+mod init;
 mod program;
+mod refused;
 mod scenario;
 mod shutdown;
 mod takeover;

@@ -88,7 +88,9 @@ impl Scenario {
         let mut command = Command::new(env!("CARGO_BIN_EXE_outbox-sidecar"));
         command.args(arguments).arg("-c").arg(self.file());
         command.envs(environment.iter().copied());
-        let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+        let ran = tokio::task::spawn_blocking(move || command.output())
+            .await
+            .unwrap();
         Ran::from(ran.unwrap())
     }
 
@@ -103,7 +105,9 @@ impl Scenario {
     /// Runs the relay until it ends by itself: its exit code and what it said.
     pub(crate) async fn run_to_end(&self) -> Ran {
         let running = self.command(&["run"], &[]);
-        tokio::time::timeout(DEADLINE, running).await.expect("the relay should end by itself")
+        tokio::time::timeout(DEADLINE, running)
+            .await
+            .expect("the relay should end by itself")
     }
 
     /// Starts the relay; it ends when it is dropped.
@@ -148,23 +152,39 @@ impl Scenario {
 
     /// Waits until the relay says that it is in this phase.
     pub(crate) async fn phase(&self, phase: &str) {
-        wait::until(&format!("relay {} {phase}", self.relay), DEADLINE, || async {
-            self.status().await.is_some_and(|status| status["phase"] == phase)
-        })
+        wait::until(
+            &format!("relay {} {phase}", self.relay),
+            DEADLINE,
+            || async {
+                self.status()
+                    .await
+                    .is_some_and(|status| status["phase"] == phase)
+            },
+        )
         .await
         .unwrap();
     }
 
     /// Waits until everything that has committed by now is published and confirmed.
     pub(crate) async fn drained(&self, postgres: &Client) {
-        let row = postgres.query_one("select pg_current_wal_insert_lsn()::text", &[]).await.unwrap();
+        let row = postgres
+            .query_one("select pg_current_wal_insert_lsn()::text", &[])
+            .await
+            .unwrap();
         let end: String = row.get(0);
-        wait::until(&format!("slot of {} confirmed to {end}", self.relay), DEADLINE, || async {
-            let sql = "select confirmed_flush_lsn >= $2::text::pg_lsn \
+        wait::until(
+            &format!("slot of {} confirmed to {end}", self.relay),
+            DEADLINE,
+            || async {
+                let sql = "select confirmed_flush_lsn >= $2::text::pg_lsn \
                        from pg_replication_slots where slot_name = $1";
-            let slot = format!("outbox_{}", self.relay);
-            postgres.query_one(sql, &[&slot, &end]).await.is_ok_and(|row| row.get(0))
-        })
+                let slot = format!("outbox_{}", self.relay);
+                postgres
+                    .query_one(sql, &[&slot, &end])
+                    .await
+                    .is_ok_and(|row| row.get(0))
+            },
+        )
         .await
         .unwrap();
     }
@@ -180,7 +200,10 @@ impl Scenario {
                    values ($1, $2, 'T', convert_to($3, 'UTF8'))";
         for number in numbers {
             let (key, payload) = (format!("k{}", number % 7), number.to_string());
-            client.execute(sql, &[&self.topic, &key, &payload]).await.unwrap();
+            client
+                .execute(sql, &[&self.topic, &key, &payload])
+                .await
+                .unwrap();
         }
     }
 
@@ -220,8 +243,9 @@ impl From<Output> for Ran {
 
 /// A connection for SQL.
 pub(crate) async fn connect(url: &str) -> Client {
-    let (client, connection) =
-        tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     client
 }

@@ -31,7 +31,8 @@ async fn a_fast_shutdown_passes_an_idle_relay() {
 
 /// With the broker frozen, and more rows than the relay's memory may hold.
 async fn shutdown_with_a_frozen_broker(rows: usize, payload_bytes: usize) {
-    let (postgres, kafka) = tokio::try_join!(PostgresServer::start(), KafkaServer::start()).unwrap();
+    let (postgres, kafka) =
+        tokio::try_join!(PostgresServer::start(), KafkaServer::start()).unwrap();
     let scenario = Scenario::new(postgres.address(), kafka.address()).await;
     scenario.init(&[]).await;
     let _relay = scenario.start_active().await;
@@ -51,7 +52,12 @@ async fn shutdown_with_a_frozen_broker(rows: usize, payload_bytes: usize) {
     postgres.restart().await.unwrap();
     let client = scenario.client().await;
     scenario.drained(&client).await;
-    let mut ids: Vec<_> = scenario.records().await.iter().map(|record| record.id).collect();
+    let mut ids: Vec<_> = scenario
+        .records()
+        .await
+        .iter()
+        .map(|record| record.id)
+        .collect();
     assert_eq!(ids.len(), rows);
     ids.sort_unstable();
     ids.dedup();

@@ -16,7 +16,9 @@ async fn twin(scenario: &Scenario) -> (testbed::Program, u16, ReservedPort) {
         .arg(format!("http.listen=127.0.0.1:{}", port.number()));
     let program = testbed::Program::start("twin", command).unwrap();
     program
-        .logged("the twin to stand by", DEADLINE, |line| line["message"] == "standing by")
+        .logged("the twin to stand by", DEADLINE, |line| {
+            line["message"] == "standing by"
+        })
         .await
         .unwrap();
     (program, port.number(), port)
@@ -32,7 +34,9 @@ async fn a_standby_takes_over_from_a_killed_relay() {
     scenario.enqueue(&client, 100..200).await;
     active.kill().await.unwrap();
     standby
-        .logged("the standby to take over", DEADLINE, |line| line["message"] == "active")
+        .logged("the standby to take over", DEADLINE, |line| {
+            line["message"] == "active"
+        })
         .await
         .unwrap();
     scenario.enqueue(&client, 200..300).await;
@@ -50,14 +54,19 @@ async fn a_frozen_relay_that_wakes_writes_nothing_and_stands_by() {
     frozen.freeze().unwrap();
     scenario.enqueue(&client, 100..200).await;
     standby
-        .logged("the standby to take over", DEADLINE, |line| line["message"] == "active")
+        .logged("the standby to take over", DEADLINE, |line| {
+            line["message"] == "active"
+        })
         .await
         .unwrap();
     scenario.enqueue(&client, 200..300).await;
     scenario.drained(&client).await;
     frozen.thaw().unwrap();
     wait::until("the woken relay to stand by", DEADLINE, || async {
-        scenario.status().await.is_some_and(|status| status["phase"] == "standby")
+        scenario
+            .status()
+            .await
+            .is_some_and(|status| status["phase"] == "standby")
     })
     .await
     .unwrap();
