@@ -1,6 +1,6 @@
 //! What consumers see.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -11,8 +11,27 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::broker::Broker;
 use super::support::SOON;
 
-/// Every committed record of a topic, partition by partition.
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Every committed record of a topic, partition by partition, once each transaction in it is
+/// decided there: the answer to a commit does not wait for its markers, and a broker that was
+/// frozen writes them one partition after the other.
 pub(super) fn committed(broker: &Broker, topic: &str) -> Vec<OwnedMessage> {
+    let ends = |isolation| {
+        let consumer = consumer(broker, isolation);
+        let end = |partition| consumer.fetch_watermarks(topic, partition, SOON).unwrap().1;
+        partitions(&consumer, topic).map(end).collect::<Vec<_>>()
+    };
+    let deadline = Instant::now() + SOON;
+    // Asked by a reader of committed records, the end is the last stable offset.
+    while ends("read_committed") < ends("read_uncommitted") {
+        assert!(
+            Instant::now() < deadline,
+            "a transaction in {topic} is not decided"
+        );
+        std::thread::sleep(PAUSE);
+    }
     read(broker, topic, "read_committed")
 }
 
@@ -44,20 +63,27 @@ pub(super) fn headers(record: &OwnedMessage) -> Vec<(String, String)> {
     headers.iter().map(pair).collect()
 }
 
-fn read(broker: &Broker, topic: &str, isolation: &str) -> Vec<OwnedMessage> {
-    let consumer: BaseConsumer = ClientConfig::new()
+fn consumer(broker: &Broker, isolation: &str) -> BaseConsumer {
+    ClientConfig::new()
         .set("bootstrap.servers", broker.bootstrap())
         .set("group.id", "tests")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", isolation)
         .create()
-        .unwrap();
+        .unwrap()
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> std::ops::Range<i32> {
     let metadata = consumer.fetch_metadata(Some(topic), SOON).unwrap();
-    let partitions = metadata.topics()[0].partitions().len();
+    0..i32::try_from(metadata.topics()[0].partitions().len()).unwrap()
+}
+
+fn read(broker: &Broker, topic: &str, isolation: &str) -> Vec<OwnedMessage> {
+    let consumer = consumer(broker, isolation);
+    let partitions = partitions(&consumer, topic);
     let mut assignment = TopicPartitionList::new();
-    for partition in 0..partitions {
-        let partition = i32::try_from(partition).unwrap();
+    for partition in partitions.clone() {
         assignment
             .add_partition_offset(topic, partition, Offset::Beginning)
             .unwrap();
@@ -66,12 +92,12 @@ fn read(broker: &Broker, topic: &str, isolation: &str) -> Vec<OwnedMessage> {
     let mut records = Vec::new();
     let mut ended = std::collections::HashSet::new();
     let deadline = Instant::now() + SOON;
-    while ended.len() < partitions {
+    while ended.len() < partitions.len() {
         assert!(
             Instant::now() < deadline,
             "{topic} could not be read to its end"
         );
-        match consumer.poll(std::time::Duration::from_millis(100)) {
+        match consumer.poll(PAUSE) {
             Some(Ok(record)) => records.push(record.detach()),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 ended.insert(partition);
