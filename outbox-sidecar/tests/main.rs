@@ -13,5 +13,6 @@ mod idle;
 mod program;
 mod scenario;
 mod shutdown;
+mod smoke;
 mod takeover;
 mod without_servers;
