@@ -7,12 +7,17 @@
     clippy::print_stdout
 )]
 
+mod away;
 mod command_line;
 mod crash;
 mod idle;
+mod init;
+mod large;
 mod program;
+mod refusals;
 mod scenario;
 mod shutdown;
 mod smoke;
 mod takeover;
+mod trials;
 mod without_servers;

@@ -33,7 +33,9 @@ impl Drop for Scenario {
         // A shared server has few slots. Errors pass: one of the test's own may be down for good.
         let (url, slot) = (self.database_url.clone(), self.slot());
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             runtime.unwrap().block_on(async {
                 let _ = tokio::time::timeout(SLOT_DROP_MAX, drop_slot(&url, &slot)).await;
             });
@@ -124,7 +126,9 @@ impl Scenario {
         let mut command = Command::new(env!("CARGO_BIN_EXE_outbox-sidecar"));
         command.args(arguments).arg("-c").arg(self.file());
         command.envs(environment.iter().copied());
-        let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+        let ran = tokio::task::spawn_blocking(move || command.output())
+            .await
+            .unwrap();
         Ran::from(ran.unwrap())
     }
 
@@ -139,7 +143,9 @@ impl Scenario {
     /// Runs the relay until it ends by itself: its exit code and what it said.
     pub(crate) async fn run_to_end(&self) -> Ran {
         let running = self.command(&["run"], &[]);
-        tokio::time::timeout(DEADLINE, running).await.expect("the relay should end by itself")
+        tokio::time::timeout(DEADLINE, running)
+            .await
+            .expect("the relay should end by itself")
     }
 
     /// Starts the relay; it ends when it is dropped.
@@ -172,13 +178,23 @@ impl Scenario {
 
     /// Waits until everything that has committed by now is published and confirmed.
     pub(crate) async fn drained(&self, postgres: &Client) {
-        let row = postgres.query_one("select pg_current_wal_insert_lsn()::text", &[]).await.unwrap();
+        let row = postgres
+            .query_one("select pg_current_wal_insert_lsn()::text", &[])
+            .await
+            .unwrap();
         let end: String = row.get(0);
-        wait::until(&format!("slot of {} confirmed to {end}", self.relay), DEADLINE, || async {
-            let sql = "select confirmed_flush_lsn >= $2::text::pg_lsn \
+        wait::until(
+            &format!("slot of {} confirmed to {end}", self.relay),
+            DEADLINE,
+            || async {
+                let sql = "select confirmed_flush_lsn >= $2::text::pg_lsn \
                        from pg_replication_slots where slot_name = $1";
-            postgres.query_one(sql, &[&self.slot(), &end]).await.is_ok_and(|row| row.get(0))
-        })
+                postgres
+                    .query_one(sql, &[&self.slot(), &end])
+                    .await
+                    .is_ok_and(|row| row.get(0))
+            },
+        )
         .await
         .unwrap();
     }
@@ -194,7 +210,10 @@ impl Scenario {
                    values ($1, $2, 'T', convert_to($3, 'UTF8'))";
         for number in numbers {
             let (key, payload) = (format!("k{}", number % 7), number.to_string());
-            client.execute(sql, &[&self.topic, &key, &payload]).await.unwrap();
+            client
+                .execute(sql, &[&self.topic, &key, &payload])
+                .await
+                .unwrap();
         }
     }
 
@@ -204,8 +223,9 @@ impl Scenario {
         let records = self.records().await;
         let mut last_of_key = HashMap::new();
         for record in &records {
-            let number: usize =
-                String::from_utf8_lossy(record.payload.as_deref().unwrap()).parse().unwrap();
+            let number: usize = String::from_utf8_lossy(record.payload.as_deref().unwrap())
+                .parse()
+                .unwrap();
             let before = last_of_key.insert(record.key.clone(), number);
             assert!(before < Some(number), "{record}: {number} after {before:?}");
         }
@@ -241,8 +261,9 @@ impl From<Output> for Ran {
 
 /// A connection for SQL.
 pub(crate) async fn connect(url: &str) -> Client {
-    let (client, connection) =
-        tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     client
 }

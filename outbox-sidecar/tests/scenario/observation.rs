@@ -30,13 +30,16 @@ impl Scenario {
     /// The value of a metric, written with its labels as on the page.
     pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
         let (_, page) = self.get("/metrics").await?;
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line?.parse().ok()
     }
 
     /// Waits until the relay says that it is in this phase.
     pub(crate) async fn phase(&self, phase: &str) {
-        self.status_where(phase, |status| status["phase"] == phase).await;
+        self.status_where(phase, |status| status["phase"] == phase)
+            .await;
     }
 
     /// Waits until the relay's status is such, and returns it.
@@ -51,7 +54,10 @@ impl Scenario {
             }
             tokio::time::sleep(POLL).await;
         }
-        panic!("relay {}: not {what} within {DEADLINE:?}; last: {last:#?}", self.relay)
+        panic!(
+            "relay {}: not {what} within {DEADLINE:?}; last: {last:#?}",
+            self.relay
+        )
     }
 
     /// Where the slot stands.
@@ -63,9 +69,17 @@ impl Scenario {
 
     /// The newest checkpoint that a read_committed reader sees.
     pub(crate) async fn checkpoint(&self) -> Option<Checkpoint> {
-        let records = read(&self.kafka, &[&self.checkpoint_topic], DEADLINE).await.ok()?;
-        let newest = records.iter().rev().find(|record| record.key.as_ref() == Some(&self.relay));
-        newest?.payload.as_deref().map(|bytes| Checkpoint::decode(bytes).unwrap())
+        let records = read(&self.kafka, &[&self.checkpoint_topic], DEADLINE)
+            .await
+            .ok()?;
+        let newest = records
+            .iter()
+            .rev()
+            .find(|record| record.key.as_ref() == Some(&self.relay));
+        newest?
+            .payload
+            .as_deref()
+            .map(|bytes| Checkpoint::decode(bytes).unwrap())
     }
 
     /// With no relay running: waits until the slot is free, and then until what it was told is
@@ -78,10 +92,14 @@ impl Scenario {
         .await
         .unwrap();
         let confirmed = self.confirmed(client).await;
-        wait::until(&format!("a checkpoint that covers {confirmed}"), DEADLINE, || async {
-            let found = self.checkpoint().await;
-            found.is_some_and(|found| found.frontier.lsn >= confirmed)
-        })
+        wait::until(
+            &format!("a checkpoint that covers {confirmed}"),
+            DEADLINE,
+            || async {
+                let found = self.checkpoint().await;
+                found.is_some_and(|found| found.frontier.lsn >= confirmed)
+            },
+        )
         .await
         .unwrap();
     }
@@ -89,7 +107,9 @@ impl Scenario {
 
 /// Status code and body of a page of whoever listens on this port.
 pub(crate) async fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .ok()?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
@@ -102,8 +122,8 @@ pub(crate) async fn get(port: u16, path: &str) -> Option<(u16, String)> {
 /// Every line it wrote is one of its log, and none is an error.
 pub(crate) fn assert_calm(relay: &Program) {
     for line in relay.stderr().unwrap().lines() {
-        let parsed: Value = serde_json::from_str(line)
-            .unwrap_or_else(|_| panic!("not a line of the log: {line}"));
+        let parsed: Value =
+            serde_json::from_str(line).unwrap_or_else(|_| panic!("not a line of the log: {line}"));
         assert_ne!(parsed["level"], "ERROR", "{line}");
     }
 }
@@ -111,5 +131,7 @@ pub(crate) fn assert_calm(relay: &Program) {
 /// The lines of the log with this message.
 pub(crate) fn lines(relay: &Program, message: &str) -> Vec<Value> {
     let log = relay.log().unwrap();
-    log.into_iter().filter(|line| line["message"] == message).collect()
+    log.into_iter()
+        .filter(|line| line["message"] == message)
+        .collect()
 }

@@ -1,0 +1,37 @@
+//! The long tier: what takes too many minutes for every change.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    dead_code,
+    reason = "shares its modules with the ordinary tier, and needs a part of each"
+)]
+
+mod scenario;
+mod trials;
+
+use trials::busy_neighbour::busy_neighbour;
+use trials::crash_mix::{Kills, crash_mix};
+use trials::large_transaction::one_transaction_with_kills;
+
+#[tokio::test]
+async fn each_of_many_messages_is_seen_once_whatever_is_killed() {
+    let kills = Kills {
+        relay: 100,
+        kafka: 5,
+        postgres: 5,
+    };
+    crash_mix(200_000, kills).await;
+}
+
+#[tokio::test]
+async fn the_slot_follows_a_neighbour_that_writes_a_gigabyte() {
+    busy_neighbour(1000).await;
+}
+
+#[tokio::test]
+async fn a_million_rows_of_one_transaction_are_seen_once_despite_kills() {
+    one_transaction_with_kills(1_000_000, 5).await;
+}

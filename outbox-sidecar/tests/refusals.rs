@@ -1,0 +1,435 @@
+//! What makes a relay end instead of going on: message and exit code, and that `check` finds it.
+
+use std::time::Duration;
+
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use testbed::{PostgresServer, wait};
+use tokio_postgres::Client;
+
+use crate::scenario::{DEADLINE, Ran, Scenario};
+
+fn expect(ran: &Ran, code: i32, texts: &[&str]) {
+    assert_eq!(ran.code, Some(code), "{}", ran.stderr);
+    for text in texts {
+        assert!(
+            ran.stderr.contains(text),
+            "{text:?} is not in: {}",
+            ran.stderr
+        );
+    }
+}
+
+/// The relay ends with this code and says why; `check` finds the cause before it does. Neither
+/// publishes or confirms anything.
+async fn stops(scenario: &Scenario, code: i32, texts: &[&str], check: (&str, &str)) {
+    let (subject, text) = check;
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(3),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    let begins = format!("error    {subject}: ");
+    assert!(
+        checked
+            .stdout
+            .lines()
+            .any(|line| line.starts_with(&begins) && line.contains(text)),
+        "no line {begins:?} with {text:?} in:\n{}",
+        checked.stdout
+    );
+    expect(&scenario.run_to_end().await, code, texts);
+    assert_eq!(
+        scenario.records().await.len(),
+        PUBLISHED,
+        "nothing more was published"
+    );
+}
+
+/// How many messages [`published`] leaves in the topic.
+const PUBLISHED: usize = 5;
+
+/// A relay that was set up, has published something, and ended; then one more row was committed.
+async fn published() -> (Scenario, Client) {
+    let scenario = Scenario::initialised().await;
+    let client = scenario.client().await;
+    let relay = scenario.start_active().await;
+    scenario.enqueue(&client, 0..PUBLISHED).await;
+    scenario.drained(&client).await;
+    relay.terminate().unwrap();
+    assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));
+    scenario.enqueue(&client, PUBLISHED..PUBLISHED + 1).await;
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(0),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    (scenario, client)
+}
+
+/// A relay that was set up with a role of its own, which must give a password.
+async fn with_password(postgres: &PostgresServer) -> (Scenario, Client) {
+    let kafka = testbed::shared_kafka().await.unwrap();
+    let mut scenario = Scenario::new(postgres.address(), kafka).await;
+    let admin = scenario.database_url.clone();
+    scenario
+        .init(&["--admin-url", &admin, "--relay-role", "relay"])
+        .await;
+    let client = scenario.client().await;
+    client
+        .batch_execute("alter role relay password 'right'")
+        .await
+        .unwrap();
+    postgres
+        .set_hba(&["host all relay 127.0.0.1/32 scram-sha-256"])
+        .await
+        .unwrap();
+    let database = admin.rsplit('/').next().unwrap();
+    log_in(&mut scenario, postgres, "right", database);
+    (scenario, client)
+}
+
+fn log_in(scenario: &mut Scenario, postgres: &PostgresServer, password: &str, database: &str) {
+    let url = postgres
+        .address()
+        .url_with_password("relay", password, database);
+    let configuration = scenario
+        .configuration()
+        .replace(&scenario.database_url, &url);
+    scenario.configure(&format!("{configuration}[retry]\ndelay_ms_max = 1000\n"));
+}
+
+#[tokio::test]
+async fn a_wrong_password_at_the_first_start() {
+    let postgres = PostgresServer::start().await.unwrap();
+    let (mut scenario, client) = with_password(&postgres).await;
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(0),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    let database: String = client
+        .query_one("select current_database()::text", &[])
+        .await
+        .unwrap()
+        .get(0);
+    log_in(&mut scenario, &postgres, "wrong", &database);
+    let refused = "password authentication failed for user \"relay\"";
+    expect(&scenario.run_to_end().await, 1, &[refused]);
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(3),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    assert!(checked.stdout.contains(refused), "{}", checked.stdout);
+    assert!(!checked.stdout.contains("wrong"), "{}", checked.stdout);
+}
+
+#[tokio::test]
+async fn a_wrong_password_after_a_rotation_is_sat_out() {
+    let postgres = PostgresServer::start().await.unwrap();
+    let (scenario, client) = with_password(&postgres).await;
+    let relay = scenario.start_active().await;
+    scenario.enqueue(&client, 0..10).await;
+    scenario.drained(&client).await;
+    let throw_out = "select pg_terminate_backend(pid) from pg_stat_activity \
+                     where usename = 'relay'";
+    client
+        .batch_execute("alter role relay password 'new'")
+        .await
+        .unwrap();
+    client.batch_execute(throw_out).await.unwrap();
+    scenario.enqueue(&client, 10..20).await;
+    let status = scenario
+        .status_where("refused", |status| {
+            let error = status["source"]["error"].as_str().unwrap_or_default();
+            error.contains("password authentication failed")
+        })
+        .await;
+    assert_eq!(status["source"]["connected"], false, "{status}");
+    assert_eq!(
+        scenario.metric("outbox_connected{side=\"source\"}").await,
+        Some(0.0)
+    );
+    for (page, code) in [("/live", 200), ("/started", 200), ("/ready", 200)] {
+        assert_eq!(scenario.get(page).await.unwrap().0, code, "{page}");
+    }
+    client
+        .batch_execute("alter role relay password 'right'")
+        .await
+        .unwrap();
+    scenario.phase("active").await;
+    scenario.drained(&client).await;
+    assert_eq!(scenario.numbers().await, (0..20).collect::<Vec<_>>());
+    assert_eq!(relay.exit().unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_replicate() {
+    let postgres = PostgresServer::start().await.unwrap();
+    let (scenario, client) = with_password(&postgres).await;
+    client
+        .batch_execute("alter role relay noreplication")
+        .await
+        .unwrap();
+    expect(&scenario.run_to_end().await, 1, &["replicat", "[42501]"]);
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(3),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    let line =
+        "error    role: relay has no REPLICATION attribute; fix: alter role relay replication";
+    assert!(checked.stdout.contains(line), "{}", checked.stdout);
+}
+
+#[tokio::test]
+async fn a_server_without_logical_information_in_its_log() {
+    let postgres = PostgresServer::options()
+        .setting("wal_level", "replica")
+        .start()
+        .await
+        .unwrap();
+    let kafka = testbed::shared_kafka().await.unwrap();
+    let scenario = Scenario::new(postgres.address(), kafka).await;
+    let ran = scenario.command(&["init"], &[]).await;
+    let text = "wal_level is replica, the relay needs logical: run `alter system set wal_level = \
+                logical` and restart PostgreSQL";
+    expect(&ran, 1, &[text]);
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(3),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    assert!(
+        checked
+            .stdout
+            .contains("error    wal_level: replica, not logical"),
+        "{}",
+        checked.stdout
+    );
+}
+
+#[tokio::test]
+async fn no_free_slot() {
+    let postgres = PostgresServer::options()
+        .setting("max_replication_slots", "1")
+        .start()
+        .await
+        .unwrap();
+    let kafka = testbed::shared_kafka().await.unwrap();
+    let scenario = Scenario::new(postgres.address(), kafka).await;
+    let client = scenario.client().await;
+    client
+        .batch_execute("select pg_create_physical_replication_slot('other')")
+        .await
+        .unwrap();
+    let ran = scenario.command(&["init"], &[]).await;
+    expect(
+        &ran,
+        1,
+        &["all replication slots are in use", "max_replication_slots"],
+    );
+    client
+        .batch_execute("select pg_drop_replication_slot('other')")
+        .await
+        .unwrap();
+    scenario.init(&[]).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_was_never_set_up() {
+    let scenario = Scenario::shared().await;
+    expect(
+        &scenario.run_to_end().await,
+        4,
+        &["not set up", "outbox-sidecar init"],
+    );
+}
+
+#[tokio::test]
+async fn a_publication_that_is_missing() {
+    let (scenario, client) = published().await;
+    let slot = scenario.slot();
+    client
+        .batch_execute(&format!("drop publication {slot}"))
+        .await
+        .unwrap();
+    let texts = ["the publication does not exist"];
+    stops(&scenario, 4, &texts, ("publication", "does not exist")).await;
+}
+
+#[tokio::test]
+async fn a_publication_that_is_dropped_under_a_running_relay() {
+    let (scenario, client) = published().await;
+    let relay = scenario.start_active().await;
+    scenario.drained(&client).await;
+    client
+        .batch_execute(&format!("drop publication {}", scenario.slot()))
+        .await
+        .unwrap();
+    scenario.enqueue(&client, 100..101).await;
+    assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(4));
+    let said = relay.stderr().unwrap();
+    assert!(
+        said.contains("publication") && said.contains(&scenario.slot()),
+        "{said}"
+    );
+    assert_eq!(scenario.records().await.len(), PUBLISHED + 1);
+}
+
+#[tokio::test]
+async fn a_publication_without_a_column() {
+    let (scenario, client) = published().await;
+    let slot = scenario.slot();
+    let sql = format!(
+        "drop publication {slot}; create publication {slot} for table outbox.message \
+         (id, destination, key, type, content_type, payload, created_at) \
+         with (publish = 'insert', publish_via_partition_root = true)"
+    );
+    client.batch_execute(&sql).await.unwrap();
+    let text = "it leaves out the column headers";
+    stops(&scenario, 2, &[&slot, text], ("publication", text)).await;
+}
+
+#[tokio::test]
+async fn a_publication_that_was_altered() {
+    let (scenario, client) = published().await;
+    let sql = "alter publication {} set table outbox.message where (destination = 'orders')";
+    client
+        .batch_execute(&sql.replace("{}", &scenario.slot()))
+        .await
+        .unwrap();
+    let texts = ["the publication was altered since the checkpoint was written"];
+    stops(&scenario, 2, &texts, ("publication", "altered")).await;
+}
+
+#[tokio::test]
+async fn destinations_that_the_publication_was_not_made_for() {
+    let (scenario, _client) = published().await;
+    let configuration = scenario.configuration();
+    let changed = configuration.replace("[postgres]", "destinations = [\"orders\"]\n[postgres]");
+    scenario.configure(&changed);
+    let texts = [
+        "the publication was made for destinations [\"*\"] and shard 0/1, the \
+                  configuration says [\"orders\"] and 0/1",
+    ];
+    stops(
+        &scenario,
+        2,
+        &texts,
+        ("set-up", "the configuration says [\"orders\"]"),
+    )
+    .await;
+    let ran = scenario.command(&["init"], &[]).await;
+    expect(
+        &ran,
+        2,
+        &["was made for destinations [\"*\"]", "[\"orders\"]"],
+    );
+}
+
+#[tokio::test]
+async fn a_checkpoint_topic_that_was_deleted() {
+    let (scenario, _client) = published().await;
+    scenario
+        .kafka
+        .delete_topic(&scenario.checkpoint_topic)
+        .await
+        .unwrap();
+    wait::until("the topic gone", DEADLINE, || async {
+        scenario.checkpoint().await.is_none()
+    })
+    .await
+    .unwrap();
+    let texts = ["the checkpoint is gone"];
+    stops(&scenario, 5, &texts, ("checkpoint topic", "does not exist")).await;
+    expect(&scenario.command(&["init"], &[]).await, 5, &["checkpoint"]);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_is_corrupt() {
+    let (scenario, _client) = published().await;
+    let producer: BaseProducer = scenario.kafka.client_config().create().unwrap();
+    let record = BaseRecord::to(&scenario.checkpoint_topic).key(&scenario.relay);
+    producer.send(record.payload("no checkpoint")).unwrap();
+    producer.flush(Duration::from_secs(30)).unwrap();
+    stops(
+        &scenario,
+        5,
+        &["the checkpoint cannot be read"],
+        ("checkpoint", ""),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_another_cluster() {
+    let (scenario, _client) = published().await;
+    let postgres = PostgresServer::start().await.unwrap();
+    let database = postgres.create_database().await.unwrap();
+    let url = postgres.url("postgres", &database);
+    let elsewhere = testbed::unique::name("checkpoints");
+    // The same relay, set up on another server with a checkpoint topic of its own.
+    let here = scenario
+        .configuration()
+        .replace(&scenario.database_url, &url);
+    scenario.configure(&here.replace(&scenario.checkpoint_topic, &elsewhere));
+    scenario.init(&[]).await;
+    scenario.configure(&here);
+    let texts = [
+        "this is cluster ",
+        "the checkpoint belongs to cluster ",
+        "check postgres.url",
+    ];
+    stops(
+        &scenario,
+        6,
+        &texts,
+        ("checkpoint", "it belongs to cluster"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_slot_that_was_dropped() {
+    let (scenario, client) = published().await;
+    let sql = "select pg_drop_replication_slot($1)";
+    client.execute(sql, &[&scenario.slot()]).await.unwrap();
+    let texts = ["the replication slot does not exist", "may be unpublished"];
+    stops(&scenario, 4, &texts, ("slot", "does not exist")).await;
+    expect(
+        &scenario.command(&["init"], &[]).await,
+        4,
+        &["is gone although the relay has run"],
+    );
+}
+
+#[tokio::test]
+async fn a_slot_that_is_ahead_of_the_checkpoint() {
+    let (scenario, client) = published().await;
+    let sql = "select pg_replication_slot_advance($1, pg_current_wal_lsn())";
+    client.execute(sql, &[&scenario.slot()]).await.unwrap();
+    let texts = [
+        "the slot is confirmed up to ",
+        "messages in between were never published",
+    ];
+    stops(&scenario, 5, &texts, ("checkpoint", "behind the slot")).await;
+}
