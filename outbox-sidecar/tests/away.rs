@@ -129,15 +129,24 @@ async fn postgresql_away_at_the_start_and_later() {
 }
 
 #[tokio::test]
-async fn both_away() {
+async fn servers_that_are_away_are_waited_for() {
     let (postgres, kafka) =
         tokio::try_join!(PostgresServer::start(), KafkaServer::start()).unwrap();
     let scenario = Scenario::new(postgres.address(), kafka.address()).await;
     scenario.init(&[]).await;
+    scenario.enqueue(&scenario.client().await, 0..50).await;
+    kafka.kill().await.unwrap();
+    postgres.stop(Shutdown::Fast).await.unwrap();
+
     let relay = scenario.start_with(&IMPATIENT);
+    is_away(&scenario, "source").await;
+    postgres.restart().await.unwrap();
+    is_away(&scenario, "sink").await;
+    kafka.restart().await.unwrap();
     scenario.phase("active").await;
     let client = scenario.client().await;
-    scenario.enqueue(&client, 0..50).await;
+    scenario.drained(&client).await;
+
     kafka.kill().await.unwrap();
     scenario.enqueue(&client, 50..100).await;
     postgres.stop(Shutdown::Immediate).await.unwrap();
@@ -149,10 +158,11 @@ async fn both_away() {
     scenario.drained(&client).await;
     assert_eq!(scenario.numbers().await, (0..150).collect::<Vec<_>>());
     assert_calm(&relay);
+    assert_one_line_a_change(&relay);
 }
 
 #[tokio::test]
-async fn a_missing_topic_halts_the_relay_before_its_first_message() {
+async fn a_missing_topic_halts_the_relay_behind_what_is_good() {
     let scenario = Scenario::initialised().await;
     let client = scenario.client().await;
     let missing = testbed::unique::name("missing");

@@ -1,6 +1,7 @@
 //! `init`: whatever it meets and whenever it is killed, no row is silently left behind.
 
 use outbox_core::schema;
+use testbed::wait;
 use tokio_postgres::Client;
 
 use crate::scenario::observation::{assert_calm, lines};
@@ -28,6 +29,28 @@ async fn with_outbox() -> (Scenario, Client) {
     (scenario, client)
 }
 
+/// Kills `init` right after this step.
+async fn kill_after(scenario: &Scenario, client: &Client, step: &str, options: &[&str]) {
+    let arguments = [&["init"], options].concat();
+    let environment = [("OUTBOX_FAILPOINT", step)];
+    let killed = scenario.command(&arguments, &environment).await;
+    assert_eq!(
+        killed.code, None,
+        "{step} should have killed it: {}",
+        killed.stderr
+    );
+    // The server notices a moment later that a client is gone; until then its locks hold.
+    let free = "select not exists (select from pg_locks as l join pg_stat_activity as a using (pid) \
+                where l.locktype = 'advisory' and a.datname = current_database()) \
+                and not exists (select from pg_replication_slots \
+                where active and database = current_database())";
+    wait::until("the killed init's locks gone", DEADLINE, || async {
+        client.query_one(free, &[]).await.unwrap().get(0)
+    })
+    .await
+    .unwrap();
+}
+
 /// Runs the relay until everything is published, and compares.
 async fn all_arrive(scenario: &Scenario, client: &Client, expected: Vec<usize>) {
     let relay = scenario.start_active().await;
@@ -46,7 +69,7 @@ async fn slots(scenario: &Scenario, client: &Client) -> i64 {
 }
 
 #[tokio::test]
-async fn rows_older_than_the_slot_are_refused_by_number_then_published() {
+async fn older_rows_are_refused_by_their_number_and_nothing_keeps_log() {
     let (scenario, client) = with_outbox().await;
     scenario.enqueue(&client, 0..3).await;
     let ran = scenario.command(&["init"], &[]).await;
@@ -73,7 +96,7 @@ async fn rows_older_than_the_slot_are_refused_by_number_then_published() {
 }
 
 #[tokio::test]
-async fn rows_older_than_the_slot_are_skipped_when_told_to_and_it_says_how_many() {
+async fn older_rows_are_skipped_by_their_number() {
     let (scenario, client) = with_outbox().await;
     scenario.enqueue(&client, 0..3).await;
     let said = scenario.init(&["--backlog", "skip"]).await;
@@ -86,8 +109,37 @@ async fn rows_older_than_the_slot_are_skipped_when_told_to_and_it_says_how_many(
 }
 
 #[tokio::test]
-async fn killed_at_each_step_and_run_again_it_publishes_each_row_once() {
-    for step in STEPS {
+async fn older_rows_are_published_once_with_their_ids() {
+    let (scenario, client) = with_outbox().await;
+    scenario.enqueue(&client, 0..2500).await;
+    let ids = |rows: Vec<tokio_postgres::Row>| {
+        let mut ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.get(0)).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let before = ids(client
+        .query("select id from outbox.message", &[])
+        .await
+        .unwrap());
+    scenario.init(&["--backlog", "publish"]).await;
+    scenario.enqueue(&client, 2500..2600).await;
+    let _relay = scenario.start_active().await;
+    scenario.drained(&client).await;
+    assert_eq!(scenario.numbers().await, (0..2600).collect::<Vec<_>>());
+    let mut seen: Vec<_> = scenario
+        .records()
+        .await
+        .iter()
+        .filter_map(|record| record.id)
+        .collect();
+    seen.retain(|id| before.binary_search(id).is_ok());
+    seen.sort_unstable();
+    assert_eq!(seen, before);
+}
+
+/// Kills `init` right after each of these steps, enqueues more, and sets up again.
+async fn killed_after(steps: &[&str]) {
+    for &step in steps {
         let (scenario, client) = with_outbox().await;
         let older = if step == "init.backlog-moved" {
             TWO_MOVES
@@ -95,17 +147,7 @@ async fn killed_at_each_step_and_run_again_it_publishes_each_row_once() {
             5
         };
         scenario.enqueue(&client, 0..older).await;
-        let killed = scenario
-            .command(
-                &["init", "--backlog", "publish"],
-                &[("OUTBOX_FAILPOINT", step)],
-            )
-            .await;
-        assert_eq!(
-            killed.code, None,
-            "{step} should have killed it: {}",
-            killed.stderr
-        );
+        kill_after(&scenario, &client, step, &["--backlog", "publish"]).await;
         let ran = scenario.run_to_end().await;
         assert_eq!(
             ran.code,
@@ -122,23 +164,27 @@ async fn killed_at_each_step_and_run_again_it_publishes_each_row_once() {
 }
 
 #[tokio::test]
+async fn init_may_be_killed_before_the_slot_exists() {
+    killed_after(&STEPS[..3]).await;
+}
+
+#[tokio::test]
+async fn init_may_be_killed_between_the_slot_and_the_backlog() {
+    killed_after(&STEPS[3..6]).await;
+}
+
+#[tokio::test]
+async fn init_may_be_killed_around_the_first_checkpoint() {
+    killed_after(&STEPS[6..]).await;
+}
+
+#[tokio::test]
 async fn killed_at_one_step_after_another_it_still_publishes_each_row_once() {
     let (scenario, client) = with_outbox().await;
     let mut next = TWO_MOVES;
     scenario.enqueue(&client, 0..next).await;
     for step in STEPS {
-        let killed = scenario
-            .command(
-                &["init", "--backlog", "publish"],
-                &[("OUTBOX_FAILPOINT", step)],
-            )
-            .await;
-        // Once the backlog is settled, its steps are not taken again.
-        assert_eq!(
-            killed.code, None,
-            "{step} should have killed it: {}",
-            killed.stderr
-        );
+        kill_after(&scenario, &client, step, &["--backlog", "publish"]).await;
         scenario.enqueue(&client, next..next + 3).await;
         next += 3;
     }
@@ -155,10 +201,7 @@ async fn rows_that_came_between_the_slot_and_genesis_are_published_or_counted() 
         "init.genesis",
     ] {
         let (scenario, client) = with_outbox().await;
-        let killed = scenario
-            .command(&["init"], &[("OUTBOX_FAILPOINT", step)])
-            .await;
-        assert_eq!(killed.code, None, "{step}: {}", killed.stderr);
+        kill_after(&scenario, &client, step, &[]).await;
         scenario.enqueue(&client, 0..4).await;
         let ran = scenario.command(&["init"], &[]).await;
         if step.starts_with("init.slot") {
@@ -178,7 +221,7 @@ async fn rows_that_came_between_the_slot_and_genesis_are_published_or_counted() 
 }
 
 #[tokio::test]
-async fn of_several_at_once_one_does_it_and_the_others_say_so() {
+async fn several_inits_at_once_end_in_one_relay() {
     let scenario = Scenario::shared().await;
     let init = || scenario.command(&["init"], &[]);
     let (a, b, c, d) = tokio::join!(init(), init(), init(), init());
@@ -206,7 +249,7 @@ async fn of_several_at_once_one_does_it_and_the_others_say_so() {
 }
 
 #[tokio::test]
-async fn a_running_relay_does_not_notice_it() {
+async fn init_again_changes_nothing_for_a_running_relay() {
     let scenario = Scenario::initialised().await;
     let client = scenario.client().await;
     let relay = scenario.start_active().await;
@@ -241,7 +284,7 @@ async fn a_running_relay_does_not_notice_it() {
 }
 
 #[tokio::test]
-async fn what_was_removed_can_be_set_up_anew() {
+async fn a_removed_relay_may_begin_anew() {
     let scenario = Scenario::initialised().await;
     let client = scenario.client().await;
     let relay = scenario.start_active().await;
@@ -267,4 +310,15 @@ async fn what_was_removed_can_be_set_up_anew() {
     scenario.enqueue(&client, 5..10).await;
     scenario.drained(&client).await;
     assert_eq!(scenario.numbers().await, (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn printing_changes_nothing() {
+    let scenario = Scenario::shared().await;
+    let ran = scenario.command(&["init", "--print"], &[]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("create publication"), "{}", ran.stdout);
+    let client = scenario.client().await;
+    let sql = "select to_regclass('outbox.message') is null";
+    assert!(client.query_one(sql, &[]).await.unwrap().get::<_, bool>(0));
 }

@@ -3,6 +3,6 @@
 use crate::trials::large_transaction::one_transaction_with_kills;
 
 #[tokio::test]
-async fn the_rows_of_one_large_transaction_are_seen_once_despite_kills() {
+async fn a_large_transaction_is_resumed_in_its_middle() {
     one_transaction_with_kills(100_000, 3).await;
 }

@@ -9,15 +9,16 @@
 
 mod away;
 mod command_line;
+mod consumer;
 mod crash;
 mod idle;
 mod init;
 mod large;
 mod program;
-mod refusals;
+mod refused;
 mod scenario;
 mod shutdown;
-mod smoke;
 mod takeover;
 mod trials;
+mod unfit;
 mod without_servers;

@@ -61,9 +61,7 @@ pub(super) fn compare(
     }
     if publication_fingerprint != checkpoint.publication_fingerprint {
         return Err(Stop::PublicationDiffers(
-            "the publication was altered since the checkpoint was written: put it back, or run \
-             `outbox-sidecar init --update`"
-                .to_owned(),
+            "the publication was altered since the checkpoint was written: put it back".to_owned(),
         ));
     }
     Ok(Resume {

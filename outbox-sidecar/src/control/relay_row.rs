@@ -20,8 +20,7 @@ impl SetUp {
         (noted != (Some(destinations), Some(shard))).then(|| {
             format!(
                 "the publication was made for destinations {:?} and shard {}, the configuration \
-                 says {destinations:?} and {shard}: put it back, or run `outbox-sidecar init \
-                 --update`",
+                 says {destinations:?} and {shard}: put it back",
                 self.destinations.as_deref().unwrap_or_default(),
                 self.shard.as_deref().unwrap_or("none"),
             )

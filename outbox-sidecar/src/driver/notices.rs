@@ -34,6 +34,9 @@ impl Notices {
                     histogram!(names::COMMIT).record(published_at.elapsed().as_secs_f64());
                 }
             }
+            Event::HolderTerminated(_, Err(failure)) => {
+                tracing::warn!(error = %failure, "the slot's silent holder cannot be ended");
+            }
             _ => {}
         }
     }

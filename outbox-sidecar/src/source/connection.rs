@@ -2,9 +2,12 @@
 
 mod address;
 mod authentication;
+mod socket;
+mod ssl_mode;
 mod startup;
 mod wire;
 
-pub(crate) use address::{Address, AddressError, Socket};
-pub(crate) use startup::{Startup, start};
-pub(crate) use wire::{FRAME_BYTES_MAX, Wire};
+pub(crate) use address::{Address, AddressError};
+pub(crate) use socket::Socket;
+pub(crate) use startup::{Server, Startup, start};
+pub(crate) use wire::{ANSWER_MAX, FRAME_BYTES_MAX, Wire};

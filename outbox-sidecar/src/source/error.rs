@@ -45,6 +45,12 @@ pub(crate) enum SourceError {
     /// The server left the publication out of the stream.
     #[error("the server left the publication out: {0}")]
     PublicationSkipped(Box<ServerMessage>),
+    /// The server finished the copy by itself: it shuts down.
+    #[error("the server ended the replication stream: it shuts down")]
+    Ended,
+    /// The server is a standby.
+    #[error("the server is a standby: nothing can be relayed from it")]
+    InRecovery,
     /// Something the protocol does not allow.
     #[error("{0}")]
     Protocol(String),
@@ -82,6 +88,16 @@ impl ServerMessage {
     }
 }
 
+impl ServerMessage {
+    /// Whether a notice says that the stream may lack rows of `publication`. PostgreSQL 18 only
+    /// warns when it leaves a publication out ("skipped loading publication"); the text may come
+    /// in any language, but names it. Its SQLSTATE, 55000, says nothing: the warning that a
+    /// standby of `synchronized_standby_slots` is away has the same, and means a delay.
+    pub(crate) fn is_about_publication(&self, publication: &str) -> bool {
+        self.message.contains("publication") || self.message.contains(publication)
+    }
+}
+
 impl std::fmt::Display for ServerMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} [{}]", self.message, self.sqlstate)?;
@@ -93,6 +109,13 @@ impl std::fmt::Display for ServerMessage {
 }
 
 impl SourceError {
+    pub(crate) fn no_host() -> Self {
+        Self::Io {
+            doing: "connecting to PostgreSQL",
+            source: io::Error::other("no host is configured"),
+        }
+    }
+
     pub(crate) fn kind(&self) -> FailureKind {
         match self {
             Self::Io { .. } | Self::TimedOut { .. } => FailureKind::Unreachable,
@@ -101,6 +124,8 @@ impl SourceError {
             | Self::PasswordMissing
             | Self::Authentication(_) => FailureKind::AuthenticationRefused,
             Self::PublicationSkipped(_) => FailureKind::PublicationMissing,
+            Self::Ended => FailureKind::ServerShutdown,
+            Self::InRecovery => FailureKind::InRecovery,
             Self::Protocol(_) => FailureKind::Protocol,
             Self::Unfit(_) => FailureKind::PublicationUnfit,
         }
@@ -122,8 +147,10 @@ fn kind_of_message(doing: &str, error: &ServerMessage) -> FailureKind {
         ("55006", _) => FailureKind::SlotBusy,
         ("42704", STREAMING) => FailureKind::PublicationMissing,
         ("42704", STARTING) => FailureKind::SlotMissing,
+        // The name of a setting is the same in every language.
+        ("55000", _) if error.message.contains("wal_level") => FailureKind::NotLogical,
+        ("0A000", STARTING | CREATING_SLOT) => FailureKind::InRecovery,
         ("55000", STREAMING | STARTING) => FailureKind::SlotInvalidated,
-        ("55000", CREATING_SLOT) => FailureKind::NotLogical,
         ("53300" | "53400", _) => FailureKind::TooManyConnections,
         (code, _) => kind_of_state(code),
     }

@@ -11,5 +11,9 @@ mod insert;
 mod logical_message;
 mod reader;
 mod relation;
+#[cfg(test)]
+mod tests;
+mod text_format;
+mod value;
 
 pub(crate) use decoder::Decoder;

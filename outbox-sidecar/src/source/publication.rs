@@ -2,6 +2,8 @@
 
 mod definition;
 mod row_filter;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use definition::{Publication, create_statement, read_publication};
 pub(crate) use row_filter::{Shard, row_filter};

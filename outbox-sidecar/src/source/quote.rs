@@ -13,6 +13,12 @@ pub(crate) fn quote_literal(text: &str) -> String {
     }
 }
 
+/// A string literal of the replication commands: their grammar knows no escapes but the doubled
+/// quote.
+pub(crate) fn quote_replication_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -22,5 +28,6 @@ mod tests {
         assert_eq!(quote_identifier(r#"a"b"#), r#""a""b""#);
         assert_eq!(quote_literal("it's"), "'it''s'");
         assert_eq!(quote_literal(r"a\'b"), r"E'a\\''b'");
+        assert_eq!(quote_replication_literal(r"a\'b"), r"'a\''b'");
     }
 }

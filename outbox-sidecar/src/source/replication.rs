@@ -2,9 +2,13 @@
 
 mod commands;
 mod copy_both;
+mod interruption;
 mod lane;
 mod pacing;
+mod silence;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use commands::{IdentifiedSystem, Replication};
 pub(crate) use lane::{LaneSettings, ReplicationLane, no_thread};

@@ -1,22 +1,21 @@
-use std::io;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
 
+use super::Socket;
+use super::ssl_mode::without_ssl_mode;
 use crate::source::SourceError;
 
 /// The longest one host may take to accept a connection, unless `connect_timeout` says otherwise.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// After how long without traffic the kernel asks a peer whether it is still there.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// How long what we sent may stay unacknowledged, unless `tcp_user_timeout` says otherwise. Every
+/// second we send a status, so this is how soon a severed network is noticed.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
+
+/// PostgreSQL's own port.
+const PORT: u16 = 5432;
 
 /// Where PostgreSQL is and who we are there, as a libpq URL or keyword string says.
 #[derive(Clone, Debug)]
@@ -39,12 +38,15 @@ pub(crate) enum AddressError {
          prefer on a network you trust, or a unix socket"
     )]
     TlsUnavailable(String),
+    /// A proof was asked for that only encryption gives.
+    #[error("channel_binding=require needs TLS, which this release does not speak yet")]
+    ChannelBindingUnavailable,
 }
 
 impl Address {
     /// Reads a libpq URL or keyword string.
     pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
-        let (url, sslmode) = without_sslmode(url);
+        let (url, sslmode) = without_ssl_mode(url);
         if let Some(mode) = sslmode
             && !matches!(mode.as_str(), "disable" | "allow" | "prefer")
         {
@@ -56,6 +58,9 @@ impl Address {
             AddressError::Malformed(error, reason)
         })?;
         config.ssl_mode(SslMode::Disable);
+        if config.get_channel_binding() == ChannelBinding::Require {
+            return Err(AddressError::ChannelBindingUnavailable);
+        }
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(AddressError::Missing("host"));
         }
@@ -64,6 +69,10 @@ impl Address {
         }
         if config.get_dbname().is_none() {
             return Err(AddressError::Missing("database"));
+        }
+        if config.get_hosts().len().max(config.get_hostaddrs().len()) > 1 {
+            // Of several hosts the primary is meant, for SQL as for replication.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         Ok(Self { config })
     }
@@ -90,133 +99,56 @@ impl Address {
         self.config.get_password()
     }
 
-    /// Connects to the first host that answers.
-    pub(crate) async fn connect(&self) -> Result<Socket, SourceError> {
-        let limit = self
-            .config
-            .get_connect_timeout()
-            .copied()
-            .unwrap_or(CONNECT_MAX);
-        let doing = "connecting to PostgreSQL";
+    /// Settings for the session, as `options` of the URL gives them.
+    pub(crate) fn options(&self) -> &str {
+        self.config.get_options().unwrap_or_default()
+    }
+
+    /// The hosts to try, in their order.
+    pub(crate) fn hosts(&self) -> Vec<HostAddress> {
         let ports = self.config.get_ports();
-        let mut failure = None;
-        for (number, host) in self.config.get_hosts().iter().enumerate() {
-            let port = ports
-                .get(number)
-                .or_else(|| ports.first())
-                .copied()
-                .unwrap_or(5432);
-            match tokio::time::timeout(limit, Socket::connect(host, port)).await {
-                Ok(Ok(socket)) => return Ok(socket),
-                Ok(Err(source)) => failure = Some(SourceError::Io { doing, source }),
-                Err(_) => {
-                    failure = Some(SourceError::TimedOut {
-                        doing,
-                        limit_s: limit.as_secs(),
-                    });
-                }
-            }
-        }
-        Err(failure.unwrap_or_else(|| SourceError::Io {
-            doing,
-            source: io::Error::other("no host is configured"),
-        }))
-    }
-}
-
-/// Takes `sslmode` out of a URL or keyword string: the driver's parser refuses modes that it does
-/// not know itself.
-fn without_sslmode(url: &str) -> (String, Option<String>) {
-    let Some(start) = url.find("sslmode=") else {
-        return (url.to_owned(), None);
-    };
-    let (before, rest) = url.split_at(start);
-    let value_and_rest = rest.strip_prefix("sslmode=").unwrap_or(rest);
-    let end = value_and_rest
-        .find(['&', ' '])
-        .unwrap_or(value_and_rest.len());
-    let (value, after) = value_and_rest.split_at(end);
-    let after = after.strip_prefix('&').unwrap_or(after);
-    let joined = format!("{before}{after}");
-    let trimmed = joined.trim_end_matches(['?', '&', ' ']);
-    (
-        trimmed.to_owned(),
-        Some(value.trim_matches('\'').to_owned()),
-    )
-}
-
-/// A socket of either kind.
-#[derive(Debug)]
-pub(crate) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Socket {
-    async fn connect(host: &Host, port: u16) -> io::Result<Self> {
-        match host {
-            Host::Tcp(name) if name.starts_with('/') => Self::unix(Path::new(name), port).await,
-            Host::Tcp(name) => {
-                let stream = TcpStream::connect((name.as_str(), port)).await?;
-                stream.set_nodelay(true)?;
-                let keepalive = TcpKeepalive::new()
-                    .with_time(KEEPALIVE_IDLE)
-                    .with_interval(KEEPALIVE_IDLE);
-                SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-                Ok(Self::Tcp(stream))
-            }
-            Host::Unix(directory) => Self::unix(directory, port).await,
-        }
+        let addresses = self.config.get_hostaddrs();
+        let names = self.config.get_hosts();
+        (0..names.len().max(addresses.len()))
+            .filter_map(|number| {
+                // A numeric address spares the look-up of the name beside it.
+                let host = match (addresses.get(number), names.get(number)) {
+                    (Some(address), _) => Host::Tcp(address.to_string()),
+                    (None, Some(name)) => name.clone(),
+                    (None, None) => return None,
+                };
+                let port = ports.get(number).or_else(|| ports.first());
+                Some(HostAddress {
+                    host,
+                    port: port.copied().unwrap_or(PORT),
+                })
+            })
+            .collect()
     }
 
-    async fn unix(directory: &Path, port: u16) -> io::Result<Self> {
-        let path: PathBuf = directory.join(format!(".s.PGSQL.{port}"));
-        Ok(Self::Unix(UnixStream::connect(path).await?))
-    }
-
-    pub(crate) const fn is_unix(&self) -> bool {
-        matches!(self, Self::Unix(_))
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+    /// Connects to one of the hosts.
+    pub(crate) async fn connect_to(&self, host: &HostAddress) -> Result<Socket, SourceError> {
+        let doing = "connecting to PostgreSQL";
+        let limit = self.config.get_connect_timeout().copied();
+        let limit = limit.unwrap_or(CONNECT_MAX);
+        let unanswered = self.config.get_tcp_user_timeout().copied();
+        let unanswered = unanswered.unwrap_or(UNACKNOWLEDGED_MAX);
+        let connecting = Socket::connect(&host.host, host.port, unanswered);
+        match tokio::time::timeout(limit, connecting).await {
+            Ok(connected) => connected.map_err(|source| SourceError::Io { doing, source }),
+            Err(_) => Err(SourceError::TimedOut {
+                doing,
+                limit_s: limit.as_secs(),
+            }),
         }
     }
 }
 
-impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
+/// One of an address's hosts.
+#[derive(Clone, Debug)]
+pub(crate) struct HostAddress {
+    host: Host,
+    port: u16,
 }
 
 #[cfg(test)]
@@ -232,12 +164,42 @@ mod tests {
         ] {
             assert!(Address::parse(url).is_ok(), "{url}");
         }
-        let error = Address::parse("postgres://u@h/db?sslmode=verify-full").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("sslmode=verify-full asks for TLS"),
-            "{error}"
+        for (url, mode) in [
+            ("postgres://u@h/db?sslmode=verify-full", "verify-full"),
+            ("host=h user=u dbname=d sslmode = 'verify-ca'", "verify-ca"),
+            ("sslmode=require host=h user=u dbname=d", "require"),
+        ] {
+            let error = Address::parse(url).unwrap_err().to_string();
+            let said = format!("sslmode={mode} asks for TLS");
+            assert!(error.starts_with(&said), "{url}: {error}");
+        }
+        let bound = Address::parse("postgres://u@h/db?channel_binding=require");
+        assert!(matches!(
+            bound,
+            Err(AddressError::ChannelBindingUnavailable)
+        ));
+    }
+
+    #[test]
+    fn hosts_are_tried_in_their_order_with_their_ports() {
+        let hosts = |url: &str| -> Vec<_> {
+            let address = Address::parse(url).unwrap();
+            let hosts = address.hosts().into_iter();
+            hosts
+                .map(|at| (format!("{:?}", at.host), at.port))
+                .collect()
+        };
+        assert_eq!(
+            hosts("postgres://u@a:1,b:2/d"),
+            [(r#"Tcp("a")"#.to_owned(), 1), (r#"Tcp("b")"#.to_owned(), 2)]
+        );
+        assert_eq!(
+            hosts("hostaddr=127.0.0.1 user=u dbname=d"),
+            [(r#"Tcp("127.0.0.1")"#.to_owned(), PORT)]
+        );
+        assert_eq!(
+            hosts("host=/run/pg port=7 user=u dbname=d"),
+            [(r#"Unix("/run/pg")"#.to_owned(), 7)]
         );
     }
 

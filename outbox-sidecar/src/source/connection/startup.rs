@@ -17,21 +17,49 @@ pub(crate) struct Startup {
     pub(crate) wal_sender_timeout: Duration,
 }
 
+/// What serves us, as it said when the connection began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// The walsender's process: the holder of our slot once the copy runs.
+    pub(crate) process_id: i32,
+    /// It is in recovery.
+    pub(crate) is_standby: bool,
+}
+
 /// The longest the start-up and authentication may take.
 const STARTUP_MAX: Duration = Duration::from_secs(10);
 
-/// Starts the protocol on a fresh socket. Returns the process id of the walsender.
+/// Starts the protocol on a fresh socket.
 pub(crate) async fn start<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     address: &Address,
     startup: &Startup,
     is_unix_socket: bool,
-) -> Result<i32, SourceError> {
-    let doing = "starting the replication connection";
-    let options = format!(
-        "-c wal_sender_timeout={}ms -c idle_session_timeout=0",
-        startup.wal_sender_timeout.as_millis()
-    );
+) -> Result<Server, SourceError> {
+    tokio::time::timeout(
+        STARTUP_MAX,
+        exchange(wire, address, startup, is_unix_socket),
+    )
+    .await
+    .map_err(|_| SourceError::TimedOut {
+        doing: DOING,
+        limit_s: STARTUP_MAX.as_secs(),
+    })?
+}
+
+const DOING: &str = "starting the replication connection";
+
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    address: &Address,
+    startup: &Startup,
+    is_unix_socket: bool,
+) -> Result<Server, SourceError> {
+    let io_error = |source| SourceError::Io {
+        doing: DOING,
+        source,
+    };
+    let options = options(startup, address.options());
     let parameters = [
         ("user", address.user()),
         ("database", address.database()),
@@ -40,29 +68,41 @@ pub(crate) async fn start<S: AsyncRead + AsyncWrite + Unpin>(
         ("application_name", startup.application_name.as_str()),
         ("options", options.as_str()),
     ];
-    let exchange = async {
-        frontend::startup_message(parameters, &mut wire.output)
-            .map_err(|source| SourceError::Io { doing, source })?;
-        wire.flush()
-            .await
-            .map_err(|source| SourceError::Io { doing, source })?;
-        authenticate(wire, address.user(), address.password(), is_unix_socket).await?;
-        let mut process_id = None;
-        loop {
-            match wire.next(doing).await? {
-                Message::BackendKeyData(body) => process_id = Some(body.process_id()),
-                Message::ReadyForQuery(_) => break,
-                _ => {}
+    frontend::startup_message(parameters, &mut wire.output).map_err(io_error)?;
+    wire.flush().await.map_err(io_error)?;
+    authenticate(wire, address.user(), address.password(), is_unix_socket).await?;
+    let mut process_id = None;
+    let mut is_standby = false;
+    loop {
+        match wire.next_or_parameter(DOING).await? {
+            Message::BackendKeyData(body) => process_id = Some(body.process_id()),
+            Message::ParameterStatus(body) => {
+                let name = body.name().map_err(io_error)?;
+                let value = body.value().map_err(io_error)?;
+                is_standby |= name == "in_hot_standby" && value == "on";
             }
+            Message::ReadyForQuery(_) => break,
+            _ => {}
         }
-        process_id.ok_or_else(|| {
-            SourceError::Protocol("the server did not name the process that serves us".to_owned())
-        })
-    };
-    tokio::time::timeout(STARTUP_MAX, exchange)
-        .await
-        .map_err(|_| SourceError::TimedOut {
-            doing,
-            limit_s: STARTUP_MAX.as_secs(),
-        })?
+    }
+    let process_id = process_id.ok_or_else(|| {
+        SourceError::Protocol("the server did not name the process that serves us".to_owned())
+    })?;
+    Ok(Server {
+        process_id,
+        is_standby,
+    })
+}
+
+/// Ours come last and win. The snapshot of a new slot must outlive any limit on idle sessions, and
+/// what cannot be sent in binary form must come in the form that the decoder reads.
+fn options(startup: &Startup, configured: &str) -> String {
+    format!(
+        "{configured} -c wal_sender_timeout={}ms -c idle_session_timeout=0 \
+         -c idle_in_transaction_session_timeout=0 -c statement_timeout=0 -c datestyle=ISO \
+         -c bytea_output=hex",
+        startup.wal_sender_timeout.as_millis()
+    )
+    .trim_start()
+    .to_owned()
 }

@@ -1,4 +1,5 @@
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use fallible_iterator::FallibleIterator;
@@ -14,6 +15,13 @@ pub(crate) const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// How much is read at once: the work of a wake-up is shared by all rows it brings.
 const READ_BYTES: usize = 256 * 1024;
+
+/// A block of memory is filled by many small reads until less than this is left of it. Rows keep
+/// the block they arrived in: a new one for each read would hold 256 KiB for a row of 300 bytes.
+const READ_BYTES_MIN: usize = 64 * 1024;
+
+/// The longest a command may take to be answered.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Protocol messages over a byte stream.
 #[derive(Debug)]
@@ -34,7 +42,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Reads what has arrived; cancelling it loses nothing.
     pub(crate) async fn read_more(&mut self) -> io::Result<usize> {
-        self.input.reserve(READ_BYTES);
+        if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
+            self.input.reserve(READ_BYTES);
+        }
         match self.stream.read_buf(&mut self.input).await? {
             0 => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
@@ -51,8 +61,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.stream.flush().await
     }
 
-    /// The next message, whatever it is; notices are passed by.
+    /// The next message that answers us; notices and parameters are passed by.
     pub(crate) async fn next(&mut self, doing: &'static str) -> Result<Message, SourceError> {
+        loop {
+            match self.next_or_parameter(doing).await? {
+                Message::ParameterStatus(_) => {}
+                message => return Ok(message),
+            }
+        }
+    }
+
+    /// The next message, a parameter's value included; notices are passed by.
+    pub(crate) async fn next_or_parameter(
+        &mut self,
+        doing: &'static str,
+    ) -> Result<Message, SourceError> {
         loop {
             if self.frame(doing)?.is_some() {
                 let message = Message::parse(&mut self.input)
@@ -71,8 +94,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                             tracing::debug!(%notice, "the server noted");
                         }
                     }
-                    Some(Message::ParameterStatus(_)) | None => {}
                     Some(message) => return Ok(message),
+                    None => {}
                 }
             } else {
                 self.read_more()
@@ -136,8 +159,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Ok((self.input.len() >= bytes).then_some(header.tag()))
     }
 
-    /// Runs one simple query and returns its rows as text.
+    /// Runs one simple query and returns its rows as text. After a time-out the connection is of
+    /// no use any more.
     pub(crate) async fn query(
+        &mut self,
+        sql: &str,
+        doing: &'static str,
+        limit: Duration,
+    ) -> Result<Vec<Vec<Option<String>>>, SourceError> {
+        tokio::time::timeout(limit, self.rows(sql, doing))
+            .await
+            .map_err(|_| SourceError::TimedOut {
+                doing,
+                limit_s: limit.as_secs(),
+            })?
+    }
+
+    async fn rows(
         &mut self,
         sql: &str,
         doing: &'static str,

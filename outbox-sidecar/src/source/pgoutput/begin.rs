@@ -1,4 +1,3 @@
-use bytes::Bytes;
 use outbox_core::relay::StreamEvent;
 use outbox_core::{Lsn, Timestamp};
 
@@ -6,8 +5,7 @@ use super::reader::Reader;
 use crate::source::SourceError;
 
 /// Begin: where and when the transaction has committed, and its id.
-pub(super) fn begin(body: Bytes) -> Result<StreamEvent, SourceError> {
-    let mut reader = Reader::new(body, "Begin");
+pub(super) fn begin(mut reader: Reader<'_>) -> Result<StreamEvent, SourceError> {
     Ok(StreamEvent::Begin {
         commit_lsn: Lsn::new(reader.u64()?),
         commit_time: Timestamp::from_postgresql_us(reader.i64()?),

@@ -1,4 +1,3 @@
-use bytes::Bytes;
 use outbox_core::Lsn;
 use outbox_core::relay::StreamEvent;
 
@@ -6,8 +5,7 @@ use super::reader::Reader;
 use crate::source::SourceError;
 
 /// Commit: the start and the end of the commit record.
-pub(super) fn commit(body: Bytes) -> Result<StreamEvent, SourceError> {
-    let mut reader = Reader::new(body, "Commit");
+pub(super) fn commit(mut reader: Reader<'_>) -> Result<StreamEvent, SourceError> {
     let _flags = reader.u8()?;
     Ok(StreamEvent::Commit {
         commit_lsn: Lsn::new(reader.u64()?),

@@ -1,17 +1,15 @@
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use outbox_core::Lsn;
 use outbox_core::relay::StreamEvent;
 use outbox_core::schema::SchemaName;
-use postgres_protocol::message::backend::Message;
 
 use super::begin::begin;
 use super::commit::commit;
 use super::insert::insert;
 use super::logical_message::logical_message;
 use super::reader::Reader;
-use super::relation::{Described, OutboxTable, relation};
-use crate::source::error::ServerMessage;
-use crate::source::{STREAMING, SourceError};
+use super::relation::{Described, OutboxTable, Relation, relation};
+use crate::source::SourceError;
 
 /// The most relations that are remembered: the outbox, and partitions that rows have gone to.
 const RELATIONS_MAX: usize = 64;
@@ -20,29 +18,32 @@ const RELATIONS_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Decoder {
     table: OutboxTable,
-    publication: String,
     relations: Vec<(u32, Described)>,
 }
 
 impl Decoder {
-    pub(crate) fn new(schema: &SchemaName, publication: &str) -> Self {
+    pub(crate) fn new(schema: &SchemaName) -> Self {
         Self {
             table: OutboxTable {
                 schema: schema.as_str().to_owned(),
             },
-            publication: publication.to_owned(),
             relations: Vec::new(),
         }
     }
 
-    /// The content of a CopyData message; `None` when it means nothing for an outbox.
-    pub(crate) fn copy_data(&mut self, content: Bytes) -> Result<Option<StreamEvent>, SourceError> {
-        let mut reader = Reader::new(content, "CopyData");
+    /// The content of a CopyData message, which is a part of `block`; `None` when it means nothing
+    /// for an outbox.
+    pub(crate) fn copy_data(
+        &mut self,
+        block: &Bytes,
+        content: &[u8],
+    ) -> Result<Option<StreamEvent>, SourceError> {
+        let mut reader = Reader::new(block, content, "CopyData");
         match reader.u8()? {
             b'w' => {
                 // Start, end and clock: a row's own LSN orders nothing.
                 reader.bytes(8 + 8 + 8)?;
-                self.change(reader.rest())
+                self.change(reader)
             }
             b'k' => {
                 let wal_end = Lsn::new(reader.u64()?);
@@ -56,94 +57,54 @@ impl Decoder {
         }
     }
 
-    fn change(&mut self, mut body: Bytes) -> Result<Option<StreamEvent>, SourceError> {
-        if body.is_empty() {
-            return Err(SourceError::Protocol(
-                "pgoutput sent an empty message".to_owned(),
-            ));
-        }
-        let kind = body.split_to(1);
-        match kind.first() {
-            Some(b'I') => {
-                let mut reader = Reader::new(body, "Insert");
-                let oid = reader.u32()?;
-                let described = self.relations.iter().rev().find(|(known, _)| *known == oid);
-                let relation = match described.map(|(_, described)| described) {
-                    Some(Described::Outbox(relation)) => relation,
-                    Some(Described::Other(table)) => {
-                        return Err(SourceError::Unfit(format!(
-                            "the publication carries rows of {table}: it must hold {}.message \
-                             alone, with publish_via_partition_root; run `outbox-sidecar check`",
-                            self.table.schema
-                        )));
-                    }
-                    None => {
-                        return Err(reader.malformed("a row of a relation that was not described"));
-                    }
-                };
+    fn change(&mut self, mut reader: Reader<'_>) -> Result<Option<StreamEvent>, SourceError> {
+        match reader.u8()? {
+            b'I' => {
+                let mut reader = reader.into_message("Insert");
+                let relation = self.outbox(reader.u32()?, &reader)?;
                 insert(reader, relation).map(|row| Some(StreamEvent::Row(row)))
             }
-            Some(b'B') => begin(body).map(Some),
-            Some(b'C') => commit(body).map(Some),
-            Some(b'R') => {
-                let (oid, described) = relation(body, &self.table)?;
-                self.relations.retain(|(known, _)| *known != oid);
-                if self.relations.len() >= RELATIONS_MAX {
-                    // A partition; the outbox itself is described only once.
-                    let other =
-                        |(_, known): &(u32, Described)| matches!(known, Described::Other(_));
-                    if let Some(place) = self.relations.iter().position(other) {
-                        self.relations.remove(place);
-                    }
-                }
-                self.relations.push((oid, described));
+            b'B' => begin(reader.into_message("Begin")).map(Some),
+            b'C' => commit(reader.into_message("Commit")).map(Some),
+            b'R' => {
+                let (oid, described) = relation(reader.into_message("Relation"), &self.table)?;
+                self.remember(oid, described);
                 Ok(None)
             }
-            Some(b'M') => logical_message(body),
-            Some(b'Y' | b'O') => Ok(None),
-            Some(b'U' | b'D' | b'T') => Err(SourceError::Unfit(
+            b'M' => logical_message(reader.into_message("Message")),
+            // Types that are not built in, and where a change came from first: neither matters.
+            b'Y' | b'O' => Ok(None),
+            b'U' | b'D' | b'T' => Err(SourceError::Unfit(
                 "the publication publishes updates, deletes or truncates: it must publish inserts \
                  alone; run `outbox-sidecar check`"
                     .to_owned(),
             )),
-            _ => Err(SourceError::Protocol(format!(
-                "pgoutput sent an unknown message {kind:?}"
-            ))),
+            kind => Err(reader.malformed(&format!("an unknown change {kind:#04x}"))),
         }
     }
 
-    /// Anything but CopyData: errors end the stream, and so does a notice about the publication.
-    pub(crate) fn other_message(&self, frame: &[u8]) -> Result<(), SourceError> {
-        let io_error = |source| SourceError::Io {
-            doing: STREAMING,
-            source,
-        };
-        match Message::parse(&mut BytesMut::from(frame)).map_err(io_error)? {
-            Some(Message::ErrorResponse(body)) => {
-                let error = ServerMessage::read(body.fields()).map_err(io_error)?;
-                Err(SourceError::Server {
-                    doing: STREAMING,
-                    error: Box::new(error),
-                })
-            }
-            Some(Message::NoticeResponse(body)) => {
-                let notice = ServerMessage::read(body.fields()).map_err(io_error)?;
-                // PostgreSQL 18 only warns when it leaves a publication out, and its rows with it.
-                if notice.message.contains("publication")
-                    || notice
-                        .message
-                        .contains(&format!("\"{}\"", self.publication))
-                {
-                    return Err(SourceError::PublicationSkipped(Box::new(notice)));
-                }
-                tracing::warn!(%notice, "the server warned on the replication connection");
-                Ok(())
-            }
-            Some(Message::ParameterStatus(_)) => Ok(()),
-            _ => Err(SourceError::Protocol(format!(
-                "{STREAMING}: the server sent a message {:?} that has no place there",
-                frame.first()
+    fn outbox(&self, oid: u32, reader: &Reader<'_>) -> Result<&Relation, SourceError> {
+        // The one described last is the one a row belongs to, most of the time.
+        let described = self.relations.iter().rev().find(|(known, _)| *known == oid);
+        match described.map(|(_, described)| described) {
+            Some(Described::Outbox(relation)) => Ok(relation),
+            Some(Described::Other(table)) => Err(SourceError::Unfit(format!(
+                "the publication carries rows of {table}: it must hold {}.message alone, with \
+                 publish_via_partition_root; run `outbox-sidecar check`",
+                self.table.schema
             ))),
+            None => Err(reader.malformed("a row of a relation that was not described")),
         }
+    }
+
+    fn remember(&mut self, oid: u32, described: Described) {
+        self.relations.retain(|(known, _)| *known != oid);
+        if self.relations.len() >= RELATIONS_MAX {
+            // A partition; the outbox itself is described only once.
+            let other = |(_, known): &(u32, Described)| matches!(known, Described::Other(_));
+            let oldest = self.relations.iter().position(other).unwrap_or(0);
+            self.relations.remove(oldest);
+        }
+        self.relations.push((oid, described));
     }
 }

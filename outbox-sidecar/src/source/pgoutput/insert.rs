@@ -1,101 +1,89 @@
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use bytestring::ByteString;
 use outbox_core::{MessageId, OutboxRow, Timestamp};
 
 use super::reader::Reader;
-use super::relation::Relation;
+use super::relation::{Column, Relation};
+use super::value::Value;
 use crate::source::SourceError;
 
-/// The version byte in front of a binary `jsonb`.
-const JSONB_VERSION: u8 = 1;
-
-/// The most columns a table of PostgreSQL has.
-const COLUMNS_MAX: usize = 1600;
-
-/// Insert: a row of the outbox. Its fields are slices of the buffer it arrived in.
-pub(super) fn insert(mut reader: Reader, relation: &Relation) -> Result<OutboxRow, SourceError> {
+/// Insert: a row of the outbox. Its texts and its payload are slices of the buffer it arrived in.
+pub(super) fn insert(
+    mut reader: Reader<'_>,
+    relation: &Relation,
+) -> Result<OutboxRow, SourceError> {
     if reader.u8()? != b'N' {
         return Err(reader.malformed("no new tuple"));
     }
-    let count = usize::from(reader.u16()?);
-    if count != relation.columns || count > COLUMNS_MAX {
+    if usize::from(reader.u16()?) != relation.places.len() {
         return Err(reader.malformed("a tuple of another shape than its relation"));
     }
-    let mut row = Columns::default();
-    for place in 0..count {
+    let mut fields = Fields::default();
+    for place in &relation.places {
         let value = match reader.u8()? {
-            b'n' => None,
-            b'b' => {
-                let length = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
-                Some(reader.bytes(length)?)
-            }
-            // Asked for binary, the server falls back to text only for types without a binary
-            // form, and an inserted row has no unchanged out-of-line value.
+            b'n' => continue,
+            b'b' => Value::Binary(reader.counted_bytes()?),
+            // Asked for binary, the server still sends text for what it cannot send otherwise.
+            b't' => Value::Text(reader.counted_bytes()?),
             kind => return Err(reader.malformed(&format!("a value of kind {kind:#04x}"))),
         };
-        row.set(place, value, relation);
-    }
-    row.into_row(&reader)
-}
-
-/// The values of the columns we know.
-#[derive(Default)]
-struct Columns {
-    id: Option<Bytes>,
-    destination: Option<Bytes>,
-    key: Option<Bytes>,
-    message_type: Option<Bytes>,
-    content_type: Option<Bytes>,
-    payload: Option<Bytes>,
-    headers: Option<Bytes>,
-    created_at: Option<Bytes>,
-}
-
-impl Columns {
-    fn set(&mut self, place: usize, value: Option<Bytes>, relation: &Relation) {
-        let column = match place {
-            place if place == relation.id => &mut self.id,
-            place if place == relation.destination => &mut self.destination,
-            place if place == relation.key => &mut self.key,
-            place if place == relation.message_type => &mut self.message_type,
-            place if place == relation.content_type => &mut self.content_type,
-            place if place == relation.payload => &mut self.payload,
-            place if place == relation.headers => &mut self.headers,
-            place if place == relation.created_at => &mut self.created_at,
-            _ => return,
-        };
-        *column = value;
-    }
-
-    fn into_row(self, reader: &Reader) -> Result<OutboxRow, SourceError> {
-        let missing = |name: &str| reader.malformed(&format!("a null {name}"));
-        let text = |value: Option<Bytes>, name: &str| -> Result<ByteString, SourceError> {
-            let value = value.ok_or_else(|| missing(name))?;
-            ByteString::try_from(value)
-                .map_err(|_| reader.malformed(&format!("a {name} that is not UTF-8")))
-        };
-        let id = self.id.ok_or_else(|| missing("id"))?;
-        let id: [u8; 16] = id
-            .as_ref()
-            .try_into()
-            .map_err(|_| reader.malformed("an id that is not a UUID"))?;
-        let mut headers = self.headers.ok_or_else(|| missing("headers"))?;
-        if headers.try_get_u8().ok() != Some(JSONB_VERSION) {
-            return Err(reader.malformed("a jsonb of another version"));
+        if let Some(column) = place {
+            fields.set(*column, value, &reader)?;
         }
-        let mut created_at = self.created_at.ok_or_else(|| missing("created_at"))?;
-        let created_at = created_at
-            .try_get_i64()
-            .map_err(|_| reader.malformed("a created_at that is not a timestamp"))?;
+    }
+    fields.into_row(&reader)
+}
+
+/// The values that were not null.
+#[derive(Default)]
+struct Fields {
+    id: Option<MessageId>,
+    destination: Option<ByteString>,
+    key: Option<ByteString>,
+    message_type: Option<ByteString>,
+    content_type: Option<ByteString>,
+    payload: Option<Bytes>,
+    headers: Option<ByteString>,
+    created_at: Option<Timestamp>,
+}
+
+impl Fields {
+    fn set(
+        &mut self,
+        column: Column,
+        value: Value<'_>,
+        reader: &Reader<'_>,
+    ) -> Result<(), SourceError> {
+        match column {
+            Column::Id => self.id = Some(value.uuid(reader)?),
+            Column::Destination => self.destination = Some(value.text(column, reader)?),
+            Column::Key => self.key = Some(value.text(column, reader)?),
+            Column::MessageType => self.message_type = Some(value.text(column, reader)?),
+            Column::ContentType => self.content_type = Some(value.text(column, reader)?),
+            Column::Payload => self.payload = Some(value.bytea(reader)?),
+            Column::Headers => self.headers = Some(value.jsonb(reader)?),
+            Column::CreatedAt => self.created_at = Some(value.timestamp(reader)?),
+        }
+        Ok(())
+    }
+
+    fn into_row(self, reader: &Reader<'_>) -> Result<OutboxRow, SourceError> {
+        let missing = |column: Column| reader.malformed(&format!("a null {}", column.name()));
         Ok(OutboxRow {
-            id: MessageId::from_bytes(id),
-            destination: text(self.destination, "destination")?,
-            key: self.key.map(|key| text(Some(key), "key")).transpose()?,
-            message_type: text(self.message_type, "type")?,
-            content_type: text(self.content_type, "content_type")?,
+            id: self.id.ok_or_else(|| missing(Column::Id))?,
+            destination: self
+                .destination
+                .ok_or_else(|| missing(Column::Destination))?,
+            key: self.key,
+            message_type: self
+                .message_type
+                .ok_or_else(|| missing(Column::MessageType))?,
+            content_type: self
+                .content_type
+                .ok_or_else(|| missing(Column::ContentType))?,
             payload: self.payload,
-            headers: text(Some(headers), "headers")?,
-            created_at: Timestamp::from_postgresql_us(created_at),
+            headers: self.headers.ok_or_else(|| missing(Column::Headers))?,
+            created_at: self.created_at.ok_or_else(|| missing(Column::CreatedAt))?,
         })
     }
 }

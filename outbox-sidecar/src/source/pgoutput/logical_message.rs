@@ -1,4 +1,3 @@
-use bytes::Bytes;
 use outbox_core::relay::StreamEvent;
 
 use super::reader::Reader;
@@ -9,12 +8,16 @@ const TRANSACTIONAL: u8 = 1;
 
 /// Message: `pg_logical_emit_message`. One outside a transaction has no place in the commit order
 /// and is passed over.
-pub(super) fn logical_message(body: Bytes) -> Result<Option<StreamEvent>, SourceError> {
-    let mut reader = Reader::new(body, "Message");
+pub(super) fn logical_message(mut reader: Reader<'_>) -> Result<Option<StreamEvent>, SourceError> {
     let flags = reader.u8()?;
     let _lsn = reader.u64()?;
     let prefix = reader.string()?;
-    let length = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
-    let content = reader.bytes(length)?;
-    Ok((flags & TRANSACTIONAL != 0).then_some(StreamEvent::LogicalMessage { prefix, content }))
+    let content = reader.counted_bytes()?;
+    if flags & TRANSACTIONAL == 0 {
+        return Ok(None);
+    }
+    Ok(Some(StreamEvent::LogicalMessage {
+        prefix: reader.keep_text(prefix.as_bytes(), "prefix")?,
+        content: reader.keep(content),
+    }))
 }

@@ -1,22 +1,64 @@
-use bytes::Bytes;
-use bytestring::ByteString;
 use tokio_postgres::types::Type;
 
 use super::reader::Reader;
 use crate::source::SourceError;
 
-/// Where the outbox's columns stand in the tuples of a relation. Others are passed over.
+/// A column of the outbox that a row is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Id,
+    Destination,
+    Key,
+    MessageType,
+    ContentType,
+    Payload,
+    Headers,
+    CreatedAt,
+}
+
+impl Column {
+    const ALL: [Self; 8] = [
+        Self::Id,
+        Self::Destination,
+        Self::Key,
+        Self::MessageType,
+        Self::ContentType,
+        Self::Payload,
+        Self::Headers,
+        Self::CreatedAt,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Destination => "destination",
+            Self::Key => "key",
+            Self::MessageType => "type",
+            Self::ContentType => "content_type",
+            Self::Payload => "payload",
+            Self::Headers => "headers",
+            Self::CreatedAt => "created_at",
+        }
+    }
+
+    /// The types its values are understood in; the first is the schema's own.
+    const fn types(self) -> &'static [Type] {
+        match self {
+            Self::Id => &[Type::UUID],
+            Self::Destination | Self::Key | Self::MessageType | Self::ContentType => {
+                &[Type::TEXT, Type::VARCHAR]
+            }
+            Self::Payload => &[Type::BYTEA],
+            Self::Headers => &[Type::JSONB],
+            Self::CreatedAt => &[Type::TIMESTAMPTZ],
+        }
+    }
+}
+
+/// What stands at each place of a relation's tuples; `None` is a column that is not ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Relation {
-    pub(super) columns: usize,
-    pub(super) id: usize,
-    pub(super) destination: usize,
-    pub(super) key: usize,
-    pub(super) message_type: usize,
-    pub(super) content_type: usize,
-    pub(super) payload: usize,
-    pub(super) headers: usize,
-    pub(super) created_at: usize,
+    pub(super) places: Vec<Option<Column>>,
 }
 
 /// A table that the server has described.
@@ -40,56 +82,55 @@ impl OutboxTable {
 }
 
 /// Relation: the columns of a table, sent before its first row and again after each change.
-pub(super) fn relation(body: Bytes, table: &OutboxTable) -> Result<(u32, Described), SourceError> {
-    let mut reader = Reader::new(body, "Relation");
+/// Columns are known by name: their order may change.
+pub(super) fn relation(
+    mut reader: Reader<'_>,
+    table: &OutboxTable,
+) -> Result<(u32, Described), SourceError> {
     let oid = reader.u32()?;
     let (schema, name) = (reader.string()?, reader.string()?);
     if schema != table.schema || name != OutboxTable::NAME {
         return Ok((oid, Described::Other(format!("{schema}.{name}"))));
     }
     let _replica_identity = reader.u8()?;
-    let count = usize::from(reader.u16()?);
-    let mut columns: Vec<(ByteString, u32)> = Vec::with_capacity(count);
+    let count = reader.u16()?;
+    let mut places = Vec::new();
     for _ in 0..count {
         let _flags = reader.u8()?;
-        let column = reader.string()?;
+        let name = reader.string()?;
         let type_oid = reader.u32()?;
         let _type_modifier = reader.u32()?;
-        columns.push((column, type_oid));
-    }
-    let find = |name: &str, types: &[Type]| {
-        let (place, (_, type_oid)) = columns
-            .iter()
-            .enumerate()
-            .find(|(_, (column, _))| column == name)
-            .ok_or_else(|| {
-                SourceError::Unfit(format!(
-                    "the publication carries {schema}.message without its column {name}: run \
-                     `outbox-sidecar check`"
-                ))
-            })?;
-        if types.iter().any(|known| known.oid() == *type_oid) {
-            Ok(place)
-        } else {
-            Err(SourceError::Unfit(format!(
-                "column {name} of {schema}.message has type {type_oid}, not {}",
-                types.first().map_or("", |known| known.name())
-            )))
+        let column = Column::ALL.into_iter().find(|column| column.name() == name);
+        if let Some(column) = column {
+            check_type(column, type_oid, schema)?;
         }
-    };
-    let text = [Type::TEXT, Type::VARCHAR];
-    Ok((
-        oid,
-        Described::Outbox(Relation {
-            columns: count,
-            id: find("id", &[Type::UUID])?,
-            destination: find("destination", &text)?,
-            key: find("key", &text)?,
-            message_type: find("type", &text)?,
-            content_type: find("content_type", &text)?,
-            payload: find("payload", &[Type::BYTEA])?,
-            headers: find("headers", &[Type::JSONB])?,
-            created_at: find("created_at", &[Type::TIMESTAMPTZ])?,
-        }),
-    ))
+        places.push(column);
+    }
+    match Column::ALL
+        .into_iter()
+        .find(|column| !places.contains(&Some(*column)))
+    {
+        Some(missing) => Err(SourceError::Unfit(format!(
+            "the publication carries {schema}.message without its column {}: run \
+             `outbox-sidecar check`",
+            missing.name()
+        ))),
+        None => Ok((oid, Described::Outbox(Relation { places }))),
+    }
+}
+
+fn check_type(column: Column, type_oid: u32, schema: &str) -> Result<(), SourceError> {
+    let known = column.types();
+    if known.iter().any(|known| known.oid() == type_oid) {
+        return Ok(());
+    }
+    let found = Type::from_oid(type_oid).map_or_else(
+        || format!("with the oid {type_oid}"),
+        |found| found.name().to_owned(),
+    );
+    Err(SourceError::Unfit(format!(
+        "column {} of {schema}.message has the type {found}: it must be {}",
+        column.name(),
+        known.first().map_or("", Type::name)
+    )))
 }

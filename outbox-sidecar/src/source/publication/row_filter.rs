@@ -59,8 +59,8 @@ impl FromStr for Shard {
 /// The condition on `outbox.message` that lets through what a relay carries; `None` when that is
 /// everything.
 ///
-/// `*` in a destination stands for any text. Rows without a key all belong to one shard: a filter
-/// over a null column would drop them.
+/// `*` in a destination stands for any text. Rows without a key have no order to keep: their id
+/// spreads them over the shards (a filter over a null would drop them).
 pub(crate) fn row_filter(
     destinations: &[String],
     shard: Shard,
@@ -77,7 +77,7 @@ pub(crate) fn row_filter(
     });
     let by_shard = (shard.count > 1).then(|| {
         format!(
-            "((hashtext(coalesce(key, '')) & 2147483647) % {} = {})",
+            "((coalesce(hashtext(key), uuid_hash(id)) & 2147483647) % {} = {})",
             shard.count, shard.number
         )
     });
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(filter(&["a'b"], "0/1").unwrap(), "(destination = 'a''b')");
         assert_eq!(
             filter(&["policy_*", "x"], "1/4").unwrap(),
-            r"(destination like E'policy\\_%' or destination = 'x') and ((hashtext(coalesce(key, '')) & 2147483647) % 4 = 1)"
+            r"(destination like E'policy\\_%' or destination = 'x') and ((coalesce(hashtext(key), uuid_hash(id)) & 2147483647) % 4 = 1)"
         );
     }
 

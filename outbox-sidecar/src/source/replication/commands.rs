@@ -1,21 +1,26 @@
 use std::str::FromStr;
+use std::time::Duration;
 
 use outbox_core::{Lsn, SystemId, TimelineHistory, TimelineId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::source::connection::{Address, Socket, Startup, Wire, start};
-use crate::source::quote::{quote_identifier, quote_literal};
+use crate::source::connection::{ANSWER_MAX, Address, Server, Socket, Startup, Wire, start};
+use crate::source::quote::{quote_identifier, quote_replication_literal};
 use crate::source::{CREATING_SLOT, STARTING, SourceError};
 
 /// The tag of CopyBothResponse, which the protocol crate does not know.
 const COPY_BOTH_RESPONSE: u8 = b'W';
 
+/// The longest a slot may take to be created: the server waits until every transaction that was
+/// open then has ended.
+const CREATE_SLOT_MAX: Duration = Duration::from_secs(600);
+
 /// A replication connection that is ready for a command.
 #[derive(Debug)]
 pub(crate) struct Replication<S> {
     pub(super) wire: Wire<S>,
-    /// The process that serves us: the holder of our slot once the copy runs.
-    pub(crate) walsender_pid: i32,
+    /// What serves us.
+    pub(crate) server: Server,
 }
 
 /// What `IDENTIFY_SYSTEM` says.
@@ -35,24 +40,48 @@ pub(crate) struct CreatedSlot {
 }
 
 impl Replication<Socket> {
-    /// Connects to the first host that answers, and authenticates.
+    /// Connects to the first host that answers, and authenticates. Of several hosts a standby is
+    /// passed over: nothing can be relayed from it.
     pub(crate) async fn connect(address: &Address, startup: &Startup) -> Result<Self, SourceError> {
-        let socket = address.connect().await?;
-        let is_unix_socket = socket.is_unix();
-        let mut wire = Wire::new(socket);
-        let walsender_pid = start(&mut wire, address, startup, is_unix_socket).await?;
-        Ok(Self {
-            wire,
-            walsender_pid,
-        })
+        let mut failure = SourceError::no_host();
+        let mut standby = None;
+        for host in address.hosts() {
+            let connected = async {
+                let socket = address.connect_to(&host).await?;
+                let is_unix_socket = socket.is_unix();
+                Self::open(Wire::new(socket), address, startup, is_unix_socket).await
+            };
+            match connected.await {
+                Ok(connection) if connection.server.is_standby => standby = Some(connection),
+                Ok(connection) => return Ok(connection),
+                Err(error) => failure = error,
+            }
+        }
+        standby.ok_or(failure)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Replication<S> {
+    /// Starts the protocol on a stream of any kind.
+    pub(crate) async fn open(
+        mut wire: Wire<S>,
+        address: &Address,
+        startup: &Startup,
+        is_unix_socket: bool,
+    ) -> Result<Self, SourceError> {
+        let server = start(&mut wire, address, startup, is_unix_socket).await?;
+        Ok(Self { wire, server })
+    }
+
     /// Who the server is, and how far its log goes.
     pub(crate) async fn identify_system(&mut self) -> Result<IdentifiedSystem, SourceError> {
         let doing = "identifying the server";
-        let row = first_row(self.wire.query("IDENTIFY_SYSTEM", doing).await?, doing)?;
+        let row = first_row(
+            self.wire
+                .query("IDENTIFY_SYSTEM", doing, ANSWER_MAX)
+                .await?,
+            doing,
+        )?;
         Ok(IdentifiedSystem {
             system_id: SystemId(parsed(row.first(), doing)?),
             timeline: TimelineId(parsed(row.get(1), doing)?),
@@ -69,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replication<S> {
         }
         let doing = "reading the timeline history";
         let sql = format!("TIMELINE_HISTORY {timeline}");
-        let row = first_row(self.wire.query(&sql, doing).await?, doing)?;
+        let row = first_row(self.wire.query(&sql, doing, ANSWER_MAX).await?, doing)?;
         let text: String = parsed(row.get(1), doing)?;
         TimelineHistory::parse(&text).map_err(|error| SourceError::Protocol(error.to_string()))
     }
@@ -85,7 +114,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replication<S> {
             "CREATE_REPLICATION_SLOT {} LOGICAL pgoutput (SNAPSHOT 'export'{failover})",
             quote_identifier(name)
         );
-        let row = first_row(self.wire.query(&sql, CREATING_SLOT).await?, CREATING_SLOT)?;
+        let row = first_row(
+            self.wire
+                .query(&sql, CREATING_SLOT, CREATE_SLOT_MAX)
+                .await?,
+            CREATING_SLOT,
+        )?;
         Ok(CreatedSlot {
             consistent_point: parsed(row.get(1), CREATING_SLOT)?,
             snapshot_name: parsed(row.get(2), CREATING_SLOT)?,
@@ -98,14 +132,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replication<S> {
         slot: &str,
         publication: &str,
     ) -> Result<(), SourceError> {
+        if self.server.is_standby {
+            return Err(SourceError::InRecovery);
+        }
         // Protocol 1 without streaming: only what has committed arrives, in commit order.
         let sql = format!(
             "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {}, \
              binary 'true', messages 'true')",
             quote_identifier(slot),
-            quote_literal(&quote_identifier(publication))
+            quote_replication_literal(&quote_identifier(publication))
         );
-        self.wire.send_query(&sql, STARTING).await?;
+        tokio::time::timeout(ANSWER_MAX, self.answer_of_start(&sql))
+            .await
+            .map_err(|_| SourceError::TimedOut {
+                doing: STARTING,
+                limit_s: ANSWER_MAX.as_secs(),
+            })?
+    }
+
+    async fn answer_of_start(&mut self, sql: &str) -> Result<(), SourceError> {
+        self.wire.send_query(sql, STARTING).await?;
         loop {
             match self.wire.frame(STARTING)? {
                 Some(COPY_BOTH_RESPONSE) => {

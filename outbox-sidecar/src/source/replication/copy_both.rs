@@ -6,7 +6,9 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::Sender;
 
+use super::interruption::interruption;
 use super::pacing::Pacing;
+use super::silence::Silence;
 use super::status::{Confirmed, StatusClock, write_status};
 use crate::source::connection::Wire;
 use crate::source::pgoutput::Decoder;
@@ -25,8 +27,11 @@ const GOODBYE_MAX: Duration = Duration::from_millis(500);
 pub(super) struct CopyBoth<'a, S> {
     pub(super) wire: Wire<S>,
     pub(super) decoder: Decoder,
+    /// Whose rows the stream carries.
+    pub(super) publication: &'a str,
     pub(super) confirmed: &'a Confirmed,
     pub(super) status: StatusClock,
+    pub(super) silence: Silence,
     pub(super) chunks: Sender<Vec<StreamEvent>>,
     /// Whether to pause under load (not on unix sockets, whose buffer would run full).
     pub(super) paced: bool,
@@ -43,12 +48,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
             if self.confirmed.is_closing() {
                 return self.say_goodbye().await;
             }
+            let has_events = !events.is_empty();
+            if has_events {
+                // Whoever does not listen cannot tell silence.
+                self.silence.heard(started.elapsed());
+            }
             if started.elapsed() >= self.status.due() {
-                write_status(self.confirmed, &mut self.wire.output);
+                let wants_answer = self.silence.check(started.elapsed())?;
+                write_status(self.confirmed, wants_answer, &mut self.wire.output);
                 bounded(self.wire.flush()).await?;
                 self.status.sent(started.elapsed());
             }
-            let has_events = !events.is_empty();
             tokio::select! {
                 biased;
                 () = self.confirmed.changed() => self.status.now(),
@@ -59,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
                 },
                 read = self.wire.read_more(), if !has_events => {
                     let bytes = read.map_err(io_error)?;
+                    self.silence.heard(started.elapsed());
                     events = self.decode()?;
                     pacing.read(bytes);
                     if let Some(pause) = pacing.pause().filter(|_| self.paced) {
@@ -83,23 +94,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
             whole += frame_bytes;
         }
         let block = self.wire.input.split_to(whole).freeze();
-        let mut at = 0;
-        while at < block.len() {
-            let Some(frame_bytes) = frame_bytes_at(&block, at)? else {
+        let mut rest = block.as_ref();
+        while let Some(frame_bytes) = frame_bytes_at(rest, 0)? {
+            let Some((frame, after)) = rest.split_at_checked(frame_bytes) else {
                 break;
             };
-            let frame = block.slice(at..at + frame_bytes);
-            at += frame_bytes;
-            self.frame(frame, &mut events)?;
+            rest = after;
+            self.frame(&block, frame, &mut events)?;
         }
         Ok(events)
     }
 
-    fn frame(&mut self, frame: Bytes, events: &mut Vec<StreamEvent>) -> Result<(), SourceError> {
-        const HEADER_BYTES: usize = 5;
-        match frame.first() {
-            Some(b'd') => {
-                if let Some(event) = self.decoder.copy_data(frame.slice(HEADER_BYTES..))? {
+    /// Takes one whole message, which is a part of `block`.
+    fn frame(
+        &mut self,
+        block: &Bytes,
+        frame: &[u8],
+        events: &mut Vec<StreamEvent>,
+    ) -> Result<(), SourceError> {
+        match frame {
+            [b'd', _, _, _, _, content @ ..] => {
+                if let Some(event) = self.decoder.copy_data(block, content)? {
                     if let StreamEvent::Keepalive {
                         reply_requested: true,
                         ..
@@ -111,20 +126,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
                 }
                 Ok(())
             }
-            Some(b'c') => Err(SourceError::Io {
-                doing: STREAMING,
-                source: std::io::Error::new(
-                    std::io::ErrorKind::UnexpectedEof,
-                    "the server ended the copy",
-                ),
-            }),
-            _ => self.decoder.other_message(&frame),
+            _ => interruption(frame, self.publication),
         }
     }
 
     /// The last status, then the end of the copy and of the connection.
     async fn say_goodbye(mut self) -> Result<(), SourceError> {
-        write_status(self.confirmed, &mut self.wire.output);
+        write_status(self.confirmed, false, &mut self.wire.output);
         frontend::copy_done(&mut self.wire.output);
         frontend::terminate(&mut self.wire.output);
         let goodbye = async {

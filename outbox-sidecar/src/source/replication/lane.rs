@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Replication;
 use super::copy_both::CopyBoth;
+use super::silence::Silence;
 use super::status::{Confirmed, StatusClock};
 use crate::source::SourceError;
 use crate::source::connection::{Address, Socket, Startup};
@@ -149,7 +150,7 @@ impl Session {
             system_id: system.system_id,
             timeline: system.timeline,
             history,
-            walsender_pid: connection.walsender_pid,
+            walsender_pid: connection.server.process_id,
         };
         Ok((connection, identity))
     }
@@ -165,9 +166,11 @@ impl Session {
         Ok(CopyBoth {
             paced: connection.wire.is_paced(),
             wire: connection.wire,
-            decoder: Decoder::new(&settings.schema, &settings.publication),
+            decoder: Decoder::new(&settings.schema),
+            publication: &settings.publication,
             confirmed: &self.confirmed,
             status: StatusClock::new(settings.startup.wal_sender_timeout),
+            silence: Silence::default(),
             chunks: self.chunk.clone(),
         })
     }

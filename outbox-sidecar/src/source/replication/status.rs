@@ -93,7 +93,9 @@ impl StatusClock {
 /// Writes a standby status update as CopyData. All three positions are the confirmed one: a
 /// relay must never look like a standby that has received more than it has made durable.
 /// <https://www.postgresql.org/docs/current/protocol-replication.html>
-pub(super) fn write_status(confirmed: &Confirmed, output: &mut BytesMut) {
+///
+/// `wants_answer` asks the server for a keepalive even when the relay does not.
+pub(super) fn write_status(confirmed: &Confirmed, wants_answer: bool, output: &mut BytesMut) {
     const CONTENT_BYTES: u32 = 1 + 8 + 8 + 8 + 8 + 1;
     let lsn = confirmed.lsn();
     output.put_u8(b'd');
@@ -103,9 +105,8 @@ pub(super) fn write_status(confirmed: &Confirmed, output: &mut BytesMut) {
     output.put_u64(lsn);
     output.put_u64(lsn);
     output.put_i64(Timestamp::from(SystemTime::now()).as_postgresql_us());
-    output.put_u8(u8::from(
-        confirmed.ask_for_keepalive.load(Ordering::Acquire),
-    ));
+    let asks = wants_answer || confirmed.ask_for_keepalive.load(Ordering::Acquire);
+    output.put_u8(u8::from(asks));
 }
 
 #[cfg(test)]
@@ -134,7 +135,7 @@ mod tests {
         confirmed.confirm(Lsn::new(9));
         confirmed.confirm(Lsn::new(5));
         let mut output = BytesMut::new();
-        write_status(&confirmed, &mut output);
+        write_status(&confirmed, false, &mut output);
         assert_eq!(output.len(), 39);
         assert_eq!(output[5], b'r');
         assert_eq!(output[6..14], 9_u64.to_be_bytes());

@@ -1,4 +1,4 @@
-//! From an enqueue in a service's transaction to a read_committed consumer: what it sees.
+//! What a Kafka consumer sees of a message.
 
 use outbox_core::{Message, MessageId, Outbox};
 use serde_json::json;
@@ -20,7 +20,7 @@ fn of(records: &[Record], id: MessageId) -> Record {
 }
 
 #[tokio::test]
-async fn a_message_arrives_as_it_was_enqueued_by_sqlx() {
+async fn a_record_carries_what_the_interface_says() {
     let scenario = Scenario::initialised().await;
     let relay = scenario.start_active().await;
     let mut connection = sqlx::PgConnection::connect(&scenario.database_url)
@@ -159,7 +159,7 @@ fn position(record: &Record) -> (u32, outbox_core::Lsn, u32) {
 }
 
 #[tokio::test]
-async fn a_message_arrives_as_it_was_enqueued_by_sql() {
+async fn a_message_enqueued_by_sql_is_seen_as_its_overload_says() {
     let scenario = Scenario::initialised().await;
     let _relay = scenario.start_active().await;
     let client = scenario.client().await;

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use crate::scenario::{DEADLINE, Ran, Scenario};
 
-fn expect(ran: &Ran, code: i32, texts: &[&str]) {
+pub(crate) fn expect(ran: &Ran, code: i32, texts: &[&str]) {
     assert_eq!(ran.code, Some(code), "{}", ran.stderr);
     for text in texts {
         assert!(
@@ -105,7 +105,135 @@ fn log_in(scenario: &mut Scenario, postgres: &PostgresServer, password: &str, da
 }
 
 #[tokio::test]
-async fn a_wrong_password_at_the_first_start() {
+async fn a_publication_that_is_dropped_under_a_running_relay() {
+    let (scenario, client) = published().await;
+    let relay = scenario.start_active().await;
+    scenario.drained(&client).await;
+    client
+        .batch_execute(&format!("drop publication {}", scenario.slot()))
+        .await
+        .unwrap();
+    scenario.enqueue(&client, 100..101).await;
+    assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(4));
+    let said = relay.stderr().unwrap();
+    assert!(
+        said.contains("publication") && said.contains(&scenario.slot()),
+        "{said}"
+    );
+    assert_eq!(scenario.records().await.len(), PUBLISHED + 1);
+}
+
+#[tokio::test]
+async fn a_configuration_that_the_publication_was_not_made_for_is_refused() {
+    let (scenario, _client) = published().await;
+    let configuration = scenario.configuration();
+    let changed = configuration.replace("[postgres]", "destinations = [\"orders\"]\n[postgres]");
+    scenario.configure(&changed);
+    let texts = [
+        "the publication was made for destinations [\"*\"] and shard 0/1, the \
+                  configuration says [\"orders\"] and 0/1",
+    ];
+    stops(
+        &scenario,
+        2,
+        &texts,
+        ("set-up", "the configuration says [\"orders\"]"),
+    )
+    .await;
+    let ran = scenario.command(&["init"], &[]).await;
+    expect(
+        &ran,
+        2,
+        &["was made for destinations [\"*\"]", "[\"orders\"]"],
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_checkpoint_topic_ends_with_exit_5() {
+    let (scenario, _client) = published().await;
+    scenario
+        .kafka
+        .delete_topic(&scenario.checkpoint_topic)
+        .await
+        .unwrap();
+    wait::until("the topic gone", DEADLINE, || async {
+        scenario.checkpoint().await.is_none()
+    })
+    .await
+    .unwrap();
+    let texts = ["the checkpoint is gone"];
+    stops(&scenario, 5, &texts, ("checkpoint topic", "does not exist")).await;
+    expect(&scenario.command(&["init"], &[]).await, 5, &["checkpoint"]);
+}
+
+/// Writes one record under the checkpoint's key, as nobody should.
+fn tamper(scenario: &Scenario, payload: Option<&str>) {
+    let producer: BaseProducer = scenario.kafka.client_config().create().unwrap();
+    let mut record = BaseRecord::to(&scenario.checkpoint_topic).key(&scenario.relay);
+    if let Some(payload) = payload {
+        record = record.payload(payload);
+    }
+    producer.send(record).unwrap();
+    producer.flush(Duration::from_secs(30)).unwrap();
+}
+
+#[tokio::test]
+async fn a_corrupt_checkpoint_ends_with_exit_5() {
+    let (scenario, _client) = published().await;
+    tamper(&scenario, Some("no checkpoint"));
+    stops(
+        &scenario,
+        5,
+        &["the checkpoint cannot be read"],
+        ("checkpoint", ""),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_checkpoint_ends_with_exit_5() {
+    let (scenario, _client) = published().await;
+    tamper(&scenario, None);
+    stops(
+        &scenario,
+        5,
+        &["the checkpoint is gone"],
+        ("checkpoint", "it is gone although one was written"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_or_altered_publication_is_refused() {
+    let (scenario, client) = published().await;
+    let slot = scenario.slot();
+    let sql = "alter publication {} set table outbox.message where (destination = 'orders')";
+    client
+        .batch_execute(&sql.replace("{}", &scenario.slot()))
+        .await
+        .unwrap();
+    let texts = ["the publication was altered since the checkpoint was written"];
+    stops(&scenario, 2, &texts, ("publication", "altered")).await;
+
+    let sql = format!(
+        "drop publication {slot}; create publication {slot} for table outbox.message \
+         (id, destination, key, type, content_type, payload, created_at) \
+         with (publish = 'insert', publish_via_partition_root = true)"
+    );
+    client.batch_execute(&sql).await.unwrap();
+    let text = "it leaves out the column headers";
+    stops(&scenario, 2, &[&slot, text], ("publication", text)).await;
+
+    client
+        .batch_execute(&format!("drop publication {slot}"))
+        .await
+        .unwrap();
+    let texts = ["the publication does not exist"];
+    stops(&scenario, 4, &texts, ("publication", "does not exist")).await;
+}
+
+#[tokio::test]
+async fn passwords_and_rights_count_at_the_first_start_and_are_waited_for_later() {
     let postgres = PostgresServer::start().await.unwrap();
     let (mut scenario, client) = with_password(&postgres).await;
     let checked = scenario.command(&["check"], &[]).await;
@@ -134,12 +262,29 @@ async fn a_wrong_password_at_the_first_start() {
     );
     assert!(checked.stdout.contains(refused), "{}", checked.stdout);
     assert!(!checked.stdout.contains("wrong"), "{}", checked.stdout);
-}
 
-#[tokio::test]
-async fn a_wrong_password_after_a_rotation_is_sat_out() {
-    let postgres = PostgresServer::start().await.unwrap();
-    let (scenario, client) = with_password(&postgres).await;
+    log_in(&mut scenario, &postgres, "right", &database);
+    client
+        .batch_execute("alter role relay noreplication")
+        .await
+        .unwrap();
+    expect(&scenario.run_to_end().await, 1, &["replicat", "[42501]"]);
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(3),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    let line =
+        "error    role: relay has no REPLICATION attribute; fix: alter role relay replication";
+    assert!(checked.stdout.contains(line), "{}", checked.stdout);
+
+    client
+        .batch_execute("alter role relay replication")
+        .await
+        .unwrap();
     let relay = scenario.start_active().await;
     scenario.enqueue(&client, 0..10).await;
     scenario.drained(&client).await;
@@ -176,212 +321,7 @@ async fn a_wrong_password_after_a_rotation_is_sat_out() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_replicate() {
-    let postgres = PostgresServer::start().await.unwrap();
-    let (scenario, client) = with_password(&postgres).await;
-    client
-        .batch_execute("alter role relay noreplication")
-        .await
-        .unwrap();
-    expect(&scenario.run_to_end().await, 1, &["replicat", "[42501]"]);
-    let checked = scenario.command(&["check"], &[]).await;
-    assert_eq!(
-        checked.code,
-        Some(3),
-        "{}{}",
-        checked.stdout,
-        checked.stderr
-    );
-    let line =
-        "error    role: relay has no REPLICATION attribute; fix: alter role relay replication";
-    assert!(checked.stdout.contains(line), "{}", checked.stdout);
-}
-
-#[tokio::test]
-async fn a_server_without_logical_information_in_its_log() {
-    let postgres = PostgresServer::options()
-        .setting("wal_level", "replica")
-        .start()
-        .await
-        .unwrap();
-    let kafka = testbed::shared_kafka().await.unwrap();
-    let scenario = Scenario::new(postgres.address(), kafka).await;
-    let ran = scenario.command(&["init"], &[]).await;
-    let text = "wal_level is replica, the relay needs logical: run `alter system set wal_level = \
-                logical` and restart PostgreSQL";
-    expect(&ran, 1, &[text]);
-    let checked = scenario.command(&["check"], &[]).await;
-    assert_eq!(
-        checked.code,
-        Some(3),
-        "{}{}",
-        checked.stdout,
-        checked.stderr
-    );
-    assert!(
-        checked
-            .stdout
-            .contains("error    wal_level: replica, not logical"),
-        "{}",
-        checked.stdout
-    );
-}
-
-#[tokio::test]
-async fn no_free_slot() {
-    let postgres = PostgresServer::options()
-        .setting("max_replication_slots", "1")
-        .start()
-        .await
-        .unwrap();
-    let kafka = testbed::shared_kafka().await.unwrap();
-    let scenario = Scenario::new(postgres.address(), kafka).await;
-    let client = scenario.client().await;
-    client
-        .batch_execute("select pg_create_physical_replication_slot('other')")
-        .await
-        .unwrap();
-    let ran = scenario.command(&["init"], &[]).await;
-    expect(
-        &ran,
-        1,
-        &["all replication slots are in use", "max_replication_slots"],
-    );
-    client
-        .batch_execute("select pg_drop_replication_slot('other')")
-        .await
-        .unwrap();
-    scenario.init(&[]).await;
-}
-
-#[tokio::test]
-async fn a_relay_that_was_never_set_up() {
-    let scenario = Scenario::shared().await;
-    expect(
-        &scenario.run_to_end().await,
-        4,
-        &["not set up", "outbox-sidecar init"],
-    );
-}
-
-#[tokio::test]
-async fn a_publication_that_is_missing() {
-    let (scenario, client) = published().await;
-    let slot = scenario.slot();
-    client
-        .batch_execute(&format!("drop publication {slot}"))
-        .await
-        .unwrap();
-    let texts = ["the publication does not exist"];
-    stops(&scenario, 4, &texts, ("publication", "does not exist")).await;
-}
-
-#[tokio::test]
-async fn a_publication_that_is_dropped_under_a_running_relay() {
-    let (scenario, client) = published().await;
-    let relay = scenario.start_active().await;
-    scenario.drained(&client).await;
-    client
-        .batch_execute(&format!("drop publication {}", scenario.slot()))
-        .await
-        .unwrap();
-    scenario.enqueue(&client, 100..101).await;
-    assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(4));
-    let said = relay.stderr().unwrap();
-    assert!(
-        said.contains("publication") && said.contains(&scenario.slot()),
-        "{said}"
-    );
-    assert_eq!(scenario.records().await.len(), PUBLISHED + 1);
-}
-
-#[tokio::test]
-async fn a_publication_without_a_column() {
-    let (scenario, client) = published().await;
-    let slot = scenario.slot();
-    let sql = format!(
-        "drop publication {slot}; create publication {slot} for table outbox.message \
-         (id, destination, key, type, content_type, payload, created_at) \
-         with (publish = 'insert', publish_via_partition_root = true)"
-    );
-    client.batch_execute(&sql).await.unwrap();
-    let text = "it leaves out the column headers";
-    stops(&scenario, 2, &[&slot, text], ("publication", text)).await;
-}
-
-#[tokio::test]
-async fn a_publication_that_was_altered() {
-    let (scenario, client) = published().await;
-    let sql = "alter publication {} set table outbox.message where (destination = 'orders')";
-    client
-        .batch_execute(&sql.replace("{}", &scenario.slot()))
-        .await
-        .unwrap();
-    let texts = ["the publication was altered since the checkpoint was written"];
-    stops(&scenario, 2, &texts, ("publication", "altered")).await;
-}
-
-#[tokio::test]
-async fn destinations_that_the_publication_was_not_made_for() {
-    let (scenario, _client) = published().await;
-    let configuration = scenario.configuration();
-    let changed = configuration.replace("[postgres]", "destinations = [\"orders\"]\n[postgres]");
-    scenario.configure(&changed);
-    let texts = [
-        "the publication was made for destinations [\"*\"] and shard 0/1, the \
-                  configuration says [\"orders\"] and 0/1",
-    ];
-    stops(
-        &scenario,
-        2,
-        &texts,
-        ("set-up", "the configuration says [\"orders\"]"),
-    )
-    .await;
-    let ran = scenario.command(&["init"], &[]).await;
-    expect(
-        &ran,
-        2,
-        &["was made for destinations [\"*\"]", "[\"orders\"]"],
-    );
-}
-
-#[tokio::test]
-async fn a_checkpoint_topic_that_was_deleted() {
-    let (scenario, _client) = published().await;
-    scenario
-        .kafka
-        .delete_topic(&scenario.checkpoint_topic)
-        .await
-        .unwrap();
-    wait::until("the topic gone", DEADLINE, || async {
-        scenario.checkpoint().await.is_none()
-    })
-    .await
-    .unwrap();
-    let texts = ["the checkpoint is gone"];
-    stops(&scenario, 5, &texts, ("checkpoint topic", "does not exist")).await;
-    expect(&scenario.command(&["init"], &[]).await, 5, &["checkpoint"]);
-}
-
-#[tokio::test]
-async fn a_checkpoint_that_is_corrupt() {
-    let (scenario, _client) = published().await;
-    let producer: BaseProducer = scenario.kafka.client_config().create().unwrap();
-    let record = BaseRecord::to(&scenario.checkpoint_topic).key(&scenario.relay);
-    producer.send(record.payload("no checkpoint")).unwrap();
-    producer.flush(Duration::from_secs(30)).unwrap();
-    stops(
-        &scenario,
-        5,
-        &["the checkpoint cannot be read"],
-        ("checkpoint", ""),
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_checkpoint_of_another_cluster() {
+async fn a_checkpoint_of_another_cluster_ends_with_exit_6() {
     let (scenario, _client) = published().await;
     let postgres = PostgresServer::start().await.unwrap();
     let database = postgres.create_database().await.unwrap();
@@ -409,7 +349,7 @@ async fn a_checkpoint_of_another_cluster() {
 }
 
 #[tokio::test]
-async fn a_slot_that_was_dropped() {
+async fn a_dropped_slot_ends_with_exit_4() {
     let (scenario, client) = published().await;
     let sql = "select pg_drop_replication_slot($1)";
     client.execute(sql, &[&scenario.slot()]).await.unwrap();
@@ -423,7 +363,7 @@ async fn a_slot_that_was_dropped() {
 }
 
 #[tokio::test]
-async fn a_slot_that_is_ahead_of_the_checkpoint() {
+async fn a_slot_ahead_of_the_checkpoint_ends_with_exit_5() {
     let (scenario, client) = published().await;
     let sql = "select pg_replication_slot_advance($1, pg_current_wal_lsn())";
     client.execute(sql, &[&scenario.slot()]).await.unwrap();

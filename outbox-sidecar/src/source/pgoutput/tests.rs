@@ -1,0 +1,3 @@
+mod decoding;
+mod hostile;
+mod messages;

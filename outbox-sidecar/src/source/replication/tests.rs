@@ -1,0 +1,5 @@
+mod outbox;
+mod refusals;
+mod shutdown;
+mod statuses;
+mod streaming;
