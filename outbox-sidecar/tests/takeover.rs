@@ -30,12 +30,13 @@ impl Twin {
         twin
     }
 
+    /// Waits until it is in this phase, having looked at the slot at least once.
     async fn phase(&self, phase: &str) {
         wait::until(&format!("the twin: {phase}"), DEADLINE, || async {
             let answer = get(self.port.number(), "/status").await;
             let status: Option<serde_json::Value> =
                 answer.and_then(|(_, body)| serde_json::from_str(&body).ok());
-            status.is_some_and(|status| status["phase"] == phase)
+            status.is_some_and(|status| status["phase"] == phase && status["started"] == true)
         })
         .await
         .unwrap();
