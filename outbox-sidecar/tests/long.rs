@@ -1,23 +1,20 @@
-//! The long tier: the same promises, for longer.
+//! The long tier: what takes too many minutes for every change.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout
+    clippy::print_stdout,
+    dead_code,
+    reason = "shares its modules with the ordinary tier, and needs a part of each"
 )]
-// Shared with the ordinary tier, which uses all of it.
-#![allow(dead_code)]
 
-mod crash;
-mod idle;
 mod scenario;
+mod trials;
 
-use testbed::wait;
-
-use crate::crash::{Kills, crash_mix};
-use crate::idle::busy_neighbour;
-use crate::scenario::{DEADLINE, Scenario};
+use trials::busy_neighbour::busy_neighbour;
+use trials::crash_mix::{Kills, crash_mix};
+use trials::large_transaction::one_transaction_with_kills;
 
 #[tokio::test]
 async fn each_message_is_seen_once_whatever_is_killed_for_long() {
@@ -36,38 +33,5 @@ async fn the_slot_follows_a_gigabyte_of_foreign_log() {
 
 #[tokio::test]
 async fn a_transaction_of_a_million_rows_is_resumed_in_its_middle() {
-    const ROWS: usize = 1_000_000;
-    let scenario = Scenario::initialised().await;
-    let client = scenario.client().await;
-    let relay = scenario.start();
-    let sql = format!(
-        "insert into outbox.message (destination, key, type, payload) \
-         select '{}', 'k' || n % 100, 'T', convert_to(n::text, 'UTF8') \
-         from generate_series(1, {ROWS}) n",
-        scenario.topic
-    );
-    client.batch_execute(&sql).await.unwrap();
-    for part in 1..4_u64 {
-        let wanted = part * 200_000;
-        wait::until(
-            "more of the transaction to be published",
-            DEADLINE,
-            || async {
-                scenario.status().await.is_some_and(|status| {
-                    let frontier = status["frontier"].as_str().unwrap_or_default().to_owned();
-                    let index = frontier
-                        .rsplit(':')
-                        .next()
-                        .and_then(|index| index.parse().ok());
-                    index.unwrap_or(0_u64) >= wanted
-                })
-            },
-        )
-        .await
-        .unwrap();
-        relay.kill().await.unwrap();
-        relay.restart().unwrap();
-    }
-    scenario.drained(&client).await;
-    assert_eq!(scenario.numbers().await, (1..=ROWS).collect::<Vec<_>>());
+    one_transaction_with_kills(1_000_000, 5).await;
 }

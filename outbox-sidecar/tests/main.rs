@@ -7,14 +7,18 @@
     clippy::print_stdout
 )]
 
+mod away;
 mod command_line;
 mod consumer;
 mod crash;
 mod idle;
 mod init;
+mod large;
 mod program;
 mod refused;
 mod scenario;
 mod shutdown;
 mod takeover;
+mod trials;
+mod unfit;
 mod without_servers;

@@ -1,386 +1,375 @@
-//! What cannot work, or must not go on: the message, the exit code, and that nothing is published.
+//! What makes a relay end instead of going on: message and exit code, and that `check` finds it.
+
+use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use std::time::Duration;
 use testbed::{PostgresServer, wait};
+use tokio_postgres::Client;
 
-use crate::scenario::{DEADLINE, Ran, Scenario, connect};
+use crate::scenario::{DEADLINE, Ran, Scenario};
 
-fn ends(ran: &Ran, code: i32, words: &str) {
+pub(crate) fn expect(ran: &Ran, code: i32, texts: &[&str]) {
     assert_eq!(ran.code, Some(code), "{}", ran.stderr);
+    for text in texts {
+        assert!(
+            ran.stderr.contains(text),
+            "{text:?} is not in: {}",
+            ran.stderr
+        );
+    }
+}
+
+/// The relay ends with this code and says why; `check` finds the cause before it does. Neither
+/// publishes or confirms anything.
+async fn stops(scenario: &Scenario, code: i32, texts: &[&str], check: (&str, &str)) {
+    let (subject, text) = check;
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(3),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    let begins = format!("error    {subject}: ");
     assert!(
-        ran.stderr.contains(words),
-        "expected {words:?} in {}",
-        ran.stderr
+        checked
+            .stdout
+            .lines()
+            .any(|line| line.starts_with(&begins) && line.contains(text)),
+        "no line {begins:?} with {text:?} in:\n{}",
+        checked.stdout
+    );
+    expect(&scenario.run_to_end().await, code, texts);
+    assert_eq!(
+        scenario.records().await.len(),
+        PUBLISHED,
+        "nothing more was published"
     );
 }
 
-/// A relay that has published ten messages and is stopped.
-async fn stopped() -> (Scenario, tokio_postgres::Client) {
+/// How many messages [`published`] leaves in the topic.
+const PUBLISHED: usize = 5;
+
+/// A relay that was set up, has published something, and ended; then one more row was committed.
+async fn published() -> (Scenario, Client) {
     let scenario = Scenario::initialised().await;
     let client = scenario.client().await;
     let relay = scenario.start_active().await;
-    scenario.enqueue(&client, 0..10).await;
+    scenario.enqueue(&client, 0..PUBLISHED).await;
     scenario.drained(&client).await;
     relay.terminate().unwrap();
-    relay.exited(DEADLINE).await.unwrap();
+    assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));
+    scenario.enqueue(&client, PUBLISHED..PUBLISHED + 1).await;
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(0),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
     (scenario, client)
 }
 
-#[tokio::test]
-async fn a_dropped_slot_ends_with_exit_4() {
-    let (scenario, client) = stopped().await;
-    let sql = format!(
-        "select pg_drop_replication_slot('outbox_{}')",
-        scenario.relay
-    );
-    client.batch_execute(&sql).await.unwrap();
-    ends(
-        &scenario.run_to_end().await,
-        4,
-        "the replication slot does not exist",
-    );
-    ends(
-        &scenario.command(&["init"], &[]).await,
-        4,
-        "is gone although the relay has run",
-    );
+/// A relay that was set up with a role of its own, which must give a password.
+async fn with_password(postgres: &PostgresServer) -> (Scenario, Client) {
+    let kafka = testbed::shared_kafka().await.unwrap();
+    let mut scenario = Scenario::new(postgres.address(), kafka).await;
+    let admin = scenario.database_url.clone();
+    scenario
+        .init(&["--admin-url", &admin, "--relay-role", "relay"])
+        .await;
+    let client = scenario.client().await;
+    client
+        .batch_execute("alter role relay password 'right'")
+        .await
+        .unwrap();
+    postgres
+        .set_hba(&["host all relay 127.0.0.1/32 scram-sha-256"])
+        .await
+        .unwrap();
+    let database = admin.rsplit('/').next().unwrap();
+    log_in(&mut scenario, postgres, "right", database);
+    (scenario, client)
+}
+
+fn log_in(scenario: &mut Scenario, postgres: &PostgresServer, password: &str, database: &str) {
+    let url = postgres
+        .address()
+        .url_with_password("relay", password, database);
+    let configuration = scenario
+        .configuration()
+        .replace(&scenario.database_url, &url);
+    scenario.configure(&format!("{configuration}[retry]\ndelay_ms_max = 1000\n"));
 }
 
 #[tokio::test]
-async fn a_slot_ahead_of_the_checkpoint_ends_with_exit_5() {
-    let (scenario, client) = stopped().await;
-    scenario.enqueue(&client, 10..20).await;
-    let sql = format!(
-        "select pg_replication_slot_advance('outbox_{}', pg_current_wal_lsn())",
-        scenario.relay
+async fn a_publication_that_is_dropped_under_a_running_relay() {
+    let (scenario, client) = published().await;
+    let relay = scenario.start_active().await;
+    scenario.drained(&client).await;
+    client
+        .batch_execute(&format!("drop publication {}", scenario.slot()))
+        .await
+        .unwrap();
+    scenario.enqueue(&client, 100..101).await;
+    assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(4));
+    let said = relay.stderr().unwrap();
+    assert!(
+        said.contains("publication") && said.contains(&scenario.slot()),
+        "{said}"
     );
-    client.batch_execute(&sql).await.unwrap();
-    ends(
-        &scenario.run_to_end().await,
-        5,
-        "messages in between were never published",
+    assert_eq!(scenario.records().await.len(), PUBLISHED + 1);
+}
+
+#[tokio::test]
+async fn a_configuration_that_the_publication_was_not_made_for_is_refused() {
+    let (scenario, _client) = published().await;
+    let configuration = scenario.configuration();
+    let changed = configuration.replace("[postgres]", "destinations = [\"orders\"]\n[postgres]");
+    scenario.configure(&changed);
+    let texts = [
+        "the publication was made for destinations [\"*\"] and shard 0/1, the \
+                  configuration says [\"orders\"] and 0/1",
+    ];
+    stops(
+        &scenario,
+        2,
+        &texts,
+        ("set-up", "the configuration says [\"orders\"]"),
+    )
+    .await;
+    let ran = scenario.command(&["init"], &[]).await;
+    expect(
+        &ran,
+        2,
+        &["was made for destinations [\"*\"]", "[\"orders\"]"],
     );
-    assert_eq!(scenario.numbers().await, (0..10).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn a_deleted_checkpoint_topic_ends_with_exit_5() {
-    let (scenario, _client) = stopped().await;
+    let (scenario, _client) = published().await;
     scenario
         .kafka
         .delete_topic(&scenario.checkpoint_topic)
         .await
         .unwrap();
-    let ran = scenario.run_to_end().await;
-    ends(
-        &ran,
-        5,
-        &format!(
-            "the checkpoint topic \"{}\" does not exist",
-            scenario.checkpoint_topic
-        ),
-    );
+    wait::until("the topic gone", DEADLINE, || async {
+        scenario.checkpoint().await.is_none()
+    })
+    .await
+    .unwrap();
+    let texts = ["the checkpoint is gone"];
+    stops(&scenario, 5, &texts, ("checkpoint topic", "does not exist")).await;
+    expect(&scenario.command(&["init"], &[]).await, 5, &["checkpoint"]);
 }
 
-/// Writes one record to the checkpoint topic, as nobody should.
-fn tamper(scenario: &Scenario, key: &str, payload: Option<&[u8]>) {
+/// Writes one record under the checkpoint's key, as nobody should.
+fn tamper(scenario: &Scenario, payload: Option<&str>) {
     let producer: BaseProducer = scenario.kafka.client_config().create().unwrap();
-    let mut record = BaseRecord::to(&scenario.checkpoint_topic)
-        .key(key)
-        .partition(0);
+    let mut record = BaseRecord::to(&scenario.checkpoint_topic).key(&scenario.relay);
     if let Some(payload) = payload {
         record = record.payload(payload);
     }
-    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.send(record).unwrap();
     producer.flush(Duration::from_secs(30)).unwrap();
 }
 
 #[tokio::test]
 async fn a_corrupt_checkpoint_ends_with_exit_5() {
-    let (scenario, _client) = stopped().await;
-    tamper(
+    let (scenario, _client) = published().await;
+    tamper(&scenario, Some("no checkpoint"));
+    stops(
         &scenario,
-        &scenario.relay,
-        Some(b"{\"checksum\":\"00000000\",\"checkpoint\":{}}"),
-    );
-    ends(
-        &scenario.run_to_end().await,
         5,
-        "the checkpoint cannot be read",
-    );
+        &["the checkpoint cannot be read"],
+        ("checkpoint", ""),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_missing_checkpoint_ends_with_exit_5() {
-    let (scenario, _client) = stopped().await;
-    tamper(&scenario, &scenario.relay, None);
-    ends(&scenario.run_to_end().await, 5, "the checkpoint is gone");
-}
-
-#[tokio::test]
-async fn a_checkpoint_of_another_cluster_ends_with_exit_6() {
-    let (scenario, _client) = stopped().await;
-    let other = PostgresServer::start().await.unwrap();
-    let database = other.create_database().await.unwrap();
-    let url = other.url("postgres", &database);
-    // A copy of the set-up on another server: only its identity differs.
-    let copy = scenario
-        .configuration()
-        .replace(&scenario.database_url, &url);
-    let elsewhere = copy.replace(
-        &scenario.checkpoint_topic,
-        &testbed::unique::name("elsewhere"),
-    );
-    scenario.configure(&elsewhere);
-    scenario.init(&[]).await;
-    scenario.configure(&copy);
-    let ran = scenario.run_to_end().await;
-    ends(&ran, 6, "the checkpoint belongs to cluster");
-    let client = connect(&url).await;
-    let sql = "select active from pg_replication_slots where slot_name = $1";
-    let slot = format!("outbox_{}", scenario.relay);
-    assert!(
-        !client
-            .query_one(sql, &[&slot])
-            .await
-            .unwrap()
-            .get::<_, bool>(0)
-    );
+    let (scenario, _client) = published().await;
+    tamper(&scenario, None);
+    stops(
+        &scenario,
+        5,
+        &["the checkpoint is gone"],
+        ("checkpoint", "it is gone although one was written"),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_missing_or_altered_publication_is_refused() {
-    let (scenario, client) = stopped().await;
-    let name = format!("outbox_{}", scenario.relay);
-    let sql = format!("alter publication {name} set table outbox.message where (type <> 'X')");
-    client.batch_execute(&sql).await.unwrap();
-    ends(
-        &scenario.run_to_end().await,
-        2,
-        "the publication was altered",
-    );
-    let columns = "id, destination, key, type, content_type, headers, created_at";
-    let sql = format!("alter publication {name} set table outbox.message ({columns})");
-    client.batch_execute(&sql).await.unwrap();
-    ends(
-        &scenario.run_to_end().await,
-        2,
-        "it leaves out the column payload",
-    );
+    let (scenario, client) = published().await;
+    let slot = scenario.slot();
+    let sql = "alter publication {} set table outbox.message where (destination = 'orders')";
     client
-        .batch_execute(&format!("drop publication {name}"))
+        .batch_execute(&sql.replace("{}", &scenario.slot()))
         .await
         .unwrap();
-    ends(
-        &scenario.run_to_end().await,
-        4,
-        "the publication does not exist",
-    );
-}
+    let texts = ["the publication was altered since the checkpoint was written"];
+    stops(&scenario, 2, &texts, ("publication", "altered")).await;
 
-#[tokio::test]
-async fn a_configuration_that_the_publication_was_not_made_for_is_refused() {
-    let (scenario, _client) = stopped().await;
-    let text = scenario.configuration();
-    scenario.configure(&text.replace("[postgres]", "destinations = [\"other-*\"]\n[postgres]"));
-    ends(
-        &scenario.run_to_end().await,
-        2,
-        "the publication was made for destinations",
+    let sql = format!(
+        "drop publication {slot}; create publication {slot} for table outbox.message \
+         (id, destination, key, type, content_type, payload, created_at) \
+         with (publish = 'insert', publish_via_partition_root = true)"
     );
-    ends(
-        &scenario.command(&["init"], &[]).await,
-        2,
-        "put the configuration back",
-    );
-}
+    client.batch_execute(&sql).await.unwrap();
+    let text = "it leaves out the column headers";
+    stops(&scenario, 2, &[&slot, text], ("publication", text)).await;
 
-#[tokio::test]
-async fn a_missing_topic_halts_the_relay_behind_what_is_good() {
-    let scenario = Scenario::initialised().await;
-    let client = scenario.client().await;
-    let relay = scenario.start_active().await;
     client
-        .batch_execute(&format!(
-            "begin; \
-             insert into outbox.message (destination, type, payload) values ('{0}', 'T', '0'); \
-             insert into outbox.message (destination, type, payload) values ('nowhere', 'T', '1'); \
-             insert into outbox.message (destination, type, payload) values ('{0}', 'T', '2'); \
-             commit",
-            scenario.topic
-        ))
+        .batch_execute(&format!("drop publication {slot}"))
         .await
         .unwrap();
-    scenario.phase("held").await;
-    let line = relay
-        .logged("the refusal", DEADLINE, |line| {
-            line["destination"] == "nowhere"
-        })
-        .await
-        .unwrap();
-    assert_eq!(line["reason"], "destination-missing");
-    assert!(
-        line["message_id"].is_string() && line["position"].is_string(),
-        "{line}"
-    );
-    let (code, body) = scenario.get("/ready").await.unwrap();
-    assert_eq!(code, 503, "{body}");
-    assert!(body.contains("nowhere"), "{body}");
-    assert_eq!(scenario.get("/live").await.unwrap().0, 200);
-    assert_eq!(scenario.numbers().await, [0]);
-    // Mended and started again, it goes on where it stood.
-    scenario.kafka.create_topic("nowhere", 1).await.unwrap();
-    relay.terminate().unwrap();
-    assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));
-    relay.restart().unwrap();
-    scenario.drained(&client).await;
-    assert_eq!(scenario.numbers().await, [0, 2]);
-    scenario.kafka.delete_topic("nowhere").await.unwrap();
-}
-
-#[tokio::test]
-async fn a_server_that_cannot_replicate_is_refused_before_anything_is_made() {
-    let server = PostgresServer::options()
-        .setting("wal_level", "replica")
-        .start()
-        .await
-        .unwrap();
-    let scenario = Scenario::new(server.address(), testbed::shared_kafka().await.unwrap()).await;
-    ends(
-        &scenario.command(&["init"], &[]).await,
-        1,
-        "wal_level is replica",
-    );
-    let ran = scenario.command(&["check"], &[]).await;
-    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
-    assert!(
-        ran.stdout.contains("alter system set wal_level = logical"),
-        "{}",
-        ran.stdout
-    );
-    let server = PostgresServer::options()
-        .setting("max_replication_slots", "0")
-        .start()
-        .await;
-    let server = server.unwrap();
-    let scenario = Scenario::new(server.address(), testbed::shared_kafka().await.unwrap()).await;
-    let ran = scenario.command(&["init"], &[]).await;
-    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("creating the replication slot"),
-        "{}",
-        ran.stderr
-    );
+    let texts = ["the publication does not exist"];
+    stops(&scenario, 4, &texts, ("publication", "does not exist")).await;
 }
 
 #[tokio::test]
 async fn passwords_and_rights_count_at_the_first_start_and_are_waited_for_later() {
-    let server = PostgresServer::options()
-        .hba("host all relay_login 127.0.0.1/32 scram-sha-256")
-        .start()
+    let postgres = PostgresServer::start().await.unwrap();
+    let (mut scenario, client) = with_password(&postgres).await;
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(0),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    let database: String = client
+        .query_one("select current_database()::text", &[])
         .await
-        .unwrap();
-    let scenario = Scenario::new(server.address(), testbed::shared_kafka().await.unwrap()).await;
-    let admin = scenario.client().await;
-    admin
-        .batch_execute("create role relay_login login password 'right' noreplication")
-        .await
-        .unwrap();
-    let admin_url = scenario.database_url.clone();
-    let database = admin_url.rsplit_once('/').unwrap().1;
-    let with_password = |password: &str| {
-        let url = server
-            .address()
-            .url_with_password("relay_login", password, database);
-        scenario.configure(&scenario.configuration().replace(&admin_url, &url));
-    };
-    with_password("right");
-    scenario
-        .init(&["--admin-url", &admin_url, "--relay-role", "relay_login"])
-        .await;
+        .unwrap()
+        .get(0);
+    log_in(&mut scenario, &postgres, "wrong", &database);
+    let refused = "password authentication failed for user \"relay\"";
+    expect(&scenario.run_to_end().await, 1, &[refused]);
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(3),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    assert!(checked.stdout.contains(refused), "{}", checked.stdout);
+    assert!(!checked.stdout.contains("wrong"), "{}", checked.stdout);
 
-    with_password("wrong");
-    ends(&scenario.run_to_end().await, 1, "28P01");
-    with_password("right");
-    admin
-        .batch_execute("alter role relay_login noreplication")
+    log_in(&mut scenario, &postgres, "right", &database);
+    client
+        .batch_execute("alter role relay noreplication")
         .await
         .unwrap();
-    ends(&scenario.run_to_end().await, 1, "42501");
-    admin
-        .batch_execute("alter role relay_login replication")
-        .await
-        .unwrap();
+    expect(&scenario.run_to_end().await, 1, &["replicat", "[42501]"]);
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(
+        checked.code,
+        Some(3),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    let line =
+        "error    role: relay has no REPLICATION attribute; fix: alter role relay replication";
+    assert!(checked.stdout.contains(line), "{}", checked.stdout);
 
+    client
+        .batch_execute("alter role relay replication")
+        .await
+        .unwrap();
     let relay = scenario.start_active().await;
-    scenario.enqueue(&admin, 0..5).await;
-    scenario.drained(&admin).await;
-    // Rotated behind the relay's back: it stays up and goes on once the password is put right.
-    let rotate = "alter role relay_login password 'new'; \
-                  select pg_terminate_backend(pid) from pg_stat_activity \
-                  where usename = 'relay_login'";
-    admin.batch_execute(rotate).await.unwrap();
-    relay
-        .logged("the refusal", DEADLINE, |line| {
-            line["kind"] == "authentication-refused"
+    scenario.enqueue(&client, 0..10).await;
+    scenario.drained(&client).await;
+    let throw_out = "select pg_terminate_backend(pid) from pg_stat_activity \
+                     where usename = 'relay'";
+    client
+        .batch_execute("alter role relay password 'new'")
+        .await
+        .unwrap();
+    client.batch_execute(throw_out).await.unwrap();
+    scenario.enqueue(&client, 10..20).await;
+    let status = scenario
+        .status_where("refused", |status| {
+            let error = status["source"]["error"].as_str().unwrap_or_default();
+            error.contains("password authentication failed")
         })
+        .await;
+    assert_eq!(status["source"]["connected"], false, "{status}");
+    assert_eq!(
+        scenario.metric("outbox_connected{side=\"source\"}").await,
+        Some(0.0)
+    );
+    for (page, code) in [("/live", 200), ("/started", 200), ("/ready", 200)] {
+        assert_eq!(scenario.get(page).await.unwrap().0, code, "{page}");
+    }
+    client
+        .batch_execute("alter role relay password 'right'")
         .await
         .unwrap();
+    scenario.phase("active").await;
+    scenario.drained(&client).await;
+    assert_eq!(scenario.numbers().await, (0..20).collect::<Vec<_>>());
     assert_eq!(relay.exit().unwrap(), None);
-    scenario.enqueue(&admin, 5..10).await;
-    admin
-        .batch_execute("alter role relay_login password 'right'")
-        .await
-        .unwrap();
-    scenario.drained(&admin).await;
-    assert_eq!(scenario.numbers().await, (0..10).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn servers_that_are_away_are_waited_for() {
-    let (postgres, kafka) =
-        tokio::try_join!(PostgresServer::start(), testbed::KafkaServer::start()).unwrap();
-    let scenario = Scenario::new(postgres.address(), kafka.address()).await;
+async fn a_checkpoint_of_another_cluster_ends_with_exit_6() {
+    let (scenario, _client) = published().await;
+    let postgres = PostgresServer::start().await.unwrap();
+    let database = postgres.create_database().await.unwrap();
+    let url = postgres.url("postgres", &database);
+    let elsewhere = testbed::unique::name("checkpoints");
+    // The same relay, set up on another server with a checkpoint topic of its own.
+    let here = scenario
+        .configuration()
+        .replace(&scenario.database_url, &url);
+    scenario.configure(&here.replace(&scenario.checkpoint_topic, &elsewhere));
     scenario.init(&[]).await;
-    let client = scenario.client().await;
-    scenario.enqueue(&client, 0..10).await;
-    drop(client);
-    kafka.kill().await.unwrap();
-    postgres.stop(testbed::Shutdown::Fast).await.unwrap();
+    scenario.configure(&here);
+    let texts = [
+        "this is cluster ",
+        "the checkpoint belongs to cluster ",
+        "check postgres.url",
+    ];
+    stops(
+        &scenario,
+        6,
+        &texts,
+        ("checkpoint", "it belongs to cluster"),
+    )
+    .await;
+}
 
-    let relay = scenario.start();
-    let says = |side: &'static str| {
-        let scenario = &scenario;
-        move || async move {
-            scenario
-                .status()
-                .await
-                .is_some_and(|status| status[side]["error"].is_string())
-        }
-    };
-    wait::until("the source's trouble in /status", DEADLINE, says("source"))
-        .await
-        .unwrap();
-    assert_eq!(scenario.get("/live").await.unwrap().0, 200);
-    assert_eq!(scenario.get("/started").await.unwrap().0, 503);
-    postgres.restart().await.unwrap();
-    wait::until("the sink's trouble in /status", DEADLINE, says("sink"))
-        .await
-        .unwrap();
-    let (_, metrics) = scenario.get("/metrics").await.unwrap();
-    assert!(metrics.contains("outbox_retries_total"), "{metrics}");
-    kafka.restart().await.unwrap();
-    let client = scenario.client().await;
-    scenario.drained(&client).await;
-    assert_eq!(scenario.numbers().await, (0..10).collect::<Vec<_>>());
-    let refusals = relay.log().unwrap();
-    let repeated = refusals
-        .iter()
-        .filter(|line| line["message"] == "trouble")
-        .count();
-    assert!(
-        repeated < 20,
-        "one line a change, not one a try: {repeated}"
+#[tokio::test]
+async fn a_dropped_slot_ends_with_exit_4() {
+    let (scenario, client) = published().await;
+    let sql = "select pg_drop_replication_slot($1)";
+    client.execute(sql, &[&scenario.slot()]).await.unwrap();
+    let texts = ["the replication slot does not exist", "may be unpublished"];
+    stops(&scenario, 4, &texts, ("slot", "does not exist")).await;
+    expect(
+        &scenario.command(&["init"], &[]).await,
+        4,
+        &["is gone although the relay has run"],
     );
+}
+
+#[tokio::test]
+async fn a_slot_ahead_of_the_checkpoint_ends_with_exit_5() {
+    let (scenario, client) = published().await;
+    let sql = "select pg_replication_slot_advance($1, pg_current_wal_lsn())";
+    client.execute(sql, &[&scenario.slot()]).await.unwrap();
+    let texts = [
+        "the slot is confirmed up to ",
+        "messages in between were never published",
+    ];
+    stops(&scenario, 5, &texts, ("checkpoint", "behind the slot")).await;
 }

@@ -1,16 +1,21 @@
 //! One relay between a database and a topic of its own, run by the real program.
 
+pub(crate) mod observation;
+
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use serde_json::Value;
 use testbed::history::{Record, read};
 use testbed::{KafkaAddress, PostgresAddress, Program, ReservedPort, Spawn, unique, wait};
 use tokio_postgres::Client;
 
 /// The longest any condition may take on a busy machine with two cores.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+
+/// The longest a test waits at its end for its slot to be free.
+const SLOT_DROP_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) struct Scenario {
     pub(crate) relay: String,
@@ -25,7 +30,35 @@ pub(crate) struct Scenario {
 impl Drop for Scenario {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory);
+        // A shared server has few slots. Errors pass: one of the test's own may be down for good.
+        let (url, slot) = (self.database_url.clone(), self.slot());
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.unwrap().block_on(async {
+                let _ = tokio::time::timeout(SLOT_DROP_MAX, drop_slot(&url, &slot)).await;
+            });
+        });
+        let _ = dropping.join();
     }
+}
+
+/// The relay was killed a moment ago: its walsender may need another to notice.
+async fn drop_slot(url: &str, slot: &str) -> Result<(), testbed::Error> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .map_err(testbed::Error::because("connect"))?;
+    let connection = tokio::spawn(connection);
+    let sql = "select pg_drop_replication_slot(slot_name) from pg_replication_slots \
+               where slot_name = $1";
+    wait::until("the slot dropped", SLOT_DROP_MAX, || async {
+        client.query(sql, &[&slot]).await.is_ok()
+    })
+    .await?;
+    drop(client);
+    let _ = connection.await;
+    Ok(())
 }
 
 impl Scenario {
@@ -60,6 +93,11 @@ impl Scenario {
         let scenario = Self::shared().await;
         scenario.init(&[]).await;
         scenario
+    }
+
+    /// The name of the relay's slot and publication.
+    pub(crate) fn slot(&self) -> String {
+        format!("outbox_{}", self.relay)
     }
 
     pub(crate) fn configuration(&self) -> String {
@@ -112,10 +150,18 @@ impl Scenario {
 
     /// Starts the relay; it ends when it is dropped.
     pub(crate) fn start(&self) -> Program {
-        let command = Spawn::new(env!("CARGO_BIN_EXE_outbox-sidecar"))
+        self.start_with(&[])
+    }
+
+    /// Starts the relay with some keys set otherwise, each as `key=value`.
+    pub(crate) fn start_with(&self, settings: &[&str]) -> Program {
+        let mut command = Spawn::new(env!("CARGO_BIN_EXE_outbox-sidecar"))
             .arg("run")
             .arg("-c")
             .arg(self.file().to_str().unwrap());
+        for setting in settings {
+            command = command.arg("--set").arg(*setting);
+        }
         Program::start(&self.relay, command).unwrap()
     }
 
@@ -128,41 +174,6 @@ impl Scenario {
 
     pub(crate) async fn client(&self) -> Client {
         connect(&self.database_url).await
-    }
-
-    /// What the running relay says of itself; nothing while it does not answer.
-    pub(crate) async fn status(&self) -> Option<Value> {
-        let (_, body) = self.get("/status").await?;
-        serde_json::from_str(&body).ok()
-    }
-
-    /// Status code and body of a page.
-    pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let address = ("127.0.0.1", self.port.number());
-        let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let code = head.split_whitespace().nth(1)?.parse().ok()?;
-        Some((code, body.to_owned()))
-    }
-
-    /// Waits until the relay says that it is in this phase.
-    pub(crate) async fn phase(&self, phase: &str) {
-        wait::until(
-            &format!("relay {} {phase}", self.relay),
-            DEADLINE,
-            || async {
-                self.status()
-                    .await
-                    .is_some_and(|status| status["phase"] == phase)
-            },
-        )
-        .await
-        .unwrap();
     }
 
     /// Waits until everything that has committed by now is published and confirmed.
@@ -178,9 +189,8 @@ impl Scenario {
             || async {
                 let sql = "select confirmed_flush_lsn >= $2::text::pg_lsn \
                        from pg_replication_slots where slot_name = $1";
-                let slot = format!("outbox_{}", self.relay);
                 postgres
-                    .query_one(sql, &[&slot, &end])
+                    .query_one(sql, &[&self.slot(), &end])
                     .await
                     .is_ok_and(|row| row.get(0))
             },
@@ -208,9 +218,17 @@ impl Scenario {
     }
 
     /// The numbers that [`Scenario::enqueue`] wrote, as a read_committed consumer sees them now,
-    /// sorted.
+    /// sorted. Within each key they must have come in order.
     pub(crate) async fn numbers(&self) -> Vec<usize> {
         let records = self.records().await;
+        let mut last_of_key = HashMap::new();
+        for record in &records {
+            let number: usize = String::from_utf8_lossy(record.payload.as_deref().unwrap())
+                .parse()
+                .unwrap();
+            let before = last_of_key.insert(record.key.clone(), number);
+            assert!(before < Some(number), "{record}: {number} after {before:?}");
+        }
         let mut numbers: Vec<usize> = records
             .iter()
             .map(|record| {

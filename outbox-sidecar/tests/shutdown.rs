@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use testbed::{KafkaServer, PostgresServer, Shutdown};
 
+use crate::scenario::observation::assert_calm;
 use crate::scenario::{DEADLINE, Scenario};
 
 /// The longest a fast shutdown may take.
@@ -82,7 +83,36 @@ async fn a_relay_that_is_asked_to_stop_confirms_what_it_has_published() {
     scenario.enqueue(&client, 0..200).await;
     relay.terminate().unwrap();
     assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));
+    scenario.slot_is_behind_checkpoint(&client).await;
+    let durable = scenario.checkpoint().await.unwrap().frontier.lsn;
+    assert_eq!(
+        scenario.confirmed(&client).await,
+        durable,
+        "all that is published is confirmed"
+    );
+    assert_calm(&relay);
     relay.restart().unwrap();
     scenario.drained(&client).await;
     assert_eq!(scenario.numbers().await, (0..200).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_relay_that_is_asked_to_stop_does_not_wait_for_a_frozen_broker() {
+    let kafka = KafkaServer::start().await.unwrap();
+    let postgres = testbed::shared_postgres().await.unwrap();
+    let scenario = Scenario::new(postgres, kafka.address()).await;
+    scenario.init(&[]).await;
+    let client = scenario.client().await;
+    let relay = scenario.start_with(&["limits.drain_s_max=3"]);
+    scenario.phase("active").await;
+    scenario.enqueue(&client, 0..50).await;
+    kafka.freeze().unwrap();
+    scenario.enqueue(&client, 50..100).await;
+    relay.terminate().unwrap();
+    assert_eq!(relay.exited(SHUTDOWN_MAX).await.unwrap().code(), Some(0));
+    kafka.thaw().unwrap();
+    scenario.slot_is_behind_checkpoint(&client).await;
+    relay.restart().unwrap();
+    scenario.drained(&client).await;
+    assert_eq!(scenario.numbers().await, (0..100).collect::<Vec<_>>());
 }

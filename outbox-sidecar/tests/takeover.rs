@@ -1,27 +1,50 @@
 //! Several relays of one name: one is active.
 
-use crate::scenario::Scenario;
-use testbed::{ReservedPort, wait};
+use std::time::Duration;
 
-use crate::scenario::DEADLINE;
+use testbed::history::{WriterPlan, Writers, check};
+use testbed::{Program, ReservedPort, Spawn, wait};
+
+use crate::scenario::observation::{assert_calm, get, lines};
+use crate::scenario::{DEADLINE, Scenario, seed};
 
 /// A second process of the same relay, with an HTTP port of its own.
-async fn twin(scenario: &Scenario) -> (testbed::Program, u16, ReservedPort) {
-    let port = ReservedPort::find().unwrap();
-    let command = testbed::Spawn::new(env!("CARGO_BIN_EXE_outbox-sidecar"))
-        .arg("run")
-        .arg("-c")
-        .arg(scenario.file().to_str().unwrap())
-        .arg("--set")
-        .arg(format!("http.listen=127.0.0.1:{}", port.number()));
-    let program = testbed::Program::start("twin", command).unwrap();
-    program
-        .logged("the twin to stand by", DEADLINE, |line| {
-            line["message"] == "standing by"
+struct Twin {
+    program: Program,
+    port: ReservedPort,
+}
+
+impl Twin {
+    /// Starts it while another process is active: it stands by.
+    async fn standing_by(scenario: &Scenario) -> Self {
+        let port = ReservedPort::find().unwrap();
+        let command = Spawn::new(env!("CARGO_BIN_EXE_outbox-sidecar"))
+            .arg("run")
+            .arg("-c")
+            .arg(scenario.file().to_str().unwrap())
+            .arg("--set")
+            .arg(format!("http.listen=127.0.0.1:{}", port.number()));
+        let program = Program::start("twin", command).unwrap();
+        let twin = Self { program, port };
+        twin.phase("standby").await;
+        twin
+    }
+
+    /// Waits until it is in this phase, having looked at the slot at least once.
+    async fn phase(&self, phase: &str) {
+        wait::until(&format!("the twin: {phase}"), DEADLINE, || async {
+            let answer = get(self.port.number(), "/status").await;
+            let status: Option<serde_json::Value> =
+                answer.and_then(|(_, body)| serde_json::from_str(&body).ok());
+            status.is_some_and(|status| status["phase"] == phase && status["started"] == true)
         })
         .await
         .unwrap();
-    (program, port.number(), port)
+    }
+
+    async fn answer(&self, page: &str) -> u16 {
+        get(self.port.number(), page).await.unwrap().0
+    }
 }
 
 #[tokio::test]
@@ -30,15 +53,12 @@ async fn a_standby_takes_over_from_a_killed_relay() {
     let client = scenario.client().await;
     let active = scenario.start_active().await;
     scenario.enqueue(&client, 0..100).await;
-    let (standby, ..) = twin(&scenario).await;
+    let standby = Twin::standing_by(&scenario).await;
+    assert_eq!(standby.answer("/ready").await, 200, "a member");
+    assert_eq!(standby.answer("/started").await, 200);
     scenario.enqueue(&client, 100..200).await;
     active.kill().await.unwrap();
-    standby
-        .logged("the standby to take over", DEADLINE, |line| {
-            line["message"] == "active"
-        })
-        .await
-        .unwrap();
+    standby.phase("active").await;
     scenario.enqueue(&client, 200..300).await;
     scenario.drained(&client).await;
     assert_eq!(scenario.numbers().await, (0..300).collect::<Vec<_>>());
@@ -49,16 +69,11 @@ async fn a_frozen_relay_that_wakes_writes_nothing_and_stands_by() {
     let scenario = Scenario::initialised().await;
     let client = scenario.client().await;
     let frozen = scenario.start_active().await;
-    let (standby, ..) = twin(&scenario).await;
+    let standby = Twin::standing_by(&scenario).await;
     scenario.enqueue(&client, 0..100).await;
     frozen.freeze().unwrap();
     scenario.enqueue(&client, 100..200).await;
-    standby
-        .logged("the standby to take over", DEADLINE, |line| {
-            line["message"] == "active"
-        })
-        .await
-        .unwrap();
+    standby.phase("active").await;
     scenario.enqueue(&client, 200..300).await;
     scenario.drained(&client).await;
     frozen.thaw().unwrap();
@@ -73,4 +88,39 @@ async fn a_frozen_relay_that_wakes_writes_nothing_and_stands_by() {
     scenario.enqueue(&client, 300..400).await;
     scenario.drained(&client).await;
     assert_eq!(scenario.numbers().await, (0..400).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn relays_that_freeze_in_turn_under_load_publish_each_message_once() {
+    let seed = seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let scenario = Scenario::initialised().await;
+    let one = scenario.start_active().await;
+    let other = Twin::standing_by(&scenario).await;
+    let mut plan = WriterPlan::new(seed, &scenario.topic);
+    plan.messages = 12_000;
+    plan.pause_max = Duration::from_millis(800);
+    let writers = Writers::start(&scenario.database_url, &plan);
+    for round in 0..4 {
+        tokio::time::sleep(Duration::from_millis(random.u64(0..1000))).await;
+        if round % 2 == 0 {
+            one.freeze().unwrap();
+            other.phase("active").await;
+            one.thaw().unwrap();
+            scenario.phase("standby").await;
+        } else {
+            other.program.freeze().unwrap();
+            scenario.phase("active").await;
+            other.program.thaw().unwrap();
+            other.phase("standby").await;
+        }
+    }
+    let history = writers.finish().await.unwrap();
+    scenario.drained(&scenario.client().await).await;
+    let report = check(&history, &scenario.records().await);
+    assert!(report.is_exactly_once(), "seed {seed}:\n{report}");
+    for relay in [&one, &other.program] {
+        assert_calm(relay);
+        assert!(lines(relay, "active").len() >= 2, "each was active twice");
+    }
 }

@@ -1,0 +1,5 @@
+//! What runs in both tiers, in different sizes.
+
+pub(crate) mod busy_neighbour;
+pub(crate) mod crash_mix;
+pub(crate) mod large_transaction;
