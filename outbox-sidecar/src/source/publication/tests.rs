@@ -49,9 +49,8 @@ async fn the_fingerprint_changes_with_the_rows_and_with_nothing_else() {
                      create table elsewhere (x int); set search_path = elsewhere, public";
     client.batch_execute(unrelated).await.unwrap();
     assert_eq!(read(&client).await.unwrap(), publication);
-    let narrower = format!(
-        "alter publication {NAME} set table outbox.message where (destination = 'policy')"
-    );
+    let narrower =
+        format!("alter publication {NAME} set table outbox.message where (destination = 'policy')");
     client.batch_execute(&narrower).await.unwrap();
     let narrowed = read(&client).await.unwrap();
     assert_ne!(narrowed.fingerprint(), publication.fingerprint());
@@ -68,7 +67,10 @@ async fn what_makes_a_publication_unfit_is_named() {
             "publish_via_partition_root",
         ),
         (format!("for all tables {only}"), "nothing else"),
-        (format!("for tables in schema outbox {only}"), "nothing else"),
+        (
+            format!("for tables in schema outbox {only}"),
+            "nothing else",
+        ),
         (
             format!("for table outbox.message, outbox.relay {only}"),
             "nothing else",
@@ -122,7 +124,14 @@ async fn shards_divide_the_rows_by_key() {
 #[tokio::test]
 async fn a_pattern_matches_what_it_says() {
     let client = database(testbed::shared_postgres().await.unwrap()).await;
-    let names = [r"policy_a", "policyXa", r"policy_", r"50%\o'k", r"50x\o'k", "other"];
+    let names = [
+        r"policy_a",
+        "policyXa",
+        r"policy_",
+        r"50%\o'k",
+        r"50x\o'k",
+        "other",
+    ];
     for name in names {
         let sql = "insert into outbox.message (destination, type) values ($1, 't')";
         client.execute(sql, &[&name]).await.unwrap();

@@ -121,6 +121,8 @@ async fn a_host_that_is_away_is_passed_over() {
     let server = testbed::shared_postgres().await.unwrap();
     let outbox = Outbox::without_slot(server).await;
     let there = format!("{}:{}", server.host(), server.port());
-    let url = outbox.url().replacen(&there, &format!("127.0.0.1:1,{there}"), 1);
+    let url = outbox
+        .url()
+        .replacen(&there, &format!("127.0.0.1:1,{there}"), 1);
     connect(&url).await.unwrap();
 }
