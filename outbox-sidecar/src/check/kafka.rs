@@ -24,7 +24,7 @@ pub(super) fn check(settings: &Settings, seen: Seen, findings: &mut Findings) {
     };
     findings.ok("kafka", format!("{} brokers", brokers.brokers.len()));
     checkpoint_topic(settings, &administration, &brokers, findings);
-    checkpoint(settings, seen, findings);
+    checkpoint(settings, &seen, findings);
     destinations(settings, &administration, findings);
 }
 
@@ -79,7 +79,7 @@ fn checkpoint_topic(
     }
 }
 
-fn checkpoint(settings: &Settings, seen: Seen, findings: &mut Findings) {
+fn checkpoint(settings: &Settings, seen: &Seen, findings: &mut Findings) {
     let recover = "see the exit code in docs/command-line.md";
     let peeked = KafkaSink::new(settings.kafka.clone()).map(|mut sink| sink.peek());
     let found = match peeked {
@@ -108,6 +108,21 @@ fn checkpoint(settings: &Settings, seen: Seen, findings: &mut Findings) {
             format!("it stands at {}, behind the slot", found.frontier),
             recover,
         ),
+        Some(found)
+            if seen
+                .publication_fingerprint
+                .as_ref()
+                .is_some_and(|fingerprint| *fingerprint != found.publication_fingerprint) =>
+        {
+            findings.error(
+                "publication",
+                format!(
+                    "{} was altered since the checkpoint was written",
+                    settings.slot()
+                ),
+                "put it back as init made it: what it left out meanwhile was not sent",
+            );
+        }
         Some(found) => findings.ok(
             "checkpoint",
             format!("number {} at {}", found.sequence, found.frontier),

@@ -12,9 +12,11 @@ use crate::source::replication::Replication;
 use crate::source::slot::read_slot;
 
 /// What Kafka's side is compared with.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) system_id: Option<SystemId>,
+    /// Of a publication that is fit.
+    pub(super) publication_fingerprint: Option<String>,
     pub(super) confirmed_flush: Option<Lsn>,
     pub(super) genesis_written: bool,
 }
@@ -209,13 +211,16 @@ impl Look<'_> {
                 format!("{name} does not exist"),
                 "outbox-sidecar init",
             ),
-            Some(publication) => match publication.fault {
+            Some(publication) => match &publication.fault {
                 Some(fault) => self.findings.error(
                     "publication",
                     fault,
                     format!("drop publication {name}, then set the relay up anew"),
                 ),
-                None => self.findings.ok("publication", name),
+                None => {
+                    self.seen.publication_fingerprint = Some(publication.fingerprint());
+                    self.findings.ok("publication", name);
+                }
             },
         }
         Ok(())

@@ -90,12 +90,11 @@ impl ServerMessage {
 
 impl ServerMessage {
     /// Whether a notice says that the stream may lack rows of `publication`. PostgreSQL 18 only
-    /// warns when it leaves a publication out (SQLSTATE 55000, "skipped loading publication");
-    /// the text may come in any language.
+    /// warns when it leaves a publication out ("skipped loading publication"); the text may come
+    /// in any language, but names it. Its SQLSTATE, 55000, says nothing: the warning that a
+    /// standby of `synchronized_standby_slots` is away has the same, and means a delay.
     pub(crate) fn is_about_publication(&self, publication: &str) -> bool {
-        self.sqlstate == "55000"
-            || self.message.contains("publication")
-            || self.message.contains(publication)
+        self.message.contains("publication") || self.message.contains(publication)
     }
 }
 

@@ -86,7 +86,8 @@ impl fmt::Display for Record {
     }
 }
 
-/// Reads the topics from their beginning up to what is visible to a read_committed consumer now.
+/// Reads the topics from their beginning up to what a read_committed consumer sees once every
+/// transaction that has begun by now is decided.
 ///
 /// # Errors
 /// When a topic is missing, or the end is not reached within `deadline`.
@@ -110,6 +111,7 @@ fn read_topic(
 ) -> Result<Vec<Record>, Error> {
     let end = Instant::now() + deadline;
     let (consumer, mut open) = consumer(address, topic)?;
+    settle(address, &consumer, topic, &open, end)?;
     let mut records = Vec::new();
     while !open.is_empty() {
         if Instant::now() >= end {
@@ -128,6 +130,47 @@ fn read_topic(
         }
     }
     Ok(records)
+}
+
+/// Waits until every transaction that has records in the topic is decided there. The answer to a
+/// commit does not wait for its markers: on a busy machine, or right after a broker's start, a
+/// committed record becomes visible a while later.
+fn settle(
+    address: &KafkaAddress,
+    committed: &BaseConsumer,
+    topic: &str,
+    partitions: &BTreeSet<i32>,
+    deadline: Instant,
+) -> Result<(), Error> {
+    let uncommitted: BaseConsumer = address
+        .client_config()
+        .set("group.id", "testbed-reader")
+        .set("isolation.level", "read_uncommitted")
+        .create()
+        .map_err(Error::because(format!("topic {topic} cannot be read")))?;
+    // A handle that reads committed records is told the last stable offset as the end.
+    let end = |consumer: &BaseConsumer, partition| {
+        consumer
+            .fetch_watermarks(topic, partition, METADATA_MAX)
+            .map(|(_, high)| high)
+    };
+    for partition in partitions {
+        loop {
+            if let (Ok(high), Ok(stable)) =
+                (end(&uncommitted, *partition), end(committed, *partition))
+                && stable >= high
+            {
+                break;
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::new(format!(
+                    "a transaction in topic {topic} stayed undecided for too long"
+                )));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+    Ok(())
 }
 
 /// A consumer of all partitions of one topic, from the beginning, and these partitions.
