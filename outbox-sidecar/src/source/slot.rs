@@ -98,3 +98,6 @@ pub(crate) async fn terminate_holder(client: &Client, holder: &Holder) -> Result
         .await?;
     row.try_get(0)
 }
+
+#[cfg(test)]
+mod tests;

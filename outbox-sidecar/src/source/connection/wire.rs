@@ -227,8 +227,7 @@ fn text_columns(
 }
 
 impl Wire<super::Socket> {
-    /// A unix socket's buffer runs full while the reader pauses; a TCP window is larger.
-    pub(crate) const fn is_paced(&self) -> bool {
-        !self.stream.is_unix()
+    pub(crate) const fn is_unix(&self) -> bool {
+        self.stream.is_unix()
     }
 }

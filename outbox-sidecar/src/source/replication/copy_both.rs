@@ -33,15 +33,13 @@ pub(super) struct CopyBoth<'a, S> {
     pub(super) status: StatusClock,
     pub(super) silence: Silence,
     pub(super) chunks: Sender<Vec<StreamEvent>>,
-    /// Whether to pause under load (not on unix sockets, whose buffer would run full).
-    pub(super) paced: bool,
+    pub(super) pacing: Pacing,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
     /// Runs until the relay closes the stream (`Ok`) or something ends it.
     pub(super) async fn run(mut self) -> Result<(), SourceError> {
         let started = Instant::now();
-        let mut pacing = Pacing::default();
         let mut events = self.decode()?;
         let chunks = self.chunks.clone();
         loop {
@@ -71,8 +69,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
                     let bytes = read.map_err(io_error)?;
                     self.silence.heard(started.elapsed());
                     events = self.decode()?;
-                    pacing.read(bytes);
-                    if let Some(pause) = pacing.pause().filter(|_| self.paced) {
+                    self.pacing.read(bytes);
+                    if let Some(pause) = self.pacing.pause() {
                         // Hand over first, then stay away from the socket. This thread serves
                         // nothing else, and a timer of the runtime would be too coarse.
                         if let Ok(permit) = chunks.try_reserve() {

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Replication;
 use super::copy_both::CopyBoth;
+use super::pacing::Pacing;
 use super::silence::Silence;
 use super::status::{Confirmed, StatusClock};
 use crate::source::SourceError;
@@ -164,7 +165,7 @@ impl Session {
             .start_replication(&settings.slot, &settings.publication)
             .await?;
         Ok(CopyBoth {
-            paced: connection.wire.is_paced(),
+            pacing: Pacing::new(connection.wire.is_unix()),
             wire: connection.wire,
             decoder: Decoder::new(&settings.schema),
             publication: &settings.publication,

@@ -16,6 +16,7 @@ use crate::source::pgoutput::Decoder;
 use crate::source::publication::create_statement;
 use crate::source::replication::Replication;
 use crate::source::replication::copy_both::CopyBoth;
+use crate::source::replication::pacing::Pacing;
 use crate::source::replication::silence::Silence;
 use crate::source::replication::status::{Confirmed, StatusClock};
 
@@ -94,7 +95,7 @@ impl Outbox {
         let handle = tokio::runtime::Handle::current();
         let thread = std::thread::spawn(move || {
             let copy = CopyBoth {
-                paced: connection.wire.is_paced(),
+                pacing: Pacing::new(connection.wire.is_unix()),
                 wire: connection.wire,
                 decoder: Decoder::new(&"outbox".parse().unwrap()),
                 publication: &publication,

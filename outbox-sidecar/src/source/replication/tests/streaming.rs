@@ -98,7 +98,7 @@ async fn a_unix_socket_carries_the_same() {
     write_history(&outbox).await;
     let url = server.socket_url(server.address().superuser(), &database);
     let connection = super::outbox::connect(&url).await.unwrap();
-    assert!(!connection.wire.is_paced());
+    assert!(connection.wire.is_unix());
     let mut stream = outbox.stream_on(connection).await;
     let (rows, _) = stream.rows(3003).await;
     assert_eq!(rows, table(&outbox).await);
