@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use outbox_core::{Message, Outbox};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 use uuid::Uuid;
 
 use crate::listener::Listener;
@@ -13,8 +13,10 @@ use crate::servers::Servers;
 use crate::sidecar::Sidecar;
 
 const PAYLOAD_BYTES: usize = 300;
-/// Inserts at this time after the first are not counted: connections and caches are cold.
-const WARM_UP: Duration = Duration::from_secs(2);
+/// Transactions a second while the broker warms up.
+const WARM_UP_PER_SECOND: u32 = 500;
+/// The last part of the warm-up goes at the pace that is measured.
+const SETTLING: Duration = Duration::from_secs(2);
 /// Longest time for the arrival of the last messages.
 const ARRIVAL_MAX: Duration = Duration::from_secs(30);
 const KEYS: u64 = 20;
@@ -26,6 +28,9 @@ pub struct LatencyPlan {
     pub per_second: u32,
     /// For how long, warm-up not counted.
     pub length: Duration,
+    /// How long the broker gets load before: a Java machine that has just started interprets its
+    /// code, and ten transactions a second would never get it compiled.
+    pub warm_up: Duration,
 }
 
 /// What came out.
@@ -55,16 +60,21 @@ impl LatencyPlan {
         let outbox = Outbox::new();
         let payload = "x".repeat(PAYLOAD_BYTES);
         let mut committed: HashMap<Uuid, Instant> = HashMap::new();
-        let mut ticks = tokio::time::interval(Duration::from_secs(1) / self.per_second);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let started = Instant::now();
+        let began = Instant::now();
         let mut measured_from = None;
+        let mut ticks = pace(self.per_second.max(WARM_UP_PER_SECOND));
+        let mut warm = false;
         for number in 0_u64.. {
+            if !warm && began.elapsed() >= self.warm_up {
+                warm = true;
+                ticks = pace(self.per_second);
+            }
             ticks.tick().await;
-            if started.elapsed() >= WARM_UP && measured_from.is_none() {
+            let elapsed = began.elapsed();
+            if elapsed >= self.warm_up + SETTLING && measured_from.is_none() {
                 measured_from = Some((Instant::now(), sidecar.usage()?));
             }
-            if started.elapsed() >= WARM_UP + self.length {
+            if elapsed >= self.warm_up + SETTLING + self.length {
                 break;
             }
             let message = Message::new(&place.topic, "OrderPlaced")
@@ -79,7 +89,7 @@ impl LatencyPlan {
                 committed.insert(id.into(), now);
             }
         }
-        let (from, before) = measured_from.unwrap_or((started, sidecar.usage()?));
+        let (from, before) = measured_from.unwrap_or((began, sidecar.usage()?));
         let usage = sidecar.usage()?;
         let seconds = from.elapsed().as_secs_f64();
         let cpu = usage.cpu.saturating_sub(before.cpu).as_secs_f64();
@@ -107,4 +117,10 @@ impl LatencyPlan {
             resident_bytes_max: usage.resident_bytes_max,
         })
     }
+}
+
+fn pace(per_second: u32) -> Interval {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

@@ -17,14 +17,18 @@ mod backoff;
 mod buffer;
 mod catch_up;
 mod compare;
+mod core;
 mod event;
+mod intake;
 mod isolation;
 mod machine;
 mod progress;
+mod publishing;
 mod recovery;
 mod server_shutdown;
 mod settings;
 mod standby;
+mod status;
 mod stop;
 mod stream;
 #[cfg(test)]
@@ -35,7 +39,7 @@ pub use event::{
     Event, FailureKind, Holder, Identity, Inspection, Now, RelayRow, SlotState, SourceFailure,
 };
 pub use machine::Relay;
-pub use progress::Status;
 pub use settings::{BackoffLimits, BatchLimits, Settings};
+pub use status::{Phase, Status};
 pub use stop::{HaltedMessage, Held, Stop};
 pub use stream::StreamEvent;

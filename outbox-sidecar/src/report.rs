@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use outbox_core::Timestamp;
 use outbox_core::relay::{HaltedMessage, Held, Status};
 use serde::Serialize;
 
@@ -61,19 +62,23 @@ impl Report {
         Some(end.bytes_since(self.status.frontier?.lsn))
     }
 
-    /// How long ago the oldest transaction committed that is not durable, in seconds.
-    pub(crate) fn lag_seconds(&self, now: outbox_core::Timestamp) -> f64 {
-        self.status
-            .oldest_commit_time
-            .map_or(0.0, |committed| now.since(committed).as_secs_f64())
+    /// How long ago the oldest transaction committed that is not durable, in seconds; 0 when there
+    /// is none. Only a relay that is active, or that a message halted, knows it.
+    pub(crate) fn lag_seconds(&self, now: Timestamp) -> Option<f64> {
+        let oldest = match &self.held {
+            Some(Held::Message(halted)) => Some(halted.commit_time),
+            _ if !self.status.phase.is_holder() => return None,
+            _ => self.status.oldest_commit_time,
+        };
+        Some(oldest.map_or(0.0, |committed| now.since(committed).as_secs_f64()))
     }
 
     /// The report as JSON, LSNs as PostgreSQL prints them.
-    pub(crate) fn to_json(&self, now: outbox_core::Timestamp) -> serde_json::Value {
+    pub(crate) fn to_json(&self, now: Timestamp) -> serde_json::Value {
         let status = &self.status;
         serde_json::json!({
             "relay": self.relay,
-            "phase": status.phase,
+            "phase": status.phase.as_str(),
             "started": self.started,
             "standby_reason": self.standby_reason,
             "held": self.held.as_ref().map(held_json),
@@ -102,6 +107,7 @@ fn held_json(held: &Held) -> serde_json::Value {
         Held::Message(HaltedMessage {
             id,
             position,
+            commit_time: _,
             destination,
             reason,
             error,

@@ -15,6 +15,9 @@ struct Options {
     /// For how long.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
+    /// How many seconds the broker gets load before; 0 shows one that has just started.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    warm_up: u32,
     /// Prints the result as a line of JSON.
     #[arg(long)]
     json: bool,
@@ -35,6 +38,7 @@ async fn main() -> anyhow::Result<()> {
     let plan = LatencyPlan {
         per_second: options.rate,
         length: Duration::from_secs(options.seconds.into()),
+        warm_up: Duration::from_secs(options.warm_up.into()),
     };
     let latency = plan.run(&servers).await?;
     let milliseconds = |share| {
@@ -47,6 +51,7 @@ async fn main() -> anyhow::Result<()> {
         return json_line(&json!({
             "bench": "latency",
             "rate": options.rate,
+            "warm_up_s": options.warm_up,
             "messages": latency.sorted.len(),
             "p50_ms": p50,
             "p95_ms": p95,

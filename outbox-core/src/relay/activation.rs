@@ -4,7 +4,7 @@ use super::active::Active;
 use super::backoff::Backoff;
 use super::catch_up::CatchUp;
 use super::compare::{compare, same_cluster};
-use super::machine::{Core, Next};
+use super::core::{Core, Next};
 use super::progress::Progress;
 use super::recovery::checkpoint_gone;
 use super::standby::require_set_up;

@@ -2,15 +2,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::buffer::{Buffer, Disorder};
-use super::catch_up::{CatchUp, Verdict};
-use super::machine::{Core, Next};
+use super::buffer::Buffer;
+use super::catch_up::CatchUp;
+use super::core::{Core, Next};
 use super::progress::{Progress, Violation};
-use super::recovery::Recovery;
+use super::publishing::Flight;
 use super::server_shutdown::ServerShutdown;
-use super::{Action, HaltedMessage, Held, Notice, Stop, StreamEvent, Ticket};
-use crate::sink::{Batch, Outcome};
-use crate::{Lsn, OutboxRow};
+use super::{Action, Event, HaltedMessage, Phase, Status, Stop, Ticket};
+use crate::Lsn;
+use crate::sink::Batch;
 
 /// The slot and the right to publish are ours.
 #[derive(Debug)]
@@ -20,40 +20,20 @@ pub(super) struct Active {
     pub(super) buffer: Buffer,
     pub(super) flight: Flight,
     pub(super) backoff: Backoff,
-    catch_up: CatchUp,
-    shutdown: ServerShutdown,
+    pub(super) catch_up: CatchUp,
+    pub(super) shutdown: ServerShutdown,
     /// What the slot was last told.
     confirmed: Lsn,
     /// The server wants to hear that we are idle.
-    asked: bool,
+    pub(super) asked: bool,
     asking: bool,
     /// A question about the server's health, after the connection for SQL was lost.
     pub(super) health: Option<Ticket>,
     /// What the batch in flight holds in memory: it counts against the buffer's limit.
-    in_flight_bytes: usize,
+    pub(super) in_flight_bytes: usize,
     pub(super) draining: bool,
     /// What halts the relay once everything before it is durable.
     pub(super) halting: Option<HaltedMessage>,
-}
-
-/// What the sink is doing. One batch at a time; the next fills meanwhile.
-#[derive(Debug)]
-pub(super) enum Flight {
-    Free,
-    Publishing {
-        ticket: Ticket,
-        batch: Arc<Batch>,
-    },
-    /// The same batch goes out again then.
-    Waiting {
-        batch: Arc<Batch>,
-        until: Duration,
-    },
-    /// Nobody knows what became of it.
-    Recovering {
-        batch: Arc<Batch>,
-        recovery: Recovery,
-    },
 }
 
 impl Active {
@@ -82,72 +62,55 @@ impl Active {
         }
     }
 
-    pub(super) const fn confirmed(&self) -> Lsn {
-        self.confirmed
+    pub(super) fn handle(&mut self, core: &mut Core, event: Event) -> Result<(), Next> {
+        match event {
+            Event::Drain => self.draining = true,
+            Event::Stream(events) => {
+                for event in events {
+                    self.stream(core, event)?;
+                }
+            }
+            Event::StreamEnded(failure) => return Err(core.source_lost(failure)),
+            // Lost again while a question is open: its answer may be older than the loss.
+            Event::ControlLost => {
+                let ticket = core.ticket();
+                core.act(Action::Inspect(ticket));
+                self.health = Some(ticket);
+            }
+            Event::Inspected(ticket, result) => self.inspected(core, ticket, result)?,
+            Event::Acquired(ticket, result) => self.acquired(core, ticket, result)?,
+            Event::Published(ticket, outcome) => self.published(core, ticket, outcome)?,
+            _ => {}
+        }
+        self.recover_when_due(core);
+        self.go_on(core)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let phase = match self.flight {
+            _ if self.draining => Phase::Draining,
+            Flight::Recovering { .. } => Phase::Recovering,
+            _ => Phase::Active,
+        };
+        let batch = self.flight.batch();
+        let in_flight = batch.and_then(|batch| batch.messages.first());
+        Status {
+            phase,
+            frontier: Some(self.progress.frontier()),
+            confirmed: Some(self.confirmed),
+            sequence: Some(self.progress.sequence()),
+            seen: Some(self.progress.seen()),
+            cluster: Some(self.progress.cluster()),
+            buffer_bytes: self.buffer.bytes(),
+            in_flight: batch.map_or(0, |batch| batch.messages.len()),
+            oldest_commit_time: in_flight
+                .map(|delivery| delivery.commit_time)
+                .or_else(|| self.buffer.oldest_commit_time()),
+        }
     }
 
     pub(super) fn has_room(&self, buffer_bytes_max: usize) -> bool {
         !self.draining && self.buffer.bytes() + self.in_flight_bytes < buffer_bytes_max
-    }
-
-    /// Takes in what the stream said; what follows from it is decided by [`Active::go_on`].
-    pub(super) fn stream(&mut self, core: &mut Core, event: StreamEvent) -> Result<(), Next> {
-        match event {
-            StreamEvent::Begin {
-                commit_lsn,
-                commit_time,
-                xid,
-            } => {
-                self.catch_up.begin(commit_lsn).map_err(diverged)?;
-                self.buffer
-                    .begin(commit_lsn, commit_time, xid, core.now.monotonic)?;
-            }
-            StreamEvent::Row(row) => self.row(row)?,
-            // No release has sent a request yet; other subscribers' messages are not ours.
-            StreamEvent::LogicalMessage { .. } => {}
-            StreamEvent::Commit {
-                commit_lsn,
-                end_lsn,
-            } => {
-                self.buffer.commit(commit_lsn, end_lsn)?;
-                self.reached(end_lsn)?;
-            }
-            StreamEvent::Keepalive {
-                wal_end,
-                reply_requested,
-            } => {
-                if !self.buffer.in_transaction() {
-                    self.buffer.pass(wal_end);
-                    self.reached(wal_end)?;
-                }
-                if reply_requested {
-                    let behind = self.progress.frontier().lsn < wal_end;
-                    self.asked |= behind;
-                    if behind && self.shutdown.is_stopping(wal_end, core.now.monotonic) {
-                        return Err(core.server_stops("it waits for a confirmation"));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn row(&mut self, row: OutboxRow) -> Result<(), Next> {
-        let (position, xid) = self.buffer.next_position()?;
-        match self
-            .catch_up
-            .message(position, xid, row.id)
-            .map_err(diverged)?
-        {
-            Verdict::Known => {}
-            Verdict::New => self.buffer.push(position, row)?,
-        }
-        Ok(())
-    }
-
-    fn reached(&mut self, end: Lsn) -> Result<(), Next> {
-        self.progress.see(end);
-        self.catch_up.reached(end).map_err(diverged)
     }
 
     /// Gives the free sink what has gathered, and the slot what is durable.
@@ -196,14 +159,6 @@ impl Active {
         Ok(owes.then(|| self.progress.idle_batch(core.now)))
     }
 
-    pub(super) fn publish(&mut self, core: &mut Core, batch: Arc<Batch>) {
-        let rows = batch.messages.iter().map(|delivery| &delivery.row);
-        self.in_flight_bytes = rows.map(OutboxRow::memory_bytes).sum();
-        let ticket = core.ticket();
-        core.act(Action::Publish(ticket, Arc::clone(&batch)));
-        self.flight = Flight::Publishing { ticket, batch };
-    }
-
     /// Invariant: what is confirmed is durable, and nothing is confirmed before the stream has
     /// passed the frontier and thereby shown that it is the log we know.
     pub(super) fn confirm(&mut self, core: &mut Core) {
@@ -212,76 +167,6 @@ impl Active {
             self.confirmed = frontier;
             core.act(Action::Confirm(frontier));
         }
-    }
-
-    pub(super) fn published(
-        &mut self,
-        core: &mut Core,
-        ticket: Ticket,
-        outcome: Outcome,
-    ) -> Result<(), Next> {
-        let Flight::Publishing {
-            ticket: awaited,
-            batch,
-        } = &self.flight
-        else {
-            return Ok(());
-        };
-        if *awaited != ticket {
-            return Ok(());
-        }
-        let batch = Arc::clone(batch);
-        match outcome {
-            Outcome::Durable => self.durable(core, batch),
-            Outcome::Retry { reason } => {
-                self.wait(core, batch, "retry", reason);
-                Ok(())
-            }
-            Outcome::Abort { reason } => {
-                self.wait(core, batch, "abort", reason);
-                Ok(())
-            }
-            Outcome::Indefinite { reason } => {
-                core.report(Notice::Recovering { reason });
-                let recovery = Recovery::start(core);
-                self.flight = Flight::Recovering { batch, recovery };
-                Ok(())
-            }
-            Outcome::Poison(refusals) => self.isolate(core, &batch, &refusals),
-            Outcome::Fenced { reason } => Err(core.fenced(reason)),
-            Outcome::Fatal { reason } => Err(Next::Held(Held::Sink(reason))),
-        }
-    }
-
-    pub(super) fn durable(&mut self, core: &mut Core, batch: Arc<Batch>) -> Result<(), Next> {
-        self.progress.durable(&batch, core.now.monotonic)?;
-        self.backoff.succeed();
-        // Answered only if everything is covered that the server had shown when it asked.
-        self.asked &= self.progress.frontier().lsn < self.progress.seen();
-        self.shutdown.answered();
-        self.flight = Flight::Free;
-        self.in_flight_bytes = 0;
-        core.report(Notice::Durable { batch });
-        match self.halting.take() {
-            Some(halted) => {
-                self.confirm(core);
-                Err(Next::Held(Held::Message(halted)))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn wait(&mut self, core: &mut Core, batch: Arc<Batch>, kind: &'static str, reason: String) {
-        let retry_in = self.backoff.fail(&mut core.random);
-        self.flight = Flight::Waiting {
-            batch,
-            until: core.now.monotonic + retry_in,
-        };
-        core.report(Notice::SinkTrouble {
-            kind,
-            reason,
-            retry_in,
-        });
     }
 
     pub(super) fn deadline(&self, core: &Core) -> Option<Duration> {
@@ -295,16 +180,6 @@ impl Active {
                 .then(|| self.progress.idle_deadline()),
             Flight::Free => self.buffer.cut_at(&core.settings.batch),
         }
-    }
-}
-
-fn diverged(reason: String) -> Next {
-    Next::Stop(Stop::Diverged(reason))
-}
-
-impl From<Disorder> for Next {
-    fn from(disorder: Disorder) -> Self {
-        Self::Stop(Stop::Protocol(disorder.0.to_owned()))
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::active::Active;
 use super::buffer::Taken;
-use super::machine::{Core, Next};
+use super::core::{Core, Next};
 use super::{HaltedMessage, Held, Stop};
 use crate::Frontier;
 use crate::sink::{Batch, Refusal};
@@ -28,6 +28,7 @@ impl Active {
         let halted = HaltedMessage {
             id: refused.row.id,
             position: refused.position,
+            commit_time: refused.commit_time,
             destination: refused.row.destination.to_string(),
             reason: refusal.reason,
             error: refusal.error.clone(),

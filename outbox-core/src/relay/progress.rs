@@ -6,7 +6,7 @@ use super::settings::{HEARTBEAT_INTERVAL, IDLE_BYTES_MAX, IDLE_MAX};
 use super::{Identity, Now};
 use crate::checkpoint::{Checkpoint, LastHandled, LastParked};
 use crate::sink::Batch;
-use crate::{Frontier, Lsn, SystemId, TimelineHistory, TimelineId, Timestamp};
+use crate::{Frontier, Lsn, SystemId, TimelineHistory, TimelineId};
 
 /// What is durable, and what of it may be confirmed.
 #[derive(Debug)]
@@ -171,29 +171,6 @@ impl Progress {
             written_at: now.wall,
         }
     }
-}
-
-/// How far a relay is, for `/status` and metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// `standby`, `activating`, `active`, `recovering`, `held` or `stopped`.
-    pub phase: &'static str,
-    /// The durable frontier, while active.
-    pub frontier: Option<Frontier>,
-    /// The position last confirmed to the slot, while active.
-    pub confirmed: Option<Lsn>,
-    /// The checkpoint's sequence, while active.
-    pub sequence: Option<u64>,
-    /// The end of what the server has shown, while active.
-    pub seen: Option<Lsn>,
-    /// The cluster and timeline, while active.
-    pub cluster: Option<(SystemId, TimelineId)>,
-    /// Bytes of messages that wait for the sink.
-    pub buffer_bytes: usize,
-    /// Messages the sink has in hand.
-    pub in_flight: usize,
-    /// When the oldest message that is not durable committed.
-    pub oldest_commit_time: Option<Timestamp>,
 }
 
 impl Progress {

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active::{Active, Flight};
-use super::machine::{Core, Next};
+use super::active::Active;
+use super::core::{Core, Next};
+use super::publishing::Flight;
 use super::{Action, FailureKind, Inspection, Notice, SourceFailure, Stop, Ticket};
 use crate::checkpoint::Checkpoint;
 use crate::sink::AcquireError;

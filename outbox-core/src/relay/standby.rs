@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::machine::{Core, Next};
+use super::core::{Core, Next};
 use super::settings::{HOLDER_SILENCE_MAX, STANDBY_INTERVAL};
 use super::{Action, Event, FailureKind, Holder, Inspection, Notice, SourceFailure, Stop, Ticket};
 

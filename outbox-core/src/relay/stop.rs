@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::sink::RefusalReason;
-use crate::{Frontier, Lsn, MessageId, Position, SystemId, TimelineId};
+use crate::{Frontier, Lsn, MessageId, Position, SystemId, TimelineId, Timestamp};
 
 /// Why a relay ends its process. Nothing was published or confirmed on the strength of a doubt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -163,6 +163,8 @@ pub struct HaltedMessage {
     pub id: MessageId,
     /// Where it stands in the commit order.
     pub position: Position,
+    /// When its transaction committed.
+    pub commit_time: Timestamp,
     /// Where it was to go.
     pub destination: String,
     /// The kind of refusal.
@@ -177,6 +179,7 @@ impl fmt::Display for Held {
             Self::Message(HaltedMessage {
                 id,
                 position,
+                commit_time: _,
                 destination,
                 reason,
                 error,

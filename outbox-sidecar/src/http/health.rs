@@ -1,5 +1,7 @@
 use std::time::{Duration, Instant};
 
+use outbox_core::relay::Phase;
+
 use crate::config::Ready;
 use crate::report::Report;
 
@@ -33,21 +35,21 @@ pub(super) fn live(report: &Report) -> Health {
             format!("the relay has not turned for {} s", age.as_secs()),
         )
     } else {
-        Health::new(true, report.status.phase)
+        Health::new(true, report.status.phase.as_str())
     }
 }
 
 /// Whether it has come so far as to be active or to stand by.
 pub(super) fn started(report: &Report) -> Health {
     if report.started {
-        Health::new(true, report.status.phase)
+        Health::new(true, report.status.phase.as_str())
     } else {
         let trouble = [&report.source, &report.sink]
             .into_iter()
             .find_map(|side| side.error.clone());
         Health::new(
             false,
-            trouble.unwrap_or_else(|| report.status.phase.to_owned()),
+            trouble.unwrap_or_else(|| report.status.phase.as_str().to_owned()),
         )
     }
 }
@@ -62,8 +64,9 @@ pub(super) fn ready(report: &Report, meaning: Ready) -> Health {
         return started;
     }
     let phase = report.status.phase;
-    match meaning {
-        Ready::Member => Health::new(!matches!(phase, "draining" | "stopped"), phase),
-        Ready::Active => Health::new(matches!(phase, "active" | "recovering"), phase),
-    }
+    let good = match meaning {
+        Ready::Member => !matches!(phase, Phase::Draining | Phase::Stopped),
+        Ready::Active => phase == Phase::Active,
+    };
+    Health::new(good, phase.as_str())
 }

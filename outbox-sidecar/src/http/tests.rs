@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use outbox_core::relay::{HaltedMessage, Held, Status};
+use outbox_core::Timestamp;
+use outbox_core::relay::{HaltedMessage, Held, Phase, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use crate::report::{Report, Side};
 use crate::telemetry::exporter::recorder;
 
 /// A report of a relay in this phase.
-fn report(phase: &'static str, started: bool) -> Report {
+fn report(phase: Phase, started: bool) -> Report {
     let status = Status {
         phase,
         frontier: None,
@@ -84,27 +85,27 @@ impl Site {
 
 #[tokio::test]
 async fn a_member_is_ready_while_it_takes_part() {
-    let site = Site::open(report("standby", false), Ready::Member, LIMITS).await;
+    let site = Site::open(report(Phase::Standby, false), Ready::Member, LIMITS).await;
     assert_eq!(site.code("/started").await, 503);
     assert_eq!(site.code("/ready").await, 503);
     assert_eq!(site.code("/live").await, 200);
     for (phase, ready) in [
-        ("standby", 200),
-        ("activating", 200),
-        ("active", 200),
-        ("recovering", 200),
-        ("draining", 503),
-        ("stopped", 503),
+        (Phase::Standby, 200),
+        (Phase::Activating, 200),
+        (Phase::Active, 200),
+        (Phase::Recovering, 200),
+        (Phase::Draining, 503),
+        (Phase::Stopped, 503),
     ] {
         site.reports.send_replace(report(phase, true));
-        assert_eq!(site.code("/ready").await, ready, "{phase}");
-        assert_eq!(site.code("/started").await, 200, "{phase}");
+        assert_eq!(site.code("/ready").await, ready, "{phase:?}");
+        assert_eq!(site.code("/started").await, 200, "{phase:?}");
     }
 }
 
 #[tokio::test]
 async fn a_server_that_is_away_leaves_a_member_ready() {
-    let mut away = report("active", true);
+    let mut away = report(Phase::Active, true);
     away.sink = Side {
         connected: false,
         error: Some("unreachable: broker".to_owned()),
@@ -115,21 +116,24 @@ async fn a_server_that_is_away_leaves_a_member_ready() {
 
 #[tokio::test]
 async fn only_the_active_one_is_ready_when_that_is_asked_for() {
-    let site = Site::open(report("standby", true), Ready::Active, LIMITS).await;
+    let site = Site::open(report(Phase::Standby, true), Ready::Active, LIMITS).await;
     assert_eq!(site.code("/ready").await, 503);
-    site.reports.send_replace(report("active", true));
+    site.reports.send_replace(report(Phase::Recovering, true));
+    assert_eq!(site.code("/ready").await, 503);
+    site.reports.send_replace(report(Phase::Active, true));
     assert_eq!(site.code("/ready").await, 200);
 }
 
 #[tokio::test]
 async fn a_halted_relay_is_live_but_not_ready_and_says_why() {
-    let mut halted = report("held", true);
+    let mut halted = report(Phase::Held, true);
     halted.held = Some(Held::Message(HaltedMessage {
         id: "0190d8a6-0000-7000-8000-000000000001".parse().unwrap(),
         position: outbox_core::Position {
             commit_lsn: "0/16B3748".parse().unwrap(),
             index: 2,
         },
+        commit_time: Timestamp::default(),
         destination: "orders".into(),
         reason: outbox_core::sink::RefusalReason::TooLarge,
         error: "larger than the topic allows".to_owned(),
@@ -147,11 +151,13 @@ async fn a_halted_relay_is_live_but_not_ready_and_says_why() {
         "0190d8a6-0000-7000-8000-000000000001"
     );
     assert_eq!(status["held"]["destination"], "orders");
+    // It has been waiting since its commit, here in the year 2000.
+    assert!(status["lag_seconds"].as_f64().unwrap() > 1e8, "{status}");
 }
 
 #[tokio::test]
 async fn a_driver_that_no_longer_turns_is_not_live() {
-    let mut stuck = report("active", true);
+    let mut stuck = report(Phase::Active, true);
     stuck.made_at = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
     let site = Site::open(stuck, Ready::Member, LIMITS).await;
     let (code, body) = site.get("/live").await;
@@ -161,7 +167,7 @@ async fn a_driver_that_no_longer_turns_is_not_live() {
 
 #[tokio::test]
 async fn a_page_that_does_not_exist_and_a_method_that_changes_something_are_refused() {
-    let site = Site::open(report("active", true), Ready::Member, LIMITS).await;
+    let site = Site::open(report(Phase::Active, true), Ready::Member, LIMITS).await;
     assert_eq!(site.code("/nothing").await, 404);
     let mut stream = site.connect().await;
     stream
@@ -188,7 +194,7 @@ async fn silent_visitors_do_not_keep_the_probes_out() {
         lifetime_max: Duration::from_millis(200),
         ..LIMITS
     };
-    let site = Site::open(report("active", true), Ready::Member, limits).await;
+    let site = Site::open(report(Phase::Active, true), Ready::Member, limits).await;
     let mut silent = Vec::new();
     for _ in 0..4 {
         silent.push(site.connect().await);
@@ -208,7 +214,7 @@ async fn silent_visitors_do_not_keep_the_probes_out() {
 
 #[tokio::test]
 async fn an_endless_request_is_cut_off() {
-    let site = Site::open(report("active", true), Ready::Member, LIMITS).await;
+    let site = Site::open(report(Phase::Active, true), Ready::Member, LIMITS).await;
     let mut stream = site.connect().await;
     stream
         .write_all(b"GET /status HTTP/1.1\r\nX: ")
@@ -231,7 +237,7 @@ async fn an_endless_request_is_cut_off() {
 
 #[tokio::test]
 async fn a_server_that_is_shut_down_no_longer_listens() {
-    let site = Site::open(report("active", true), Ready::Member, LIMITS).await;
+    let site = Site::open(report(Phase::Active, true), Ready::Member, LIMITS).await;
     let address = site.address;
     site.server.shut_down().await;
     assert!(TcpStream::connect(address).await.is_err());

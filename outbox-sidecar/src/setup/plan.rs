@@ -1,6 +1,6 @@
 use outbox_core::schema;
 
-use super::init::InitOptions;
+use super::InitOptions;
 use super::roles::relay_role_sql;
 use crate::config::Settings;
 use crate::source::publication::create_statement;
@@ -8,14 +8,14 @@ use crate::source::quote::quote_literal;
 
 /// One step of `init`, for an administrator who runs the SQL by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PlannedStep {
-    pub(super) title: String,
-    pub(super) sql: String,
+struct PlannedStep {
+    title: String,
+    sql: String,
 }
 
 /// The SQL of `init`, in its separate steps. What follows it (rows older than the slot, checkpoint
 /// topic, first checkpoint) needs `init` itself, which finds these steps done.
-pub(super) fn plan(settings: &Settings, options: &InitOptions) -> Vec<PlannedStep> {
+fn plan(settings: &Settings, options: &InitOptions) -> Vec<PlannedStep> {
     let mut steps: Vec<_> = schema::steps(&settings.schema)
         .into_iter()
         .map(|step| PlannedStep {
@@ -51,4 +51,12 @@ pub(super) fn plan(settings: &Settings, options: &InitOptions) -> Vec<PlannedSte
         ),
     });
     steps
+}
+
+/// The steps as SQL, for `--print`.
+pub(crate) fn print_plan(settings: &Settings, options: &InitOptions) -> String {
+    plan(settings, options)
+        .into_iter()
+        .map(|step| format!("-- {}\n{}\n", step.title, step.sql))
+        .collect()
 }

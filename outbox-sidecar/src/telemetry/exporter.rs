@@ -132,11 +132,11 @@ fn describe() {
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
 pub(crate) fn set_gauges(report: &Report) {
     let now = Timestamp::from(SystemTime::now());
-    let is_active = matches!(report.status.phase, "active" | "recovering" | "draining");
+    let is_active = report.status.phase.is_holder();
     gauge!(names::ACTIVE).set(f64::from(u8::from(is_active)));
-    gauge!(names::LAG).set(report.lag_seconds(now));
     gauge!(names::BUFFER_BYTES).set(report.status.buffer_bytes as f64);
-    // A relay that is no longer active knows neither: its last values would stand for ever.
+    // A relay that is no longer active knows none of these: its last values would stand for ever.
+    gauge!(names::LAG).set(report.lag_seconds(now).unwrap_or(f64::NAN));
     gauge!(names::LAG_BYTES).set(report.lag_bytes().map_or(f64::NAN, |bytes| bytes as f64));
     let frontier = report.status.frontier.map(|frontier| frontier.lsn.as_u64());
     gauge!(names::CHECKPOINT_LSN).set(frontier.map_or(f64::NAN, |lsn| lsn as f64));
@@ -168,12 +168,12 @@ pub(crate) fn set_gauges(report: &Report) {
 #[cfg(test)]
 mod tests {
     use metrics::histogram;
-    use outbox_core::relay::Status;
+    use outbox_core::relay::{Phase, Status};
     use outbox_core::{Frontier, Lsn};
 
     use super::*;
 
-    fn status(phase: &'static str, frontier: Option<Frontier>) -> Status {
+    fn status(phase: Phase, frontier: Option<Frontier>) -> Status {
         Status {
             phase,
             frontier,
@@ -201,7 +201,7 @@ mod tests {
             describe();
             begin_at_zero();
             let frontier = Some(Frontier::at(Lsn::new(100)));
-            set_gauges(&Report::starting("policy", status("active", frontier)));
+            set_gauges(&Report::starting("policy", status(Phase::Active, frontier)));
             histogram!(names::BATCH_MESSAGES).record(3.0);
             histogram!(names::PUBLISH_LATENCY).record_many(0.003, 1000);
             recorder.handle().render()
@@ -231,12 +231,13 @@ mod tests {
         let recorder = recorder();
         let text = metrics::with_local_recorder(&recorder, || {
             let frontier = Some(Frontier::at(Lsn::new(100)));
-            set_gauges(&Report::starting("policy", status("active", frontier)));
-            set_gauges(&Report::starting("policy", status("standby", None)));
+            set_gauges(&Report::starting("policy", status(Phase::Active, frontier)));
+            set_gauges(&Report::starting("policy", status(Phase::Standby, None)));
             recorder.handle().render()
         });
         has(&text, "outbox_active 0");
         has(&text, "outbox_lag_bytes NaN");
+        has(&text, "outbox_lag_seconds NaN");
         has(&text, "outbox_checkpoint_lsn NaN");
     }
 }

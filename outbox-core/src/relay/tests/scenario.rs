@@ -85,7 +85,7 @@ impl Scenario {
     }
 
     pub(super) fn phase(&self) -> &'static str {
-        self.relay.status().phase
+        self.relay.status().phase.as_str()
     }
 
     /// Lets the relay act, and the world answer, until nothing more happens.

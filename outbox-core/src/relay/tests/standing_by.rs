@@ -13,6 +13,14 @@ fn standing_by() -> Scenario {
     scenario
 }
 
+#[test]
+fn until_postgresql_was_reached_it_is_only_starting() {
+    let mut scenario = Scenario::new();
+    scenario.leave(|action| matches!(action, Action::Inspect(_)));
+    scenario.run();
+    assert_eq!(scenario.phase(), "starting");
+}
+
 fn terminated(scenario: &Scenario) -> Vec<Holder> {
     let holders = scenario.actions.iter().filter_map(|action| match action {
         Action::TerminateHolder(_, holder) => Some(*holder),
@@ -138,7 +146,7 @@ fn a_server_that_is_away_is_waited_for_from_the_start() {
         FailureKind::Other,
     ] {
         let mut scenario = first_answer(kind);
-        assert_eq!((scenario.phase(), scenario.stop()), ("standby", None));
+        assert_eq!((scenario.phase(), scenario.stop()), ("starting", None));
         scenario.leave(|_| false);
         scenario.pass(Duration::from_secs(60));
         assert_eq!(scenario.phase(), "active", "{kind:?}");

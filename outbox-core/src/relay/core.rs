@@ -1,0 +1,139 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::active::Active;
+use super::backoff::Backoff;
+use super::settings::STANDBY_INTERVAL;
+use super::{Action, FailureKind, Held, Notice, Now, Settings, SourceFailure, Stop, Ticket};
+use crate::sink::AcquireError;
+
+/// What every phase shares: settings, the present moment, and the way out for actions.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) settings: Settings,
+    pub(super) now: Now,
+    pub(super) random: fastrand::Rng,
+    /// PostgreSQL has answered an inspection of this process.
+    pub(super) ever_inspected: bool,
+    ever_active: bool,
+    source_backoff: Backoff,
+    pub(super) actions: VecDeque<Action>,
+    tickets: u64,
+    pub(super) drain_until: Option<Duration>,
+}
+
+/// Where to go from a phase that ends.
+#[derive(Debug)]
+pub(super) enum Next {
+    Standby { after: Duration },
+    Activate,
+    Active(Box<Active>),
+    Held(Held),
+    Stop(Stop),
+}
+
+impl Core {
+    pub(super) fn new(settings: Settings, seed: u64, now: Now) -> Self {
+        Self {
+            source_backoff: Backoff::new(settings.retry),
+            settings,
+            now,
+            random: fastrand::Rng::with_seed(seed),
+            ever_inspected: false,
+            ever_active: false,
+            actions: VecDeque::new(),
+            tickets: 0,
+            drain_until: None,
+        }
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub(super) fn report(&mut self, notice: Notice) {
+        self.act(Action::Report(notice));
+    }
+
+    pub(super) const fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// Between 75 % and 125 % of the interval: relays of one name do not move in step.
+    pub(super) fn jitter(&mut self, interval: Duration) -> Duration {
+        interval.mul_f64(0.75 + self.random.f64() / 2.0)
+    }
+
+    pub(super) fn became_active(&mut self, epoch: u64) {
+        self.ever_active = true;
+        self.source_backoff.succeed();
+        self.report(Notice::Active { epoch });
+    }
+
+    /// PostgreSQL failed us: what that means depends on the kind, and on whether we ever ran.
+    pub(super) fn source_lost(&mut self, failure: SourceFailure) -> Next {
+        match failure.kind {
+            FailureKind::SlotMissing => Next::Stop(Stop::SlotMissing),
+            FailureKind::SlotInvalidated => Next::Stop(Stop::SlotLost(failure.message)),
+            FailureKind::PublicationMissing => {
+                Next::Stop(Stop::PublicationMissing(failure.message))
+            }
+            FailureKind::PublicationUnfit => Next::Stop(Stop::PublicationDiffers(failure.message)),
+            FailureKind::Protocol => Next::Stop(Stop::Protocol(failure.message)),
+            FailureKind::AuthenticationRefused
+            | FailureKind::PrivilegeRefused
+            | FailureKind::NotLogical
+                if !self.ever_active =>
+            {
+                Next::Stop(Stop::Refused(failure.message))
+            }
+            _ => self.retry_source(failure),
+        }
+    }
+
+    pub(super) fn retry_source(&mut self, failure: SourceFailure) -> Next {
+        let after = self.source_backoff.fail(&mut self.random);
+        self.report(Notice::SourceTrouble {
+            failure,
+            retry_in: after,
+        });
+        Next::Standby { after }
+    }
+
+    /// The server goes down and waits for us to let go.
+    pub(super) fn server_stops(&mut self, reason: &str) -> Next {
+        self.retry_source(SourceFailure {
+            kind: FailureKind::ServerShutdown,
+            message: format!("the server is shutting down: {reason}"),
+        })
+    }
+
+    /// Another relay was faster.
+    pub(super) fn beaten(&mut self, reason: String) -> Next {
+        self.report(Notice::StandingBy { reason });
+        Next::Standby {
+            after: self.jitter(STANDBY_INTERVAL),
+        }
+    }
+
+    /// Another relay fenced us. Never take the right to publish back at once: two relays would
+    /// throw each other out for ever.
+    pub(super) fn fenced(&mut self, reason: String) -> Next {
+        self.report(Notice::Fenced { reason });
+        Next::Standby {
+            after: self.jitter(STANDBY_INTERVAL * 2),
+        }
+    }
+
+    pub(super) fn acquire_failed(&mut self, error: AcquireError) -> Next {
+        match error {
+            AcquireError::Unavailable(reason) | AcquireError::Fenced(reason) => self.fenced(reason),
+            AcquireError::CheckpointMissing(reason) => Next::Stop(Stop::CheckpointMissing(reason)),
+            AcquireError::CheckpointCorrupt(reason) => Next::Stop(Stop::CheckpointCorrupt(reason)),
+            AcquireError::TwoWriters(reason) => Next::Stop(Stop::TwoWriters(reason)),
+            AcquireError::Fatal(reason) if self.ever_active => Next::Held(Held::Sink(reason)),
+            AcquireError::Fatal(reason) => Next::Stop(Stop::Refused(reason)),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+use super::active::Active;
+use super::buffer::Disorder;
+use super::catch_up::Verdict;
+use super::core::{Core, Next};
+use super::{Stop, StreamEvent};
+use crate::{Lsn, OutboxRow};
+
+/// What the replication stream says, and what of it is new.
+impl Active {
+    /// Takes in what the stream said; what follows from it is decided by [`Active::go_on`].
+    pub(super) fn stream(&mut self, core: &mut Core, event: StreamEvent) -> Result<(), Next> {
+        match event {
+            StreamEvent::Begin {
+                commit_lsn,
+                commit_time,
+                xid,
+            } => {
+                self.catch_up.begin(commit_lsn).map_err(diverged)?;
+                self.buffer
+                    .begin(commit_lsn, commit_time, xid, core.now.monotonic)?;
+            }
+            StreamEvent::Row(row) => self.row(row)?,
+            // No release has sent a request yet; other subscribers' messages are not ours.
+            StreamEvent::LogicalMessage { .. } => {}
+            StreamEvent::Commit {
+                commit_lsn,
+                end_lsn,
+            } => {
+                self.buffer.commit(commit_lsn, end_lsn)?;
+                self.reached(end_lsn)?;
+            }
+            StreamEvent::Keepalive {
+                wal_end,
+                reply_requested,
+            } => {
+                if !self.buffer.in_transaction() {
+                    self.buffer.pass(wal_end);
+                    self.reached(wal_end)?;
+                }
+                if reply_requested {
+                    let behind = self.progress.frontier().lsn < wal_end;
+                    self.asked |= behind;
+                    if behind && self.shutdown.is_stopping(wal_end, core.now.monotonic) {
+                        return Err(core.server_stops("it waits for a confirmation"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, row: OutboxRow) -> Result<(), Next> {
+        let (position, xid) = self.buffer.next_position()?;
+        match self
+            .catch_up
+            .message(position, xid, row.id)
+            .map_err(diverged)?
+        {
+            Verdict::Known => {}
+            Verdict::New => self.buffer.push(position, row)?,
+        }
+        Ok(())
+    }
+
+    fn reached(&mut self, end: Lsn) -> Result<(), Next> {
+        self.progress.see(end);
+        self.catch_up.reached(end).map_err(diverged)
+    }
+}
+
+fn diverged(reason: String) -> Next {
+    Next::Stop(Stop::Diverged(reason))
+}
+
+impl From<Disorder> for Next {
+    fn from(disorder: Disorder) -> Self {
+        Self::Stop(Stop::Protocol(disorder.0.to_owned()))
+    }
+}

@@ -1,0 +1,121 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::active::Active;
+use super::core::{Core, Next};
+use super::recovery::Recovery;
+use super::{Action, Held, Notice, Ticket};
+use crate::OutboxRow;
+use crate::sink::{Batch, Outcome};
+
+/// What the sink is doing. One batch at a time; the next fills meanwhile.
+#[derive(Debug)]
+pub(super) enum Flight {
+    Free,
+    Publishing {
+        ticket: Ticket,
+        batch: Arc<Batch>,
+    },
+    /// The same batch goes out again then.
+    Waiting {
+        batch: Arc<Batch>,
+        until: Duration,
+    },
+    /// Nobody knows what became of it.
+    Recovering {
+        batch: Arc<Batch>,
+        recovery: Recovery,
+    },
+}
+
+impl Flight {
+    pub(super) fn batch(&self) -> Option<&Batch> {
+        match self {
+            Self::Free => None,
+            Self::Publishing { batch, .. }
+            | Self::Waiting { batch, .. }
+            | Self::Recovering { batch, .. } => Some(batch),
+        }
+    }
+}
+
+/// A batch on its way, from the request to what became of it.
+impl Active {
+    pub(super) fn publish(&mut self, core: &mut Core, batch: Arc<Batch>) {
+        let rows = batch.messages.iter().map(|delivery| &delivery.row);
+        self.in_flight_bytes = rows.map(OutboxRow::memory_bytes).sum();
+        let ticket = core.ticket();
+        core.act(Action::Publish(ticket, Arc::clone(&batch)));
+        self.flight = Flight::Publishing { ticket, batch };
+    }
+
+    pub(super) fn published(
+        &mut self,
+        core: &mut Core,
+        ticket: Ticket,
+        outcome: Outcome,
+    ) -> Result<(), Next> {
+        let Flight::Publishing {
+            ticket: awaited,
+            batch,
+        } = &self.flight
+        else {
+            return Ok(());
+        };
+        if *awaited != ticket {
+            return Ok(());
+        }
+        let batch = Arc::clone(batch);
+        match outcome {
+            Outcome::Durable => self.durable(core, batch),
+            Outcome::Retry { reason } => {
+                self.wait(core, batch, "retry", reason);
+                Ok(())
+            }
+            Outcome::Abort { reason } => {
+                self.wait(core, batch, "abort", reason);
+                Ok(())
+            }
+            Outcome::Indefinite { reason } => {
+                core.report(Notice::Recovering { reason });
+                let recovery = Recovery::start(core);
+                self.flight = Flight::Recovering { batch, recovery };
+                Ok(())
+            }
+            Outcome::Poison(refusals) => self.isolate(core, &batch, &refusals),
+            Outcome::Fenced { reason } => Err(core.fenced(reason)),
+            Outcome::Fatal { reason } => Err(Next::Held(Held::Sink(reason))),
+        }
+    }
+
+    pub(super) fn durable(&mut self, core: &mut Core, batch: Arc<Batch>) -> Result<(), Next> {
+        self.progress.durable(&batch, core.now.monotonic)?;
+        self.backoff.succeed();
+        // Answered only if everything is covered that the server had shown when it asked.
+        self.asked &= self.progress.frontier().lsn < self.progress.seen();
+        self.shutdown.answered();
+        self.flight = Flight::Free;
+        self.in_flight_bytes = 0;
+        core.report(Notice::Durable { batch });
+        match self.halting.take() {
+            Some(halted) => {
+                self.confirm(core);
+                Err(Next::Held(Held::Message(halted)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn wait(&mut self, core: &mut Core, batch: Arc<Batch>, kind: &'static str, reason: String) {
+        let retry_in = self.backoff.fail(&mut core.random);
+        self.flight = Flight::Waiting {
+            batch,
+            until: core.now.monotonic + retry_in,
+        };
+        core.report(Notice::SinkTrouble {
+            kind,
+            reason,
+            retry_in,
+        });
+    }
+}
