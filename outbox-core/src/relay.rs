@@ -41,5 +41,5 @@ pub use event::{
 pub use machine::Relay;
 pub use settings::{BackoffLimits, BatchLimits, Settings};
 pub use status::{Phase, Status};
-pub use stop::{HaltedMessage, Held, Stop};
+pub use stop::{HaltedMessage, Stop};
 pub use stream::StreamEvent;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use outbox_core::Timestamp;
-use outbox_core::relay::{HaltedMessage, Held, Status};
+use outbox_core::relay::{HaltedMessage, Status};
 use serde::Serialize;
 
 use crate::control::Gauges;
@@ -26,7 +26,7 @@ pub(crate) struct Report {
     /// Why it stands by, if it does.
     pub(crate) standby_reason: Option<String>,
     /// Why it publishes nothing until an operator acts.
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<HaltedMessage>,
     /// What SQL shows.
     pub(crate) gauges: Gauges,
 }
@@ -66,7 +66,7 @@ impl Report {
     /// is none. Only a relay that is active, or that a message halted, knows it.
     pub(crate) fn lag_seconds(&self, now: Timestamp) -> Option<f64> {
         let oldest = match &self.held {
-            Some(Held::Message(halted)) => Some(halted.commit_time),
+            Some(halted) => Some(halted.commit_time),
             _ if !self.status.phase.is_holder() => return None,
             _ => self.status.oldest_commit_time,
         };
@@ -102,24 +102,12 @@ impl Report {
     }
 }
 
-fn held_json(held: &Held) -> serde_json::Value {
-    match held {
-        Held::Message(HaltedMessage {
-            id,
-            position,
-            commit_time: _,
-            destination,
-            reason,
-            error,
-        }) => {
-            serde_json::json!({
-                "reason": reason.as_str(),
-                "error": error,
-                "message_id": id.to_string(),
-                "position": position.to_string(),
-                "destination": destination,
-            })
-        }
-        Held::Sink(error) => serde_json::json!({ "reason": "sink", "error": error }),
-    }
+fn held_json(held: &HaltedMessage) -> serde_json::Value {
+    serde_json::json!({
+        "reason": held.reason.as_str(),
+        "error": held.error,
+        "message_id": held.id.to_string(),
+        "position": held.position.to_string(),
+        "destination": held.destination,
+    })
 }

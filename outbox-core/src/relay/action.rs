@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Held, Holder, Stop};
+use super::{HaltedMessage, Holder, Stop};
 use crate::Lsn;
 use crate::sink::Batch;
 
@@ -70,7 +70,7 @@ pub enum Notice {
     },
     /// The sink failed us; trying again after the delay.
     SinkTrouble {
-        /// `retry`, `abort` or `unavailable`: a label.
+        /// `retry`, `abort`, `unavailable` or `refused`: a label.
         kind: &'static str,
         /// What failed.
         reason: String,
@@ -103,7 +103,7 @@ pub enum Notice {
         batch: Arc<Batch>,
     },
     /// Staying up, publishing nothing, until an operator acts.
-    Held(Held),
+    Halted(HaltedMessage),
     /// Finishing what is in flight, then stopping.
     Draining,
 }

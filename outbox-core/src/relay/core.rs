@@ -4,7 +4,9 @@ use std::time::Duration;
 use super::active::Active;
 use super::backoff::Backoff;
 use super::settings::STANDBY_INTERVAL;
-use super::{Action, FailureKind, Held, Notice, Now, Settings, SourceFailure, Stop, Ticket};
+use super::{
+    Action, FailureKind, HaltedMessage, Notice, Now, Settings, SourceFailure, Stop, Ticket,
+};
 use crate::sink::AcquireError;
 
 /// What every phase shares: settings, the present moment, and the way out for actions.
@@ -17,6 +19,8 @@ pub(super) struct Core {
     pub(super) ever_inspected: bool,
     ever_active: bool,
     source_backoff: Backoff,
+    /// Succeeds with a durable batch, not with the right to publish: that may be all that is granted.
+    pub(super) sink_backoff: Backoff,
     pub(super) actions: VecDeque<Action>,
     tickets: u64,
     pub(super) drain_until: Option<Duration>,
@@ -28,7 +32,7 @@ pub(super) enum Next {
     Standby { after: Duration },
     Activate,
     Active(Box<Active>),
-    Held(Held),
+    Held(HaltedMessage),
     Stop(Stop),
 }
 
@@ -36,6 +40,7 @@ impl Core {
     pub(super) fn new(settings: Settings, seed: u64, now: Now) -> Self {
         Self {
             source_backoff: Backoff::new(settings.retry),
+            sink_backoff: Backoff::new(settings.retry),
             settings,
             now,
             random: fastrand::Rng::with_seed(seed),
@@ -126,13 +131,25 @@ impl Core {
         }
     }
 
+    /// The broker will not let a relay publish that it has let publish before: rights or a password
+    /// changed. Whoever mends that need not come here, too.
+    pub(super) fn sink_refused(&mut self, reason: String) -> Next {
+        let retry_in = self.sink_backoff.fail(&mut self.random);
+        self.report(Notice::SinkTrouble {
+            kind: "refused",
+            reason,
+            retry_in,
+        });
+        Next::Standby { after: retry_in }
+    }
+
     pub(super) fn acquire_failed(&mut self, error: AcquireError) -> Next {
         match error {
             AcquireError::Unavailable(reason) | AcquireError::Fenced(reason) => self.fenced(reason),
             AcquireError::CheckpointMissing(reason) => Next::Stop(Stop::CheckpointMissing(reason)),
             AcquireError::CheckpointCorrupt(reason) => Next::Stop(Stop::CheckpointCorrupt(reason)),
             AcquireError::TwoWriters(reason) => Next::Stop(Stop::TwoWriters(reason)),
-            AcquireError::Fatal(reason) if self.ever_active => Next::Held(Held::Sink(reason)),
+            AcquireError::Fatal(reason) if self.ever_active => self.sink_refused(reason),
             AcquireError::Fatal(reason) => Next::Stop(Stop::Refused(reason)),
         }
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::active::Active;
 use super::buffer::Taken;
 use super::core::{Core, Next};
-use super::{HaltedMessage, Held, Stop};
+use super::{HaltedMessage, Stop};
 use crate::Frontier;
 use crate::sink::{Batch, Refusal};
 
@@ -34,7 +34,7 @@ impl Active {
             error: refusal.error.clone(),
         };
         if before.is_empty() {
-            return Err(Next::Held(Held::Message(halted)));
+            return Err(Next::Held(halted));
         }
         let taken = Taken {
             messages: before.to_vec(),

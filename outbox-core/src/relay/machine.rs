@@ -139,8 +139,8 @@ impl Relay {
             Next::Standby { .. } | Next::Activate if core.drain_until.is_some() => {
                 Next::Stop(Stop::Drained)
             }
-            Next::Held(held) if core.drain_until.is_some() => {
-                core.report(Notice::Held(held));
+            Next::Held(halted) if core.drain_until.is_some() => {
+                core.report(Notice::Halted(halted));
                 Next::Stop(Stop::Drained)
             }
             next => next,
@@ -163,8 +163,8 @@ impl Relay {
                 self.state = State::Active(active);
                 return step.unwrap_or_else(|next| self.enter(next));
             }
-            Next::Held(held) => {
-                core.report(Notice::Held(held));
+            Next::Held(halted) => {
+                core.report(Notice::Halted(halted));
                 State::Held
             }
             Next::Stop(stop) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::active::Active;
 use super::core::{Core, Next};
 use super::recovery::Recovery;
-use super::{Action, Held, Notice, Ticket};
+use super::{Action, Notice, Ticket};
 use crate::OutboxRow;
 use crate::sink::{Batch, Outcome};
 
@@ -84,13 +84,14 @@ impl Active {
             }
             Outcome::Poison(refusals) => self.isolate(core, &batch, &refusals),
             Outcome::Fenced { reason } => Err(core.fenced(reason)),
-            Outcome::Fatal { reason } => Err(Next::Held(Held::Sink(reason))),
+            Outcome::Fatal { reason } => Err(core.sink_refused(reason)),
         }
     }
 
     pub(super) fn durable(&mut self, core: &mut Core, batch: Arc<Batch>) -> Result<(), Next> {
         self.progress.durable(&batch, core.now.monotonic)?;
         self.backoff.succeed();
+        core.sink_backoff.succeed();
         // Answered only if everything is covered that the server had shown when it asked.
         self.asked &= self.progress.frontier().lsn < self.progress.seen();
         self.shutdown.answered();
@@ -100,7 +101,7 @@ impl Active {
         match self.halting.take() {
             Some(halted) => {
                 self.confirm(core);
-                Err(Next::Held(Held::Message(halted)))
+                Err(Next::Held(halted))
             }
             None => Ok(()),
         }

@@ -147,16 +147,7 @@ impl Stop {
     }
 }
 
-/// Why a relay stays up and publishes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// The broker refused a message for itself.
-    Message(HaltedMessage),
-    /// The broker will not let this relay publish.
-    Sink(String),
-}
-
-/// The message that halted a relay.
+/// The message that halted a relay: it stays up and publishes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HaltedMessage {
     /// Its identity.
@@ -173,28 +164,17 @@ pub struct HaltedMessage {
     pub error: String,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for HaltedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Message(HaltedMessage {
-                id,
-                position,
-                commit_time: _,
-                destination,
-                reason,
-                error,
-            }) => write!(
-                f,
-                "message {id} at {position} for {destination:?} was refused ({}): {error}; \
-                 publishing has halted before it: mend the cause, then restart the relay",
-                reason.as_str()
-            ),
-            Self::Sink(reason) => {
-                write!(
-                    f,
-                    "{reason}; publishing has halted: mend the cause, then restart the relay"
-                )
-            }
-        }
+        write!(
+            f,
+            "message {} at {} for {:?} was refused ({}): {}; publishing has halted before it: mend \
+             the cause, then restart the relay",
+            self.id,
+            self.position,
+            self.destination,
+            self.reason.as_str(),
+            self.error
+        )
     }
 }

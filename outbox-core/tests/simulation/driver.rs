@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_core::relay::{Action, Event, FailureKind, Held, Holder, Identity, Notice, Stop};
+use outbox_core::relay::{Action, Event, FailureKind, Holder, Identity, Notice, Stop};
 use outbox_core::sink::{AcquireError, Batch, Outcome, Refusal, RefusalReason};
 use outbox_core::{Frontier, Lsn, SystemId, TimelineId};
 
@@ -62,7 +62,7 @@ impl World {
                     server.held = Some((stop.exit_code(), stop.to_string()));
                 }
             }
-            Action::Report(Notice::Held(Held::Message(message))) => {
+            Action::Report(Notice::Halted(message)) => {
                 client.held = true;
                 if self.poison.map(message_id) != Some(message.id) {
                     return Err(format!("held by {}", message.id));
@@ -432,7 +432,7 @@ fn notice_name(notice: &Notice) -> &'static str {
         Notice::Durable { batch } if batch.messages.is_empty() => "checkpoint alone",
         Notice::Durable { batch } if batch.checkpoint.frontier.index > 0 => "part of a transaction",
         Notice::Durable { .. } => "whole transactions",
-        Notice::Held(_) => "held",
+        Notice::Halted(_) => "halted",
         Notice::Draining => "draining",
     }
 }

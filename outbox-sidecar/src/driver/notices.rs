@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use metrics::{counter, gauge, histogram};
 use outbox_core::Timestamp;
-use outbox_core::relay::{Event, Held, Notice};
+use outbox_core::relay::{Event, HaltedMessage, Notice};
 use outbox_core::sink::Batch;
 
 use crate::report::{Report, Side};
@@ -15,7 +15,7 @@ pub(super) struct Notices {
     source: Side,
     sink: Side,
     standby_reason: Option<String>,
-    held: Option<Held>,
+    held: Option<HaltedMessage>,
     published_at: Option<Instant>,
 }
 
@@ -110,21 +110,16 @@ impl Notices {
                 works(&mut self.sink, names::SIDE_SINK);
                 count_durable(batch);
             }
-            Notice::Held(held) => {
-                match held {
-                    Held::Message(halted) => tracing::error!(
-                        message_id = %halted.id,
-                        position = %halted.position,
-                        destination = %halted.destination,
-                        reason = halted.reason.as_str(),
-                        error = %halted.error,
-                        "a message was refused for itself: publishing has halted before it"
-                    ),
-                    Held::Sink(reason) => {
-                        tracing::error!(%reason, "publishing has halted");
-                    }
-                }
-                self.held = Some(held.clone());
+            Notice::Halted(halted) => {
+                tracing::error!(
+                    message_id = %halted.id,
+                    position = %halted.position,
+                    destination = %halted.destination,
+                    reason = halted.reason.as_str(),
+                    error = %halted.error,
+                    "a message was refused for itself: publishing has halted before it"
+                );
+                self.held = Some(halted.clone());
             }
             Notice::Draining => tracing::info!("asked to stop: finishing what is in flight"),
         }

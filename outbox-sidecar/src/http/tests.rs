@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use outbox_core::Timestamp;
-use outbox_core::relay::{HaltedMessage, Held, Phase, Status};
+use outbox_core::relay::{HaltedMessage, Phase, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -127,7 +127,7 @@ async fn only_the_active_one_is_ready_when_that_is_asked_for() {
 #[tokio::test]
 async fn a_halted_relay_is_live_but_not_ready_and_says_why() {
     let mut halted = report(Phase::Held, true);
-    halted.held = Some(Held::Message(HaltedMessage {
+    halted.held = Some(HaltedMessage {
         id: "0190d8a6-0000-7000-8000-000000000001".parse().unwrap(),
         position: outbox_core::Position {
             commit_lsn: "0/16B3748".parse().unwrap(),
@@ -137,7 +137,7 @@ async fn a_halted_relay_is_live_but_not_ready_and_says_why() {
         destination: "orders".into(),
         reason: outbox_core::sink::RefusalReason::TooLarge,
         error: "larger than the topic allows".to_owned(),
-    }));
+    });
     let site = Site::open(halted, Ready::Member, LIMITS).await;
     assert_eq!(site.code("/live").await, 200);
     let (code, body) = site.get("/ready").await;

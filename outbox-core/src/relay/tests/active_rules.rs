@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::scenario::*;
-use crate::relay::{Action, Event, FailureKind, Held, Notice};
+use crate::relay::{Action, Event, FailureKind, HaltedMessage, Notice};
 use crate::sink::{Outcome, Refusal, RefusalReason};
 use crate::{Frontier, Lsn};
 
@@ -17,9 +17,9 @@ fn in_flight() -> Scenario {
     scenario
 }
 
-fn held(scenario: &Scenario) -> Option<&Held> {
+fn held(scenario: &Scenario) -> Option<&HaltedMessage> {
     scenario.actions.iter().find_map(|action| match action {
-        Action::Report(Notice::Held(held)) => Some(held),
+        Action::Report(Notice::Halted(message)) => Some(message),
         _ => None,
     })
 }
@@ -98,9 +98,7 @@ fn a_poisonous_message_holds_the_relay_and_names_the_first() {
     assert_eq!(scenario.published().last(), Some(&(vec![1], before)));
     scenario.outcome(Outcome::Durable);
     assert_eq!((scenario.phase(), scenario.stop()), ("held", None));
-    let Some(Held::Message(message)) = held(&scenario) else {
-        panic!("held by a message");
-    };
+    let message = held(&scenario).unwrap();
     assert_eq!((message.id, message.position.index), (id(2), 1));
     assert!(scenario.did(|action| *action == Action::CloseStream));
     assert!(scenario.did(|action| *action == Action::ReleaseSink));
@@ -123,13 +121,34 @@ fn a_refusal_of_a_message_that_was_not_sent_exits_1() {
 }
 
 #[test]
-fn fatal_once_active_stays_up_and_publishes_nothing() {
+fn a_relay_that_is_refused_once_it_ran_gives_everything_up_and_tries_again_ever_later() {
     let mut scenario = in_flight();
-    scenario.outcome(Outcome::Fatal { reason: reason() });
-    assert_eq!(held(&scenario), Some(&Held::Sink(reason())));
-    assert_eq!((scenario.phase(), scenario.stop()), ("held", None));
-    scenario.pass(Duration::from_secs(3600));
-    assert_eq!(scenario.batches().len(), 1);
+    for _ in 0..20 {
+        scenario.outcome(Outcome::Fatal { reason: reason() });
+        assert_eq!((scenario.phase(), scenario.stop()), ("standby", None));
+        assert!(scenario.did(|action| *action == Action::ReleaseSink));
+        scenario.pass(Duration::from_secs(40));
+        scenario.stream([begin(1000), row(1), commit(1000)]);
+    }
+    let pauses: Vec<_> = scenario.actions.iter().filter_map(refused).collect();
+    assert_eq!(pauses.len(), 20);
+    assert!(
+        pauses.iter().max() > Some(&Duration::from_secs(5)),
+        "{pauses:?}"
+    );
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(scenario.confirmed(), [1040]);
+}
+
+fn refused(action: &Action) -> Option<Duration> {
+    match action {
+        Action::Report(Notice::SinkTrouble {
+            kind: "refused",
+            retry_in,
+            ..
+        }) => Some(*retry_in),
+        _ => None,
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::scenario::*;
 use crate::relay::{Action, Event, FailureKind, Stop, Ticket};
-use crate::sink::{AcquireError, Outcome};
+use crate::sink::{AcquireError, Outcome, Refusal, RefusalReason};
 
 const DRAINED: Option<Stop> = Some(Stop::Drained);
 
@@ -10,6 +10,15 @@ fn stops(scenario: &Scenario) -> usize {
     let all = scenario.actions.iter();
     all.filter(|action| matches!(action, Action::Stop(_)))
         .count()
+}
+
+/// The first message of the batch is refused for itself.
+fn poison() -> Outcome {
+    Outcome::Poison(vec![Refusal {
+        batch_index: 0,
+        reason: RefusalReason::TooLarge,
+        error: "r".into(),
+    }])
 }
 
 fn inspect(action: &Action) -> Option<Ticket> {
@@ -137,7 +146,7 @@ fn draining_ends_with_the_stream() {
 fn draining_a_held_relay_stops_it_at_once() {
     let mut scenario = Scenario::publishing();
     scenario.stream([begin(1000), row(1), commit(1000)]);
-    scenario.outcome(Outcome::Fatal { reason: "r".into() });
+    scenario.outcome(poison());
     scenario.event(Event::Drain);
     assert_eq!(scenario.stop(), DRAINED);
 }
@@ -147,7 +156,7 @@ fn a_draining_relay_that_would_be_held_stops() {
     let mut scenario = Scenario::publishing();
     scenario.stream([begin(1000), row(1), commit(1000)]);
     scenario.event(Event::Drain);
-    scenario.outcome(Outcome::Fatal { reason: "r".into() });
+    scenario.outcome(poison());
     assert_eq!(scenario.stop(), DRAINED);
 }
 
@@ -164,7 +173,7 @@ fn a_relay_stops_once() {
 }
 
 #[test]
-fn fatal_before_the_relay_ever_ran_exits_1_and_later_holds() {
+fn fatal_before_the_relay_ever_ran_exits_1_and_later_is_waited_for() {
     let mut scenario = Scenario::new();
     scenario.leave(|action| matches!(action, Action::PeekCheckpoint(_)));
     let peek = |action: &Action| match action {
@@ -183,7 +192,10 @@ fn fatal_before_the_relay_ever_ran_exits_1_and_later_holds() {
     scenario.pass(Duration::from_secs(1));
     let ticket = scenario.ticket(peek);
     scenario.event(Event::Peeked(ticket, fatal()));
-    assert_eq!((scenario.phase(), scenario.stop()), ("held", None));
+    assert_eq!((scenario.phase(), scenario.stop()), ("standby", None));
+    scenario.leave(|_| false);
+    scenario.pass(Duration::from_secs(40));
+    assert_eq!(scenario.phase(), "active");
 }
 
 #[test]
