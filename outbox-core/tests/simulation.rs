@@ -15,12 +15,16 @@
 
 mod simulation {
     pub(crate) mod broker;
+    pub(crate) mod disasters;
     pub(crate) mod driver;
     pub(crate) mod ending;
     pub(crate) mod faults;
     pub(crate) mod log;
+    pub(crate) mod names;
     pub(crate) mod process;
     pub(crate) mod server;
+    pub(crate) mod sides;
+    pub(crate) mod stream;
     pub(crate) mod world;
 }
 

@@ -1,14 +1,13 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_core::Lsn;
-use outbox_core::relay::{Event, FailureKind, StreamEvent};
+use outbox_core::relay::{Event, FailureKind};
 
 use super::broker::Broker;
-use super::log::{Logs, Transaction, outbox_row};
+use super::disasters::Snapshot;
+use super::log::Logs;
 use super::process::{Process, moment};
-use super::server::{Server, Slot, State, failure, timestamp};
+use super::server::Server;
 
 /// Servers, broker and relay processes of one name, and everything that may befall them.
 #[derive(Debug)]
@@ -52,16 +51,6 @@ pub(crate) struct Plan {
     pub(crate) walsender_timeout: Duration,
     /// A broker that is away only ever says "later".
     pub(crate) patient_sink: bool,
-}
-
-/// The disk of a server as it once was.
-#[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
-    server: usize,
-    log: usize,
-    end: u64,
-    slot: Slot,
-    held: Option<(u8, String)>,
 }
 
 pub(crate) type Checked = Result<(), String>;
@@ -183,167 +172,6 @@ impl World {
         Ok(())
     }
 
-    /// A service commits a transaction.
-    pub(crate) fn write(&mut self) {
-        let server = if self.chance(95) { self.primary() } else { 0 };
-        let count = self.one_of(&[0, 1, 1, 1, 1, 2, 3, 4, 7, 12]);
-        let gap = self.one_of(&[0, 0, 8, 96, 4096]);
-        if self.servers[server].state != State::Up {
-            return;
-        }
-        let log = self.logs.get_mut(self.servers[server].log);
-        let commit_lsn = log.end + u64::from(gap);
-        log.end = commit_lsn + 40;
-        log.xid += 1;
-        log.transactions.push(Transaction {
-            commit_lsn,
-            end_lsn: log.end,
-            xid: log.xid,
-            rows: (self.rows..self.rows + count).collect(),
-        });
-        self.rows += count;
-    }
-
-    /// Something that the publication does not carry at all.
-    pub(crate) fn write_foreign(&mut self) {
-        let bytes = self.one_of(&[8, 800, 2_000_000]);
-        let server = self.primary();
-        if self.servers[server].state == State::Up {
-            self.logs.get_mut(self.servers[server].log).end += u64::from(bytes);
-        }
-    }
-
-    /// The walsender of a process's connection sends some events.
-    pub(crate) fn send(&mut self, process: usize, count: usize) -> bool {
-        const INBOUND_MAX: usize = 40;
-        let client = &mut self.processes[process];
-        let Some(connection) = &mut client.connection else {
-            return false;
-        };
-        let server = &mut self.servers[connection.server];
-        let log = self.logs.get(server.log);
-        let Some(sender) = server.walsender(connection.pid) else {
-            return false;
-        };
-        if !sender.streaming || client.cut_source {
-            return false;
-        }
-        let mut sent = false;
-        for _ in 0..count {
-            let Some(txn) = log.transactions.get(sender.next) else {
-                break;
-            };
-            if connection.inbound.len() >= INBOUND_MAX {
-                break;
-            }
-            let commit_lsn = Lsn::new(txn.commit_lsn);
-            let event = match sender.within.checked_sub(1) {
-                None => StreamEvent::Begin {
-                    commit_lsn,
-                    commit_time: timestamp(Duration::from_secs(1)),
-                    xid: txn.xid,
-                },
-                Some(index) if index < txn.rows.len() => {
-                    StreamEvent::Row(outbox_row(txn.rows[index]))
-                }
-                Some(_) => StreamEvent::Commit {
-                    commit_lsn,
-                    end_lsn: Lsn::new(txn.end_lsn),
-                },
-            };
-            sender.within += 1;
-            if matches!(event, StreamEvent::Commit { .. }) {
-                sender.within = 0;
-                sender.next += 1;
-                sender.sent = txn.end_lsn;
-            }
-            connection.inbound.push_back(event);
-            sent = true;
-        }
-        sent
-    }
-
-    /// The server says how far it is: unasked, or because the relay asks with every status.
-    pub(crate) fn keepalive(&mut self, process: usize) {
-        let reply_requested = self.random.bool();
-        let lies = self.chance(30);
-        self.send_keepalive(process, reply_requested, lies);
-    }
-
-    pub(crate) fn send_keepalive(&mut self, process: usize, reply_requested: bool, lies: bool) {
-        let client = &mut self.processes[process];
-        let Some(connection) = &mut client.connection else {
-            return;
-        };
-        let server = &mut self.servers[connection.server];
-        let log = self.logs.get(server.log);
-        let Some(sender) = server.walsender(connection.pid) else {
-            return;
-        };
-        if !sender.streaming || client.cut_source || connection.inbound.len() >= 60 {
-            return;
-        }
-        let next = log.transactions.get(sender.next);
-        let wal_end = match next {
-            // Inside a transaction the position means nothing, so anything may stand there.
-            Some(txn) if sender.within > 0 && lies => txn.end_lsn + 8,
-            _ if sender.within > 0 => sender.sent,
-            _ => {
-                sender.sent = next.map_or(log.end, |txn| txn.commit_lsn);
-                sender.sent
-            }
-        };
-        connection.inbound.push_back(StreamEvent::Keepalive {
-            wal_end: Lsn::new(wal_end),
-            reply_requested,
-        });
-    }
-
-    /// The relay takes in some of what arrived, or learns that the connection is gone.
-    pub(crate) fn receive(&mut self, process: usize, count: usize) -> Result<bool, String> {
-        let client = &mut self.processes[process];
-        if client.frozen {
-            return Ok(false);
-        }
-        let Some(relay) = &client.relay else {
-            return Ok(false);
-        };
-        let Some(connection) = &mut client.connection else {
-            return Ok(false);
-        };
-        if !connection.inbound.is_empty() && relay.has_room() {
-            let count = count.min(connection.inbound.len());
-            let events = connection.inbound.drain(..count).collect();
-            self.handle(process, Event::Stream(events))?;
-            return Ok(true);
-        }
-        if let Some(kind) = connection.broken {
-            client.connection = None;
-            self.handle(process, Event::StreamEnded(failure(kind)))?;
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// A status arrives at the server.
-    pub(crate) fn status(&mut self, process: usize) {
-        let client = &mut self.processes[process];
-        if client.cut_source {
-            return;
-        }
-        if let Some(connection) = &mut client.connection
-            && let Some(lsn) = connection.status.take()
-        {
-            let server = &mut self.servers[connection.server];
-            if server
-                .walsender(connection.pid)
-                .is_some_and(|sender| sender.streaming)
-            {
-                server.confirm(lsn);
-            }
-        }
-    }
-
     pub(crate) fn tick(&mut self, process: usize) -> Result<bool, String> {
         let client = &self.processes[process];
         let due = client
@@ -386,34 +214,6 @@ impl World {
         }
     }
 
-    /// Ends the walsenders that `which` names; their clients find out later.
-    pub(crate) fn end_walsenders(
-        &mut self,
-        server: usize,
-        kind: FailureKind,
-        which: impl Fn(&super::server::Walsender) -> bool,
-    ) {
-        let mut ended = Vec::new();
-        self.servers[server].walsenders.retain(|sender| {
-            let ends = which(sender);
-            if ends {
-                ended.push((sender.client, sender.pid));
-            }
-            !ends
-        });
-        for (client, pid) in ended {
-            if let Some(connection) = self
-                .processes
-                .get_mut(client)
-                .and_then(|process| process.connection.as_mut())
-                .filter(|connection| connection.pid == pid)
-            {
-                connection.broken.get_or_insert(kind);
-                connection.status = None;
-            }
-        }
-    }
-
     pub(crate) fn handle(&mut self, process: usize, event: Event) -> Checked {
         if self.trace {
             eprintln!("{:?} r{process} <- {event:?}", self.now);
@@ -435,106 +235,6 @@ impl World {
             .and_then(outbox_core::relay::Relay::next_action)
         {
             self.act(process, action)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn take_snapshot(&mut self) {
-        let server = self.primary();
-        let clean = self.random.bool();
-        let state = &self.servers[server];
-        self.snapshot = Some(Snapshot {
-            server,
-            log: state.log,
-            end: self.logs.get(state.log).end,
-            slot: Slot {
-                confirmed: if clean {
-                    state.slot.confirmed
-                } else {
-                    state.slot.saved
-                },
-                ..state.slot.clone()
-            },
-            held: state.held.clone(),
-        });
-    }
-
-    /// Somebody puts an old copy of the disk back and starts the server on it.
-    pub(crate) fn restore_snapshot(&mut self) {
-        let Some(snapshot) = self.snapshot.clone() else {
-            return;
-        };
-        if self.slot_moved
-            || snapshot.server != self.primary()
-            || self.servers[snapshot.server].log != snapshot.log
-        {
-            return;
-        }
-        self.saw("disk put back");
-        self.shut_down(snapshot.server, FailureKind::Unreachable);
-        let server = &mut self.servers[snapshot.server];
-        server.log = self.logs.branch(snapshot.log, snapshot.end, false);
-        server.slot = snapshot.slot;
-        server
-            .slot
-            .earlier
-            .retain(|lsn| *lsn <= server.slot.confirmed);
-        server.held = snapshot.held;
-        server.state = State::Up;
-    }
-
-    /// A standby with the same or a shorter log becomes the primary.
-    pub(crate) fn fail_over(&mut self) {
-        self.saw("failover");
-        let old = self.primary();
-        let old_log = self.servers[old].log;
-        let log = self.logs.get(old_log);
-        let lost = self.random.usize(..4).min(log.transactions.len());
-        let kept = log.transactions.len() - lost;
-        let at = match log.transactions.get(kept) {
-            Some(first_lost) if self.random.bool() => first_lost.commit_lsn,
-            Some(_) => kept
-                .checked_sub(1)
-                .map_or(super::log::GENESIS, |last| log.transactions[last].end_lsn),
-            // Nothing of anybody's is lost, but perhaps what lies behind it.
-            None if self.random.bool() => {
-                log.transactions.last().map_or(log.end, |txn| txn.end_lsn)
-            }
-            None => log.end,
-        };
-        let mut server = self.servers[old].clone();
-        server.log = self.logs.branch(old_log, at, true);
-        server.walsenders.clear();
-        server.state = State::Up;
-        server.slot.earlier.retain(|lsn| *lsn <= at);
-        let earlier = &server.slot.earlier;
-        let lag = self.random.usize(..3).min(earlier.len().saturating_sub(1));
-        server.slot.confirmed = earlier
-            .get(earlier.len().saturating_sub(1 + lag))
-            .copied()
-            .unwrap_or(super::log::GENESIS);
-        server.slot.saved = server.slot.confirmed;
-        self.servers.push(server);
-        if self.random.bool() {
-            self.shut_down(old, FailureKind::Unreachable);
-        }
-    }
-
-    /// A server is gone at once, with its connections.
-    pub(crate) fn shut_down(&mut self, server: usize, kind: FailureKind) {
-        self.servers[server].state = State::Down;
-        self.end_walsenders(server, kind, |_| true);
-    }
-
-    /// A transaction whose end nobody waits for any more is committed after all.
-    pub(crate) fn decide(&mut self) -> Checked {
-        if self.broker.undecided.is_empty() {
-            return Ok(());
-        }
-        let which = self.random.usize(..self.broker.undecided.len());
-        let (epoch, batch, log) = self.broker.undecided.swap_remove(which);
-        if epoch == self.broker.epoch && self.random.bool() {
-            self.broker.commit(&self.logs, log, &Arc::clone(&batch))?;
         }
         Ok(())
     }

@@ -1,0 +1,37 @@
+//! What a run has seen, by name: a run that never sees something proves nothing about it.
+
+use outbox_core::relay::{Notice, Stop};
+
+pub(super) fn notice_name(notice: &Notice) -> &'static str {
+    match notice {
+        Notice::StandingBy { .. } => "standing by",
+        Notice::Activating => "activating",
+        Notice::Active { .. } => "active",
+        Notice::SourceTrouble { .. } => "source trouble",
+        Notice::SinkTrouble { kind, .. } => kind,
+        Notice::Recovering { .. } => "recovering",
+        Notice::Recovered { durable: true } => "recovered: durable",
+        Notice::Recovered { durable: false } => "recovered: sent again",
+        Notice::Fenced { .. } => "fenced",
+        Notice::TerminatingHolder { .. } => "terminating a holder",
+        Notice::Durable { batch } if batch.messages.is_empty() => "checkpoint alone",
+        Notice::Durable { batch } if batch.checkpoint.frontier.index > 0 => "part of a transaction",
+        Notice::Durable { .. } => "whole transactions",
+        Notice::Halted(_) => "halted",
+        Notice::Draining => "draining",
+    }
+}
+
+pub(super) fn stop_name(stop: &Stop) -> &'static str {
+    match stop {
+        Stop::Drained => "stop: drained",
+        Stop::Phantoms { .. } => "stop: phantoms",
+        Stop::OtherTimeline { .. } => "stop: other timeline",
+        Stop::LogSetBack { .. } => "stop: log set back",
+        Stop::Diverged(_) => "stop: diverged",
+        Stop::SlotMissing => "stop: slot missing",
+        Stop::SlotAhead { .. } => "stop: slot ahead",
+        Stop::HeldEarlier { .. } => "stop: held earlier",
+        _ => "stop: other",
+    }
+}
