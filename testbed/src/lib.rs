@@ -1,4 +1,4 @@
-//! The test bed: starts real PostgreSQL and Kafka servers, breaks them, and checks what came out.
+//! The test bed: starts real PostgreSQL, Kafka and RabbitMQ servers, breaks them, and checks what came out.
 //!
 //! For tests, benchmarks and the demo only. Nothing it starts outlives the process that uses it:
 //! see [`testbed_supervisor`]. Servers listen on 127.0.0.1 only, on ports of their own.
@@ -27,6 +27,7 @@ mod postgres;
 mod process;
 pub mod provision;
 pub mod proxy;
+mod rabbitmq;
 mod server;
 mod shared;
 mod supervised;
@@ -39,5 +40,6 @@ pub use kafka::{KafkaAddress, KafkaOptions, KafkaServer};
 pub use ports::ReservedPort;
 pub use postgres::{PostgresAddress, PostgresOptions, PostgresServer, Shutdown};
 pub use process::{Program, beside_this_executable};
+pub use rabbitmq::RabbitServer;
 pub use shared::{KAFKA_VARIABLE, POSTGRES_VARIABLE, shared_kafka, shared_postgres};
 pub use testbed_supervisor::{Exit, Spawn};

@@ -1,4 +1,5 @@
-//! Gets the servers: pinned versions, fetched once by Maven into one cache.
+//! Gets the servers: pinned versions, fetched once by Maven into one cache; RabbitMQ comes with the
+//! system's packages.
 //!
 //! The cache is `/var/cache/outbox-testbed` for root (the unprivileged user that runs the servers
 //! must reach it, and root's home is private), else `$XDG_CACHE_HOME` or `~/.cache`; the variable
@@ -11,6 +12,7 @@ mod command;
 mod kafka;
 mod maven;
 mod postgres;
+mod rabbitmq;
 
 use std::path::PathBuf;
 
@@ -18,6 +20,7 @@ use crate::error::Error;
 
 pub use kafka::{KafkaInstallation, kafka};
 pub use postgres::{PostgresInstallation, PostgresVersion, postgres};
+pub use rabbitmq::{RabbitInstallation, rabbitmq};
 
 /// A client program of PostgreSQL (`psql`, `pg_recvlogical`), which the server's distribution that
 /// we fetch does not hold: from PATH, else from the newest installation of the system's packages.

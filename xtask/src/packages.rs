@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::run::{Runner, say};
 
 /// What is looked for, and the package of Debian and Ubuntu that brings it.
-const NEEDED: [(Need, &str); 10] = [
+const NEEDED: [(Need, &str); 11] = [
     (Need::Program("cc"), "gcc"),
     (Need::Program("make"), "make"),
     (Need::Program("pkg-config"), "pkg-config"),
@@ -19,6 +19,7 @@ const NEEDED: [(Need, &str); 10] = [
     (Need::Program("tar"), "tar"),
     (Need::Program("xz"), "xz-utils"),
     (Need::Program("pg_recvlogical"), "postgresql-client"),
+    (Need::RabbitMq, "rabbitmq-server"),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,7 @@ enum Need {
     Program(&'static str),
     Java,
     Openssl,
+    RabbitMq,
 }
 
 impl Need {
@@ -37,6 +39,8 @@ impl Need {
             }
             Self::Program(program) => in_path(program),
             Self::Java => std::env::var_os("JAVA_HOME").is_some() || in_path("java"),
+            // Its wrappers in PATH may not be run by everyone, and are not used.
+            Self::RabbitMq => Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").is_file(),
             Self::Openssl => {
                 std::env::var_os("OPENSSL_DIR").is_some() || pkg_config_knows("openssl")
             }

@@ -1,0 +1,7 @@
+//! RabbitMQ nodes.
+
+mod control;
+mod node;
+mod server;
+
+pub use server::RabbitServer;

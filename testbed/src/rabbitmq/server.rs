@@ -1,0 +1,175 @@
+//! A node that a test can stop, kill, freeze and start again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use testbed_supervisor::{Signal, Target};
+
+use crate::error::Error;
+use crate::kafka::blocking;
+use crate::ports::ReservedPort;
+use crate::provision;
+use crate::rabbitmq::control::control;
+use crate::rabbitmq::node::{Node, Ports};
+use crate::server::Server;
+
+/// A cold start on a busy machine.
+const START_MAX: Duration = Duration::from_secs(120);
+const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// One RabbitMQ node with data of its own; dropped, both are gone.
+#[derive(Debug)]
+pub struct RabbitServer {
+    // Dropped before the node: files must not vanish under a running server.
+    server: Server,
+    _epmd: Server,
+    ports: Ports,
+    node: Node,
+    _reserved: [ReservedPort; 5],
+}
+
+impl RabbitServer {
+    /// A node with streams and the management page, user `guest`, vhost `/`.
+    ///
+    /// # Errors
+    /// When RabbitMQ is not installed, or does not serve within two minutes.
+    pub async fn start() -> Result<Self, Error> {
+        let installation = blocking(provision::rabbitmq).await?;
+        let reserved = [
+            ReservedPort::find()?,
+            ReservedPort::find()?,
+            ReservedPort::find()?,
+            ReservedPort::find()?,
+            ReservedPort::find()?,
+        ];
+        let [amqp, stream, management, distribution, epmd] =
+            reserved.each_ref().map(ReservedPort::number);
+        let ports = Ports {
+            amqp,
+            stream,
+            management,
+            distribution,
+            epmd,
+        };
+        let node = Node::create(installation, ports)?;
+        let epmd = Server::new("epmd", node.epmd_command(), node.epmd_log());
+        epmd.spawn()?;
+        let rabbit = Self {
+            server: Server::new("RabbitMQ", node.command(), node.log()),
+            _epmd: epmd,
+            ports,
+            node,
+            _reserved: reserved,
+        };
+        rabbit.server.spawn()?;
+        rabbit.ready().await?;
+        Ok(rabbit)
+    }
+
+    /// The AMQP URL of user `guest` and vhost `/`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_of("guest", "guest", "%2f")
+    }
+
+    /// The AMQP URL of a user and a vhost, both as they stand in a URL.
+    #[must_use]
+    pub fn url_of(&self, user: &str, password: &str, vhost: &str) -> String {
+        let port = self.ports.amqp;
+        format!("amqp://{user}:{password}@127.0.0.1:{port}/{vhost}")
+    }
+
+    /// The port for AMQP on 127.0.0.1.
+    #[must_use]
+    pub fn amqp_port(&self) -> u16 {
+        self.ports.amqp
+    }
+
+    /// The port for the stream protocol on 127.0.0.1.
+    #[must_use]
+    pub fn stream_port(&self) -> u16 {
+        self.ports.stream
+    }
+
+    /// Runs `rabbitmqctl` with these arguments, and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails, or does not end within a minute.
+    pub async fn control(&self, arguments: &[&str]) -> Result<String, Error> {
+        control(&self.node, arguments).await
+    }
+
+    /// The node's log.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        self.server.log()
+    }
+
+    /// Starts the stopped or killed node on the same ports and data; returns once it serves.
+    ///
+    /// # Errors
+    /// When it runs already, or does not serve within two minutes.
+    pub async fn restart(&self) -> Result<(), Error> {
+        self.begin_restart()?;
+        self.ready().await
+    }
+
+    /// Starts the stopped or killed node, without waiting until it serves.
+    ///
+    /// # Errors
+    /// When it runs already.
+    pub fn begin_restart(&self) -> Result<(), Error> {
+        self.server.spawn()
+    }
+
+    /// Waits until the node serves AMQP and streams.
+    ///
+    /// # Errors
+    /// When it ends, or does not serve within two minutes.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let (amqp, stream) = (self.ports.amqp, self.ports.stream);
+        self.server
+            .ready(START_MAX, async || {
+                for port in [amqp, stream] {
+                    tokio::net::TcpStream::connect(("127.0.0.1", port))
+                        .await
+                        .map_err(Error::because("RabbitMQ does not listen"))?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// SIGTERM, then waits until the node is gone.
+    ///
+    /// # Errors
+    /// When it is not gone within a minute.
+    pub async fn stop(&self) -> Result<(), Error> {
+        self.server.signal(Signal::Terminate, Target::Process)?;
+        self.server.ended(STOP_MAX).await.map(drop)
+    }
+
+    /// SIGKILL; returns once the node is gone.
+    ///
+    /// # Errors
+    /// When it is not gone within half a minute.
+    pub async fn kill(&self) -> Result<(), Error> {
+        self.server.kill().await
+    }
+
+    /// SIGSTOP: connections stay open, nothing answers.
+    ///
+    /// # Errors
+    /// When the node was never started.
+    pub fn freeze(&self) -> Result<(), Error> {
+        self.server.signal(Signal::Stop, Target::Tree)
+    }
+
+    /// Ends a [`freeze`](Self::freeze).
+    ///
+    /// # Errors
+    /// When the node was never started.
+    pub fn thaw(&self) -> Result<(), Error> {
+        self.server.signal(Signal::Continue, Target::Tree)
+    }
+}

@@ -1,0 +1,29 @@
+//! RabbitMQ as tests need it: survives what they do to it.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use testbed::RabbitServer;
+
+async fn vhosts(rabbit: &RabbitServer) -> Vec<String> {
+    let listed = rabbit.control(&["list_vhosts", "--silent"]).await.unwrap();
+    listed.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn what_it_knows_survives_a_kill_and_a_stop() {
+    let rabbit = RabbitServer::start().await.unwrap();
+    rabbit.control(&["add_vhost", "kept"]).await.unwrap();
+    rabbit.kill().await.unwrap();
+    rabbit.restart().await.unwrap();
+    assert!(vhosts(&rabbit).await.contains(&"kept".to_owned()));
+    rabbit.stop().await.unwrap();
+    rabbit.restart().await.unwrap();
+    assert!(vhosts(&rabbit).await.contains(&"kept".to_owned()));
+}
+
+#[tokio::test]
+async fn an_order_that_fails_says_why() {
+    let rabbit = RabbitServer::start().await.unwrap();
+    let error = rabbit.control(&["delete_vhost", "none"]).await.unwrap_err();
+    assert!(error.to_string().contains("none"), "{error}");
+}
