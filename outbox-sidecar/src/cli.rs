@@ -18,6 +18,9 @@ pub(crate) use self::error::CliError;
 use crate::config::{Layers, Overrides, Settings};
 use crate::exit::ExitCode;
 
+/// The exit code of a process in which a thread has panicked: a bug.
+pub const EXIT_AFTER_PANIC: i32 = ExitCode::Failed as i32;
+
 /// Runs one command line and returns the exit code.
 #[must_use]
 pub fn main() -> u8 {

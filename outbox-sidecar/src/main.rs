@@ -8,5 +8,11 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    // A thread that dies alone would leave a relay that holds the slot and does nothing.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::exit(outbox_sidecar::cli::EXIT_AFTER_PANIC);
+    }));
     ExitCode::from(outbox_sidecar::cli::main())
 }

@@ -322,3 +322,41 @@ async fn printing_changes_nothing() {
     let sql = "select to_regclass('outbox.message') is null";
     assert!(client.query_one(sql, &[]).await.unwrap().get::<_, bool>(0));
 }
+
+#[tokio::test]
+async fn a_slot_of_another_database_is_left_alone() {
+    let (scenario, client) = (Scenario::shared().await, Scenario::shared().await);
+    let elsewhere = client.client().await;
+    let make = "select pg_create_logical_replication_slot($1, 'pgoutput')";
+    elsewhere.execute(make, &[&scenario.slot()]).await.unwrap();
+    for command in [&["init"][..], &["remove", "--yes"]] {
+        let refused = scenario.command(command, &[]).await;
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        let text = "belongs to database";
+        assert!(refused.stderr.contains(text), "{}", refused.stderr);
+    }
+    let drop = "select pg_drop_replication_slot($1)";
+    elsewhere.execute(drop, &[&scenario.slot()]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_publication_that_was_made_by_hand_for_other_rows_is_refused() {
+    let scenario = Scenario::shared().await;
+    let client = scenario.client().await;
+    outbox_core::schema::migrate(&client).await.unwrap();
+    let slot = scenario.slot();
+    let make = format!(
+        "create publication {slot} for table outbox.message where (destination = 'a') \
+         with (publish = 'insert', publish_via_partition_root = true)"
+    );
+    client.batch_execute(&make).await.unwrap();
+    let refused = scenario.command(&["init"], &[]).await;
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    let text = "lets other rows through";
+    assert!(refused.stderr.contains(text), "{}", refused.stderr);
+    client
+        .batch_execute(&format!("drop publication {slot}"))
+        .await
+        .unwrap();
+    scenario.init(&[]).await;
+}

@@ -18,7 +18,10 @@ pub(super) struct Core {
     /// PostgreSQL has answered an inspection of this process.
     pub(super) ever_inspected: bool,
     ever_active: bool,
-    source_backoff: Backoff,
+    /// Between looks at a server that does not answer; succeeds with an answer.
+    pub(super) inspection_backoff: Backoff,
+    /// Between attempts to be active; like the sink's it succeeds with a durable batch.
+    pub(super) source_backoff: Backoff,
     /// Succeeds with a durable batch, not with the right to publish: that may be all that is granted.
     pub(super) sink_backoff: Backoff,
     pub(super) actions: VecDeque<Action>,
@@ -39,6 +42,7 @@ pub(super) enum Next {
 impl Core {
     pub(super) fn new(settings: Settings, seed: u64, now: Now) -> Self {
         Self {
+            inspection_backoff: Backoff::new(settings.retry),
             source_backoff: Backoff::new(settings.retry),
             sink_backoff: Backoff::new(settings.retry),
             settings,
@@ -72,38 +76,58 @@ impl Core {
 
     pub(super) fn became_active(&mut self, epoch: u64) {
         self.ever_active = true;
-        self.source_backoff.succeed();
         self.report(Notice::Active { epoch });
     }
 
-    /// PostgreSQL failed us: what that means depends on the kind, and on whether we ever ran.
+    /// The replication connection, or what must come before it, failed us.
     pub(super) fn source_lost(&mut self, failure: SourceFailure) -> Next {
+        match self.end_of(&failure) {
+            Some(stop) => Next::Stop(stop),
+            None => self.retry_source(failure),
+        }
+    }
+
+    /// A look at the server failed.
+    pub(super) fn inspection_failed(&mut self, failure: SourceFailure) -> Next {
+        match self.end_of(&failure) {
+            Some(stop) => Next::Stop(stop),
+            None => self.retry_inspection(failure),
+        }
+    }
+
+    /// What no retry mends: it depends on the kind, and on whether we ever ran.
+    fn end_of(&self, failure: &SourceFailure) -> Option<Stop> {
+        let message = || failure.message.clone();
         match failure.kind {
-            FailureKind::SlotMissing => Next::Stop(Stop::SlotMissing),
-            FailureKind::SlotInvalidated => Next::Stop(Stop::SlotLost(failure.message)),
-            FailureKind::PublicationMissing => {
-                Next::Stop(Stop::PublicationMissing(failure.message))
-            }
-            FailureKind::PublicationUnfit => Next::Stop(Stop::PublicationDiffers(failure.message)),
-            FailureKind::Protocol => Next::Stop(Stop::Protocol(failure.message)),
+            FailureKind::SlotMissing => Some(Stop::SlotMissing),
+            FailureKind::SlotInvalidated => Some(Stop::SlotLost(message())),
+            FailureKind::PublicationMissing => Some(Stop::PublicationMissing(message())),
+            FailureKind::PublicationUnfit => Some(Stop::PublicationDiffers(message())),
+            FailureKind::Protocol => Some(Stop::Protocol(message())),
             FailureKind::AuthenticationRefused
             | FailureKind::PrivilegeRefused
             | FailureKind::NotLogical
                 if !self.ever_active =>
             {
-                Next::Stop(Stop::Refused(failure.message))
+                Some(Stop::Refused(message()))
             }
-            _ => self.retry_source(failure),
+            _ => None,
         }
     }
 
     pub(super) fn retry_source(&mut self, failure: SourceFailure) -> Next {
-        let after = self.source_backoff.fail(&mut self.random);
-        self.report(Notice::SourceTrouble {
-            failure,
-            retry_in: after,
-        });
-        Next::Standby { after }
+        let retry_in = self.source_backoff.fail(&mut self.random);
+        self.later(failure, retry_in)
+    }
+
+    pub(super) fn retry_inspection(&mut self, failure: SourceFailure) -> Next {
+        let retry_in = self.inspection_backoff.fail(&mut self.random);
+        self.later(failure, retry_in)
+    }
+
+    fn later(&mut self, failure: SourceFailure, retry_in: Duration) -> Next {
+        self.report(Notice::SourceTrouble { failure, retry_in });
+        Next::Standby { after: retry_in }
     }
 
     /// The server goes down and waits for us to let go.

@@ -92,6 +92,7 @@ impl Active {
         self.progress.durable(&batch, core.now.monotonic)?;
         self.backoff.succeed();
         core.sink_backoff.succeed();
+        core.source_backoff.succeed();
         // Answered only if everything is covered that the server had shown when it asked.
         self.asked &= self.progress.frontier().lsn < self.progress.seen();
         self.shutdown.answered();

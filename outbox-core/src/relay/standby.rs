@@ -61,11 +61,12 @@ impl Standby {
             Err(failure)
                 if core.ever_inspected && failure.kind == FailureKind::AuthenticationRefused =>
             {
-                return Err(core.retry_source(failure));
+                return Err(core.retry_inspection(failure));
             }
-            Err(failure) => return Err(core.source_lost(failure)),
+            Err(failure) => return Err(core.inspection_failed(failure)),
         };
         core.ever_inspected = true;
+        core.inspection_backoff.succeed();
         if inspection.in_recovery {
             self.stand_by(core, "the server is a standby".to_owned());
             return Ok(());

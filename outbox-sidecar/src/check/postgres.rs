@@ -30,8 +30,7 @@ const TRIAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Looks at PostgreSQL.
 pub(super) async fn check(settings: &Settings, findings: &mut Findings) -> Seen {
     let mut seen = Seen::default();
-    let config = settings.address.config();
-    let client = match connect(config, "outbox-sidecar check", || {}).await {
+    let client = match connect(&settings.address, "outbox-sidecar check", || {}).await {
         Ok(client) => client,
         Err(failure) => {
             findings.error(

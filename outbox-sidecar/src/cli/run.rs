@@ -78,7 +78,7 @@ fn driver_settings(settings: &Settings) -> DriverSettings {
             schema: settings.schema.clone(),
         },
         control: ControlSettings {
-            config: settings.address.config().clone(),
+            address: settings.address.clone(),
             application_name,
             schema: settings.schema.clone(),
             relay: settings.relay.clone(),

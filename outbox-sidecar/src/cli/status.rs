@@ -52,7 +52,7 @@ async fn running(settings: &Settings) -> Option<Value> {
 }
 
 async fn database(settings: &Settings) -> Result<Value, SetupError> {
-    let client = connect(settings.address.config(), "outbox-sidecar status", || {}).await?;
+    let client = connect(&settings.address, "outbox-sidecar status", || {}).await?;
     let failed = |error| SetupError::from(failure_of(&error, "reading the relay's state"));
     let slot = read_slot(&client, &settings.slot()).await.map_err(failed)?;
     let set_up = read_set_up(&client, &settings.schema, &settings.relay).await?;

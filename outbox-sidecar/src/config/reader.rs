@@ -200,8 +200,9 @@ impl Reader<'_> {
         };
         let mut address = Address::parse(&url)
             .map_err(|error| self.bad(key, &format!("{expected} ({error})")))?;
-        if let Some(password) = self.file("postgres.password_file")? {
-            address.set_password(&password);
+        // A file that cannot be read now is a mistake; later it may be between two secrets.
+        if self.file("postgres.password_file")?.is_some() {
+            address.set_password_file(PathBuf::from(self.text("postgres.password_file")?));
         }
         Ok(address)
     }

@@ -5,19 +5,20 @@ use outbox_core::relay::{Event, FailureKind, Holder, Inspection, SourceFailure, 
 use outbox_core::schema::SchemaName;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
-use tokio_postgres::{Client, Config};
+use tokio_postgres::Client;
 
 use super::connection::bounded;
 use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader, PARTITIONS_INTERVAL};
 use super::relay_row::{claim_epoch, read_set_up, record_hold};
 use super::{connect, failure_of};
+use crate::source::connection::Address;
 use crate::source::publication::read_publication;
 use crate::source::slot::{read_slot, terminate_holder};
 
 /// What the SQL side needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct ControlSettings {
-    pub(crate) config: Config,
+    pub(crate) address: Address,
     pub(crate) application_name: String,
     pub(crate) schema: SchemaName,
     pub(crate) relay: String,
@@ -115,9 +116,11 @@ impl Task {
                 },
                 // Only on a connection that exists: whether to connect is the relay's decision.
                 _ = ticks.tick(), if self.client.is_some() => {
-                    if let Err(failure) = self.read_gauges().await {
+                    let read = self.read_gauges().await;
+                    if let Err(failure) = &read {
                         tracing::debug!(%failure, "reading gauges");
                     }
+                    self.let_go_unless(&read);
                 }
             }
         }
@@ -125,10 +128,24 @@ impl Task {
 
     async fn serve(&mut self, request: Request) {
         let answer = match request {
-            Request::Inspect(ticket) => Event::Inspected(ticket, self.inspect().await),
-            Request::ClaimEpoch(ticket) => Event::EpochClaimed(ticket, self.claim().await),
+            Request::Inspect(ticket) => {
+                let inspected = self.inspect().await;
+                self.let_go_unless(&inspected);
+                // The name may stand for another server by now: it is looked up anew.
+                if inspected.as_ref().is_ok_and(|found| found.in_recovery) {
+                    self.client = None;
+                }
+                Event::Inspected(ticket, inspected)
+            }
+            Request::ClaimEpoch(ticket) => {
+                let claimed = self.claim().await;
+                self.let_go_unless(&claimed);
+                Event::EpochClaimed(ticket, claimed)
+            }
             Request::TerminateHolder(ticket, holder) => {
-                Event::HolderTerminated(ticket, self.terminate(&holder).await)
+                let terminated = self.terminate(&holder).await;
+                self.let_go_unless(&terminated);
+                Event::HolderTerminated(ticket, terminated)
             }
             Request::RecordHold(stop, done) => {
                 if let Err(failure) = self.record(&stop).await {
@@ -142,6 +159,15 @@ impl Task {
         let _ = self.answers.send(answer);
     }
 
+    /// A connection on which an answer did not come is not asked again.
+    fn let_go_unless<T>(&mut self, answered: &Result<T, SourceFailure>) {
+        if let Err(failure) = answered
+            && failure.kind == FailureKind::Unreachable
+        {
+            self.client = None;
+        }
+    }
+
     async fn client(&mut self) -> Result<&Client, SourceFailure> {
         if self.client.as_ref().is_none_or(Client::is_closed) {
             self.client = None;
@@ -151,7 +177,7 @@ impl Task {
             };
             let settings = &self.settings;
             self.client =
-                Some(connect(&settings.config, &settings.application_name, on_end).await?);
+                Some(connect(&settings.address, &settings.application_name, on_end).await?);
         }
         self.client.as_ref().ok_or_else(|| SourceFailure {
             kind: FailureKind::Unreachable,

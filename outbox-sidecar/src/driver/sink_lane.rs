@@ -50,8 +50,7 @@ impl SinkLane {
         Ok(Self { requests })
     }
 
-    /// Queues a request. A thread that has panicked answers nothing: the relay then waits until
-    /// it is no longer alive by `/live`.
+    /// Queues a request. A thread that panics takes the process with it (see `main.rs`).
     pub(crate) fn request(&self, request: Request) -> Result<(), SinkThreadEnded> {
         self.requests.send(request).map_err(|_| SinkThreadEnded)
     }

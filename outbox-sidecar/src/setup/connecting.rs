@@ -21,7 +21,7 @@ pub(super) async fn connect_admin(
     address: &Address,
     say: &mut impl FnMut(&str),
 ) -> Result<Client, SetupError> {
-    let attempt = || connect(address.config(), "outbox-sidecar init", || {});
+    let attempt = || connect(address, "outbox-sidecar init", || {});
     let away = |failure: &SourceFailure| {
         matches!(
             failure.kind,

@@ -8,7 +8,7 @@ use super::note::NoteBook;
 use super::publication::make_publication;
 use super::roles::grant_roles;
 use super::server::require_fit_server;
-use super::slot::{SlotSetup, require_set_up_before};
+use super::slot::{SlotSetup, require_ours, require_set_up_before};
 use super::{InitOptions, SetupError};
 use crate::config::Settings;
 use crate::failpoint::failpoint;
@@ -50,6 +50,7 @@ pub(crate) async fn init(
     let slot = read_slot(&client, &settings.slot())
         .await
         .map_err(|source| SetupError::sql("reading the slot", source))?;
+    require_ours(&settings.slot(), slot.as_ref())?;
     if note.genesis_written {
         require_set_up_before(settings, slot.as_ref())?;
         require_checkpoint(settings.kafka.clone()).await?;

@@ -3,7 +3,7 @@ use tokio_postgres::Client;
 use super::SetupError;
 use super::note::{Note, NoteBook};
 use crate::config::Settings;
-use crate::source::publication::{create_statement, read_publication};
+use crate::source::publication::{Publication, create_statement, read_publication};
 
 /// Makes the publication, or makes sure that it is the one this configuration means.
 pub(super) async fn make_publication(
@@ -53,8 +53,32 @@ pub(super) async fn make_publication(
             "publication {name} vanished while it was made"
         )));
     };
-    match &publication.fault {
-        Some(fault) => Err(SetupError::Refused(fault.clone())),
-        None => Ok(publication.fingerprint()),
+    if let Some(fault) = &publication.fault {
+        return Err(SetupError::Refused(fault.clone()));
     }
+    if publication.fingerprint() != meant(client, settings).await?.fingerprint() {
+        return Err(SetupError::Refused(format!(
+            "publication {name} lets other rows through than this configuration means \
+             (destinations {:?}, shard {}): drop it, and init makes it anew",
+            settings.destinations, settings.shard
+        )));
+    }
+    Ok(publication.fingerprint())
+}
+
+/// The publication that this configuration means, as the server would store it: made and taken
+/// back in one transaction.
+async fn meant(client: &Client, settings: &Settings) -> Result<Publication, SetupError> {
+    let failed = |source| SetupError::sql("trying the publication", source);
+    let name = format!("{}_meant", settings.slot());
+    let create = create_statement(&name, &settings.schema, settings.row_filter.as_deref());
+    client
+        .batch_execute(&format!("begin; {create}"))
+        .await
+        .map_err(failed)?;
+    let found = read_publication(client, &name, &settings.schema).await;
+    client.batch_execute("rollback").await.map_err(failed)?;
+    found
+        .map_err(failed)?
+        .ok_or_else(|| SetupError::Unfit("a publication that was made cannot be read".to_owned()))
 }

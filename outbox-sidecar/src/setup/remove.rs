@@ -1,6 +1,7 @@
 use super::SetupError;
 use super::genesis::end_checkpoints;
 use super::lock::lock_relay;
+use super::slot::require_ours;
 use crate::config::Settings;
 use crate::control::connect;
 use crate::source::quote::{quote_identifier, quote_literal};
@@ -13,11 +14,13 @@ pub(crate) async fn remove(
     settings: &Settings,
     mut say: impl FnMut(&str),
 ) -> Result<(), SetupError> {
-    let client = connect(settings.address.config(), "outbox-sidecar remove", || {}).await?;
+    let client = connect(&settings.address, "outbox-sidecar remove", || {}).await?;
     let failed = |source| SetupError::sql("removing the relay", source);
     lock_relay(&client, &settings.schema, &settings.relay).await?;
     let name = settings.slot();
-    if let Some(slot) = read_slot(&client, &name).await.map_err(failed)? {
+    let slot = read_slot(&client, &name).await.map_err(failed)?;
+    require_ours(&name, slot.as_ref())?;
+    if let Some(slot) = slot {
         if let Some(holder) = slot.state.holder {
             return Err(SetupError::Refused(format!(
                 "slot {name} is in use by process {}: stop the relay first",

@@ -135,6 +135,17 @@ async fn drop_slot(client: &Client, name: &str) -> Result<(), SetupError> {
         .map_err(|source| SetupError::sql("dropping the slot", source))
 }
 
+/// Names of slots are the whole cluster's: one of this name may be somebody else's.
+pub(super) fn require_ours(name: &str, slot: Option<&Slot>) -> Result<(), SetupError> {
+    match slot.filter(|slot| slot.is_foreign) {
+        None => Ok(()),
+        Some(slot) => Err(SetupError::Refused(format!(
+            "slot {name} is not this relay's: {}. Choose another relay.name",
+            slot.state.fault.as_deref().unwrap_or("it is another's")
+        ))),
+    }
+}
+
 /// A relay that has run needs the slot it ran with.
 pub(super) fn require_set_up_before(
     settings: &Settings,

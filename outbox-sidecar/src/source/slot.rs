@@ -8,6 +8,8 @@ use tokio_postgres::{Client, Error};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) state: SlotState,
+    /// It is of another kind or belongs to another database: never ours, whatever its name says.
+    pub(crate) is_foreign: bool,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub(crate) wal_status: String,
     /// Bytes of log that may still be written before the slot is in danger; `None` without limit.
@@ -38,20 +40,24 @@ pub(crate) async fn read_slot(client: &Client, name: &str) -> Result<Option<Slot
     let wal_status: String = row.try_get(4)?;
     let invalidated: Option<String> = row.try_get(6)?;
     let pid: Option<i32> = row.try_get(7)?;
-    let fault = match (plugin.as_deref(), database, invalidated) {
-        (None, ..) => Some("it is a physical slot".to_owned()),
-        (Some(plugin), ..) if plugin != "pgoutput" => {
+    let foreign = match (plugin.as_deref(), database) {
+        (None, _) => Some("it is a physical slot".to_owned()),
+        (Some(plugin), _) if plugin != "pgoutput" => {
             Some(format!("it uses the plugin {plugin}, not pgoutput"))
         }
-        (_, Some(database), _) if database != here => {
+        (_, Some(database)) if database != here => {
             Some(format!("it belongs to database {database}, not {here}"))
-        }
-        (_, _, Some(reason)) => Some(format!("invalidated: {reason}")),
-        _ if wal_status == "lost" => {
-            Some("the server has removed log that it still needed: max_slot_wal_keep_size".into())
         }
         _ => None,
     };
+    let is_foreign = foreign.is_some();
+    let fault = foreign.or_else(|| match invalidated {
+        Some(reason) => Some(format!("invalidated: {reason}")),
+        None if wal_status == "lost" => {
+            Some("the server has removed log that it still needed: max_slot_wal_keep_size".into())
+        }
+        None => None,
+    });
     let time = |column| -> Result<Option<Timestamp>, Error> {
         Ok(row
             .try_get::<_, Option<i64>>(column)?
@@ -74,6 +80,7 @@ pub(crate) async fn read_slot(client: &Client, name: &str) -> Result<Option<Slot
             fault,
             holder,
         },
+        is_foreign,
         wal_status,
         safe_wal_bytes: row.try_get(5)?,
     }))

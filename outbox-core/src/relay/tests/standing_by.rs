@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::scenario::*;
 use crate::Timestamp;
-use crate::relay::{Action, Event, FailureKind, Holder, Ticket};
+use crate::relay::{Action, Event, FailureKind, Holder, Notice, Ticket};
 
 /// Somebody else holds the slot.
 fn standing_by() -> Scenario {
@@ -194,4 +194,32 @@ fn a_password_that_is_rotated_under_a_standby_keeps_it_up() {
     let refused = failure(FailureKind::AuthenticationRefused);
     scenario.event(Event::Inspected(ticket, Err(refused)));
     assert_eq!((scenario.phase(), scenario.stop()), ("standby", None));
+}
+
+#[test]
+fn an_old_outage_does_not_make_a_standby_blind_after_one_glitch() {
+    let pauses = |scenario: &Scenario| {
+        let pauses = scenario.actions.iter().filter_map(|action| match action {
+            Action::Report(Notice::SourceTrouble { retry_in, .. }) => Some(*retry_in),
+            _ => None,
+        });
+        pauses.collect::<Vec<_>>()
+    };
+    let fail = |scenario: &mut Scenario| {
+        scenario.leave(|_| true);
+        scenario.pass(Duration::from_secs(40));
+        let ticket = *inspections(scenario).last().unwrap();
+        let away = failure(FailureKind::Unreachable);
+        scenario.event(Event::Inspected(ticket, Err(away)));
+        scenario.leave(|_| false);
+    };
+    let mut scenario = standing_by();
+    for _ in 0..12 {
+        fail(&mut scenario);
+    }
+    assert!(pauses(&scenario).iter().max() > Some(&Duration::from_secs(2)));
+    scenario.pass(Duration::from_secs(40));
+    assert_eq!(scenario.phase(), "standby");
+    fail(&mut scenario);
+    assert_eq!(pauses(&scenario).last(), Some(&Duration::from_millis(50)));
 }

@@ -11,7 +11,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::closing::QuietContext;
-use super::destinations::{DestinationError, TopicState, topic_state};
+use super::destinations::{DestinationError, TopicState, believed_state};
 use super::errors::forbids_publishing;
 use super::properties::Properties;
 use super::settings::KafkaSettings;
@@ -52,7 +52,7 @@ impl CheckpointReader {
             .create_with_context(QuietContext)
             .map_err(unavailable)?;
         let topic = &settings.checkpoint_topic;
-        match topic_state(consumer.client(), topic) {
+        match believed_state(consumer.client(), topic) {
             Ok(TopicState::Exists { partitions: 1, .. }) => {}
             Ok(TopicState::Exists { partitions, .. }) => {
                 return Err(AcquireError::Fatal(format!(

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
@@ -16,6 +16,9 @@ const METADATA_MAX: Duration = Duration::from_secs(5);
 const CREATION_MAX: Duration = Duration::from_secs(10);
 /// The pause between looks for it.
 const CREATION_PAUSE: Duration = Duration::from_millis(50);
+/// How long a topic must be missing before that is believed: a broker may hear of a topic later
+/// than whoever created it.
+const MISSING_PATIENCE: Duration = Duration::from_secs(3);
 /// How many destinations are remembered; past it the memory starts afresh.
 const DESTINATIONS_MAX: usize = 10_000;
 /// The longest name of a topic, by Kafka's rules.
@@ -28,6 +31,8 @@ const TOPIC_NAME_BYTES_MAX: usize = 249;
 #[derive(Debug, Default)]
 pub(super) struct Destinations {
     known: HashSet<ByteString>,
+    /// What was not found, and since when.
+    missing: HashMap<String, Instant>,
 }
 
 /// Why messages of a destination cannot be sent now.
@@ -55,6 +60,12 @@ impl Destinations {
         check_name(destination, settings)?;
         if topic_state(client, destination)? == TopicState::Missing {
             if !settings.create_topics {
+                let since = self.missing.entry(destination.to_string());
+                if since.or_insert_with(Instant::now).elapsed() < MISSING_PATIENCE {
+                    return Err(DestinationError::Unavailable(format!(
+                        "the topic {destination:?} is not known to the broker (yet)"
+                    )));
+                }
                 return Err(DestinationError::Refused(
                     RefusalReason::DestinationMissing,
                     format!(
@@ -68,7 +79,9 @@ impl Destinations {
         }
         if self.known.len() >= DESTINATIONS_MAX {
             self.known.clear();
+            self.missing.clear();
         }
+        self.missing.remove::<str>(destination);
         // A copy: the destination is a slice of a network buffer that must not be kept alive.
         self.known.insert(ByteString::from(destination.to_string()));
         Ok(())
@@ -102,6 +115,21 @@ fn check_name(destination: &str, settings: &KafkaSettings) -> Result<(), Destina
 pub(super) enum TopicState {
     Missing,
     Exists { partitions: usize, replicas: usize },
+}
+
+/// What the brokers say about a topic; that it is missing only once they have said so for a while.
+pub(super) fn believed_state<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+) -> Result<TopicState, DestinationError> {
+    let began = Instant::now();
+    loop {
+        let state = topic_state(client, topic)?;
+        if state != TopicState::Missing || began.elapsed() >= MISSING_PATIENCE {
+            return Ok(state);
+        }
+        std::thread::sleep(CREATION_PAUSE);
+    }
 }
 
 /// What the brokers say about a topic, without creating it.

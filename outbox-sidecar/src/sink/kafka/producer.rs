@@ -251,7 +251,9 @@ impl Producer {
         ending: Duration,
         slow: Duration,
     ) -> Option<Suspicion> {
-        self.serve_events(Instant::now() + slow);
+        if !self.serve_events(Instant::now() + slow) {
+            return Some(Suspicion::events_not_served());
+        }
         self.traces().suspicion(since, ending, slow)
     }
 

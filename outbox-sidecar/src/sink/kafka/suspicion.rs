@@ -25,6 +25,14 @@ impl Suspicion {
         metrics::counter!(names::SUSPICIONS, names::LABEL_REASON => self.label).increment(1);
     }
 
+    /// What librdkafka still has to say may be a trace.
+    pub(super) fn events_not_served() -> Self {
+        Self {
+            label: SLOW_CALL,
+            text: "librdkafka's events were not served in time".to_owned(),
+        }
+    }
+
     /// Whether the broker was merely slow: then a longer patience helps.
     pub(super) fn is_slowness(&self) -> bool {
         self.label == SLOW_CALL

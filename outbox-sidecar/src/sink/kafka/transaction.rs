@@ -226,6 +226,16 @@ impl Transaction {
                 let record = self.writer.record(delivery, timeline, now, index);
                 match producer.send(record) {
                     Ok(()) => break,
+                    Err(SendError::QueueFull) if producer.unsettled() == 0 => {
+                        let refused = Refusal {
+                            batch_index: index,
+                            reason: RefusalReason::TooLarge,
+                            error: "librdkafka's empty queue has no room for it: raise \
+                                    queue.buffering.max.kbytes in kafka.properties"
+                                .to_owned(),
+                        };
+                        return Err(Halt::Refused(refused));
+                    }
                     Err(SendError::QueueFull) => {
                         let room = producer.unsettled().saturating_sub(QUEUE_ROOM);
                         self.wait_at(index, producer, room, deadline)?;

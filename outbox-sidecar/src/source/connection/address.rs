@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::Config;
@@ -21,6 +22,7 @@ const PORT: u16 = 5432;
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
     config: Config,
+    password_file: Option<PathBuf>,
 }
 
 /// A URL that cannot be used.
@@ -74,17 +76,25 @@ impl Address {
             // Of several hosts the primary is meant, for SQL as for replication.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        Ok(Self { config })
+        Ok(Self {
+            config,
+            password_file: None,
+        })
     }
 
-    /// Replaces the password, as a password file does.
-    pub(crate) fn set_password(&mut self, password: &str) {
-        self.config.password(password);
+    /// Replaces the password by the content of a file, which is read anew for each connection: a
+    /// secret that is rotated needs no restart.
+    pub(crate) fn set_password_file(&mut self, file: PathBuf) {
+        self.password_file = Some(file);
     }
 
-    /// For connections that run SQL.
-    pub(crate) const fn config(&self) -> &Config {
-        &self.config
+    /// For a connection that runs SQL.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = self.config.clone();
+        if let Some(password) = self.password() {
+            config.password(password);
+        }
+        config
     }
 
     pub(crate) fn user(&self) -> &str {
@@ -95,8 +105,19 @@ impl Address {
         self.config.get_dbname().unwrap_or_default()
     }
 
-    pub(crate) fn password(&self) -> Option<&[u8]> {
-        self.config.get_password()
+    /// The password as it is at present.
+    pub(crate) fn password(&self) -> Option<Vec<u8>> {
+        let Some(file) = &self.password_file else {
+            return self.config.get_password().map(<[u8]>::to_vec);
+        };
+        match std::fs::read_to_string(file) {
+            Ok(text) => Some(text.trim_end_matches(['\r', '\n']).as_bytes().to_vec()),
+            Err(error) => {
+                // The server's refusal is what the relay acts upon.
+                tracing::warn!(file = %file.display(), %error, "the password file cannot be read");
+                None
+            }
+        }
     }
 
     /// Settings for the session, as `options` of the URL gives them.

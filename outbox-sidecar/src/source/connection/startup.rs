@@ -70,7 +70,13 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     ];
     frontend::startup_message(parameters, &mut wire.output).map_err(io_error)?;
     wire.flush().await.map_err(io_error)?;
-    authenticate(wire, address.user(), address.password(), is_unix_socket).await?;
+    authenticate(
+        wire,
+        address.user(),
+        address.password().as_deref(),
+        is_unix_socket,
+    )
+    .await?;
     let mut process_id = None;
     let mut is_standby = false;
     loop {
@@ -94,13 +100,14 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     })
 }
 
-/// Ours come last and win. The snapshot of a new slot must outlive any limit on idle sessions, and
+/// Ours come last and win. PostgreSQL 18 says by a warning only that a publication is missing and
+/// its rows are left out: it must reach us, whatever the role or the database says. The snapshot of a new slot must outlive any limit on idle sessions, and
 /// what cannot be sent in binary form must come in the form that the decoder reads.
 fn options(startup: &Startup, configured: &str) -> String {
     format!(
         "{configured} -c wal_sender_timeout={}ms -c idle_session_timeout=0 \
          -c idle_in_transaction_session_timeout=0 -c statement_timeout=0 -c datestyle=ISO \
-         -c bytea_output=hex",
+         -c bytea_output=hex -c client_min_messages=notice",
         startup.wal_sender_timeout.as_millis()
     )
     .trim_start()

@@ -1,16 +1,22 @@
+use std::time::{Duration, Instant};
+
 use outbox_core::sink::{Batch, Outcome, Refusal, RefusalReason, Sink};
 
 use super::broker;
 use super::reading::{committed, committed_payloads};
-use super::support::{Relay, payloads, publish_surely};
+use super::support::{Relay, SOON, payloads, publish_surely};
 use crate::sink::kafka::KafkaSink;
 
 /// Publishes until the sink knows which messages are to blame.
 fn refusals(sink: &mut KafkaSink, batch: &Batch) -> Vec<Refusal> {
-    for _ in 0..20 {
+    let deadline = Instant::now() + SOON;
+    while Instant::now() < deadline {
         match sink.publish(batch) {
             Outcome::Poison(refusals) => return refusals,
-            Outcome::Abort { .. } | Outcome::Retry { .. } => {}
+            // The relay's shortest pause.
+            Outcome::Abort { .. } | Outcome::Retry { .. } => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
             Outcome::Indefinite { .. } => drop(sink.acquire().unwrap()),
             outcome => panic!("{outcome:?}"),
         }

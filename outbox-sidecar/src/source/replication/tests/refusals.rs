@@ -103,9 +103,12 @@ async fn passwords_are_proven_in_each_way_that_is_safe() {
         let none = connect(&url).await.unwrap_err();
         assert!(matches!(none, SourceError::PasswordMissing), "{none}");
         let mut address = Address::parse(&url).unwrap();
-        address.set_password("pä ss");
+        let secret = std::env::temp_dir().join(testbed::unique::name("password"));
+        std::fs::write(&secret, "pä ss\n").unwrap();
+        address.set_password_file(secret.clone());
         let startup = super::outbox::startup();
         let set = crate::source::replication::Replication::connect(&address, &startup).await;
+        std::fs::remove_file(secret).unwrap();
         set.unwrap();
     }
     let clear = connect(&outbox.url_of("clear_user", "pä ss")).await;
