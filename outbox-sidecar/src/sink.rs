@@ -3,6 +3,8 @@
 //! Each broker's own language (its client library, its errors, its time-outs) ends in its module;
 //! the relay sees only the contract.
 
+mod headers;
 pub mod kafka;
 pub mod memory;
 mod message_text;
+pub mod rabbitmq;

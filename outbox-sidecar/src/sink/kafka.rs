@@ -47,6 +47,8 @@ use producer::Producer;
 use properties::Properties;
 use transaction::{Surroundings, Transaction};
 
+use super::headers::check_headers;
+
 /// A relay's access to Kafka.
 ///
 /// ```no_run
@@ -151,7 +153,7 @@ impl KafkaSink {
                     "the record has {bytes} bytes, limits.message_bytes_max allows {limit}"
                 );
                 refuse(RefusalReason::TooLarge, text);
-            } else if let Err(error) = record::check_headers(&row.headers) {
+            } else if let Err(error) = check_headers(&row.headers) {
                 refuse(RefusalReason::HeadersInvalid, error.to_string());
             }
         }

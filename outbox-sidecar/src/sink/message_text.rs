@@ -14,6 +14,8 @@ pub(super) const TYPE: &str = "outbox-type";
 pub(super) const CONTENT_TYPE: &str = "content-type";
 /// Where the message stands in the commit order.
 pub(super) const POSITION: &str = "outbox-position";
+/// The row's key, where the broker has no place of its own for it.
+pub(super) const KEY: &str = "outbox-key";
 /// When the service enqueued it.
 pub(super) const CREATED_AT: &str = "outbox-created-at";
 

@@ -1,16 +1,13 @@
 //! One outbox row as a Kafka record.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
 use outbox_core::sink::Delivery;
 use outbox_core::{TimelineId, Timestamp};
 use rdkafka::message::{Header, OwnedHeaders};
-use serde::Deserialize;
-use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
 
 use super::producer::Record;
+use crate::sink::headers::each_header;
 use crate::sink::message_text as text;
 
 /// How many headers every record has besides the user's own.
@@ -27,7 +24,7 @@ pub(super) struct RecordWriter {
 }
 
 impl RecordWriter {
-    /// The record of a row whose headers passed [`check_headers`].
+    /// The record of a row whose headers passed [`check_headers`](crate::sink::headers::check_headers).
     pub(super) fn record<'a>(
         &mut self,
         delivery: &'a Delivery,
@@ -62,10 +59,8 @@ impl RecordWriter {
             headers = headers.take().map(|headers| headers.insert(header));
         };
         // The user's own come first: a consumer that takes the last of a name gets ours.
-        if !is_empty(&row.headers) {
-            // They were checked before anything was sent.
-            let _ = each_header(&row.headers, &mut add);
-        }
+        // They were checked before anything was sent.
+        let _ = each_header(&row.headers, &mut add);
         add(text::ID, id);
         add(text::TYPE, &row.message_type);
         add(text::CONTENT_TYPE, &row.content_type);
@@ -75,21 +70,9 @@ impl RecordWriter {
     }
 }
 
-/// Whether a row's headers are an object of strings, none of them under a name of ours.
-pub(super) fn check_headers(headers: &str) -> Result<(), serde_json::Error> {
-    if is_empty(headers) {
-        return Ok(());
-    }
-    each_header(headers, |_, _| {})
-}
-
 /// The bytes that count against the largest record.
 pub(super) fn record_bytes(delivery: &Delivery) -> usize {
     delivery.row.content_bytes()
-}
-
-fn is_empty(headers: &str) -> bool {
-    headers == "{}"
 }
 
 fn record_timestamp(created_at: Timestamp, now: Timestamp) -> Timestamp {
@@ -101,83 +84,9 @@ fn record_timestamp(created_at: Timestamp, now: Timestamp) -> Timestamp {
     }
 }
 
-fn each_header(headers: &str, each: impl FnMut(&str, &str)) -> Result<(), serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_str(headers);
-    reader.deserialize_map(EachHeader(each))?;
-    reader.end()
-}
-
-struct EachHeader<F>(F);
-
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de, F: FnMut(&str, &str)> Visitor<'de> for EachHeader<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object of strings")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Text(name)) = map.next_key::<Text<'de>>()? {
-            let Text(value) = map.next_value::<Text<'de>>()?;
-            if name.starts_with(text::RESERVED_PREFIX) || name == text::CONTENT_TYPE {
-                return Err(A::Error::custom(format_args!(
-                    "the header name {name:?} is reserved: {:?} and names beginning with {:?} \
-                     are the relay's own",
-                    text::CONTENT_TYPE,
-                    text::RESERVED_PREFIX
-                )));
-            }
-            (self.0)(&name, &value);
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn pairs(headers: &str) -> Result<Vec<(String, String)>, serde_json::Error> {
-        let mut pairs = Vec::new();
-        each_header(headers, |name, value| {
-            pairs.push((name.to_owned(), value.to_owned()))
-        })?;
-        Ok(pairs)
-    }
-
-    #[test]
-    fn headers_are_read_as_they_stand() {
-        let read = pairs(r#" {"tenant": "7", "q\"": "\u00e9\n"} "#).unwrap();
-        let expected = [("tenant", "7"), ("q\"", "é\n")];
-        assert_eq!(
-            read,
-            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        );
-        assert_eq!(pairs("{}").unwrap(), []);
-    }
-
-    #[test]
-    fn whatever_is_no_object_of_strings_is_refused() {
-        for headers in [
-            "",
-            "null",
-            "[]",
-            "\"a\"",
-            "{\"a\":1}",
-            "{\"a\":null}",
-            "{\"a\":{}}",
-            "{\"a\":\"b\"",
-            "{} {}",
-            "{\"outbox-id\":\"x\"}",
-            "{\"content-type\":\"x\"}",
-        ] {
-            assert!(check_headers(headers).is_err(), "{headers:?}");
-        }
-        assert!(check_headers("{}").is_ok());
-    }
 
     #[test]
     fn an_old_row_gets_the_present_time() {

@@ -1,0 +1,117 @@
+//! RabbitMQ queues and exchanges: every message at least once, none lost, none silently dropped.
+//!
+//! [`RabbitPublisher`] sends persistent, `mandatory` messages on a channel in confirm mode:
+//!
+//! - A batch counts as published once the broker has confirmed each of its messages and returned
+//!   none. A returned message is known by its id, over the whole window.
+//! - Messages of one key and destination go out one after the other: whatever the broker refuses,
+//!   returns or delays is never overtaken by what follows in its key.
+//! - After a lost connection what was not confirmed is sent again, with the same `message_id`: a
+//!   consumer may see it twice, and its inbox acts on it once.
+//! - The right to publish is an exclusive queue, `outbox-<relay>`, on the very connection that
+//!   publishes. A frozen holder keeps it until the broker misses its heartbeats; what the holder
+//!   had sent before stays sent.
+//!
+//! The checkpoint is kept elsewhere: RabbitMQ has no place that is written with the messages.
+
+mod attempt;
+mod destinations;
+mod errors;
+mod message;
+mod publishing;
+mod routing;
+mod session;
+mod settings;
+mod window;
+
+pub use routing::Route;
+pub use settings::{RabbitSettings, RabbitSettingsError};
+
+use lapin::uri::AMQPUri;
+use outbox_core::sink::{AcquireError, Batch, Outcome};
+use tokio::runtime::{Builder, Runtime};
+
+use publishing::Publishing;
+use routing::Routing;
+use session::Session;
+
+/// A relay's access to RabbitMQ.
+pub struct RabbitPublisher {
+    settings: RabbitSettings,
+    uris: Vec<AMQPUri>,
+    routing: Routing,
+    // Answers heartbeats while the sink is idle: a thread of its own.
+    runtime: Runtime,
+    session: Option<Session>,
+    publishing: Publishing,
+}
+
+impl RabbitPublisher {
+    /// A publisher that has not connected yet.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    pub fn new(settings: RabbitSettings) -> Result<Self, RabbitSettingsError> {
+        settings.check_ranges()?;
+        let routing = settings.routing()?;
+        let uris = settings.uris()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("rabbitmq")
+            .enable_all()
+            .build()
+            .map_err(|error| RabbitSettingsError::Thread(error.to_string()))?;
+        Ok(Self {
+            settings,
+            uris,
+            routing,
+            runtime,
+            session: None,
+            publishing: Publishing::default(),
+        })
+    }
+
+    /// Connects, and takes the guard from nobody: while another connection has it, the right to
+    /// publish is that one's.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub fn acquire(&mut self) -> Result<(), AcquireError> {
+        self.release();
+        let opening = Session::open(&self.settings, &self.uris);
+        self.session = Some(self.runtime.block_on(opening)?);
+        Ok(())
+    }
+
+    /// Publishes what of the batch is not confirmed yet. [`Outcome::Poison`] names messages that
+    /// will never be taken; those that are not named and do not follow one of them in its key are
+    /// published.
+    pub fn publish(&mut self, batch: &Batch) -> Outcome {
+        let Some(session) = &mut self.session else {
+            let reason = "the right to publish was not acquired".to_owned();
+            return Outcome::Indefinite { reason };
+        };
+        let publishing = self
+            .publishing
+            .publish(session, &self.settings, &self.routing, batch);
+        let outcome = self.runtime.block_on(publishing);
+        if matches!(
+            outcome,
+            Outcome::Indefinite { .. } | Outcome::Fenced { .. } | Outcome::Fatal { .. }
+        ) {
+            self.release();
+        }
+        outcome
+    }
+
+    /// Gives the guard up.
+    pub fn release(&mut self) {
+        self.publishing.disconnected();
+        if let Some(session) = self.session.take() {
+            self.runtime.block_on(session.close());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! One connection with its channel in confirm mode, and the guard that makes it the only one.
+
+use std::time::Duration;
+
+use lapin::options::{ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, LongString, ShortString};
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, ConnectionProperties};
+use outbox_core::sink::AcquireError;
+
+use super::errors::{Refused, connect_error, reply};
+use super::settings::RabbitSettings;
+
+/// How long one broker may take to accept the connection.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long it may take to answer a request on a connection.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// AMQP's reply to somebody who wants a queue that is another connection's own.
+const RESOURCE_LOCKED: u16 = 405;
+
+/// The right to publish, as long as the connection lives.
+pub(super) struct Session {
+    connection: Connection,
+    channel: Channel,
+}
+
+impl Session {
+    /// Connects to the first broker that answers, and takes the guard: an exclusive queue, which
+    /// the broker lets only one connection have and deletes with it.
+    pub(super) async fn open(
+        settings: &RabbitSettings,
+        uris: &[AMQPUri],
+    ) -> Result<Self, AcquireError> {
+        let mut failures = Vec::new();
+        for uri in uris {
+            match connect(settings, uri).await {
+                Ok(connection) => return Self::take_guard(settings, connection).await,
+                Err(error @ AcquireError::Fatal(_)) => return Err(error),
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        Err(AcquireError::Unavailable(failures.join("; ")))
+    }
+
+    async fn take_guard(
+        settings: &RabbitSettings,
+        connection: Connection,
+    ) -> Result<Self, AcquireError> {
+        let channel = answered("opening a channel", connection.create_channel()).await?;
+        let guard = ShortString::from(settings.guard());
+        let options = QueueDeclareOptions {
+            exclusive: true,
+            auto_delete: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = channel.queue_declare(guard, options, FieldTable::default());
+        match answer_of("taking the guard", declared).await {
+            Ok(_) => {}
+            Err(Refused { code, text }) if code == Some(RESOURCE_LOCKED) => {
+                let _ = connection.close(200, "not the holder".into()).await;
+                return Err(AcquireError::Fenced(text));
+            }
+            Err(refused) => return Err(refused.into_acquire_error()),
+        }
+        let options = ConfirmSelectOptions::default();
+        answered("asking for confirms", channel.confirm_select(options)).await?;
+        Ok(Self {
+            connection,
+            channel,
+        })
+    }
+
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Why the broker takes no messages at present, if it does not.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
+    /// After the broker has closed the channel: the guard is the connection's and still ours.
+    pub(super) async fn reopen_channel(&mut self) -> Result<(), AcquireError> {
+        let channel = answered("opening a channel", self.connection.create_channel()).await?;
+        let options = ConfirmSelectOptions::default();
+        answered("asking for confirms", channel.confirm_select(options)).await?;
+        self.channel = channel;
+        Ok(())
+    }
+
+    /// Gives the guard up.
+    pub(super) async fn close(self) {
+        let closing = self.connection.close(200, "released".into());
+        // The guard goes with the connection, whether the broker answers or not.
+        let _ = tokio::time::timeout(ANSWER_MAX, closing).await;
+    }
+}
+
+async fn connect(settings: &RabbitSettings, uri: &AMQPUri) -> Result<Connection, AcquireError> {
+    let properties =
+        ConnectionProperties::default().with_connection_name(LongString::from(settings.guard()));
+    let connecting = Connection::connect_uri(uri.clone(), properties);
+    let place = format!("{}:{}", uri.authority.host, uri.authority.port);
+    match tokio::time::timeout(CONNECT_MAX, connecting).await {
+        Ok(connected) => connected.map_err(|error| connect_error(&place, &error)),
+        Err(_) => Err(AcquireError::Unavailable(format!(
+            "{place}: no answer within {} s",
+            CONNECT_MAX.as_secs()
+        ))),
+    }
+}
+
+/// Waits for the broker's answer, but not for ever.
+pub(super) async fn answer_of<T>(
+    doing: &str,
+    request: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, Refused> {
+    match tokio::time::timeout(ANSWER_MAX, request).await {
+        Ok(answer) => answer.map_err(|error| reply(doing, &error)),
+        Err(_) => Err(Refused {
+            code: None,
+            text: format!("{doing}: no answer within {} s", ANSWER_MAX.as_secs()),
+        }),
+    }
+}
+
+async fn answered<T>(
+    doing: &str,
+    request: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, AcquireError> {
+    answer_of(doing, request)
+        .await
+        .map_err(Refused::into_acquire_error)
+}

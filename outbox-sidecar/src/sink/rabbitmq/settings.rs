@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+
+use super::routing::{Route, Routing};
+
+/// What a relay needs to know of RabbitMQ.
+#[derive(Clone, Debug)]
+pub struct RabbitSettings {
+    /// The relay's name.
+    pub relay: String,
+    /// The brokers, tried in this order: `amqp://user:password@host:5672/vhost`, or `amqps`.
+    pub urls: Vec<String>,
+    /// How many messages may be on their way at once, at least 1.
+    pub unconfirmed_max: usize,
+    /// Whether a queue that a message of the default exchange needs is made: durable, quorum.
+    pub create_queues: bool,
+    /// How often both sides show that they live, at least a second.
+    pub heartbeat: Duration,
+    /// Which destination goes where.
+    pub routes: Vec<Route>,
+    /// The largest message, in bytes.
+    pub message_bytes_max: usize,
+}
+
+/// Settings that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RabbitSettingsError {
+    /// No broker is named.
+    #[error("rabbitmq.url is missing: amqp://user:password@host:5672/vhost")]
+    UrlMissing,
+    /// An address that cannot be read. It may hold a password and is not shown.
+    #[error("the address of broker {} is not valid: {what}", number + 1)]
+    Url {
+        /// Its place, from 0.
+        number: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// A value out of its range.
+    #[error("{setting}: expected {expected}")]
+    Range {
+        /// The key of the configuration.
+        setting: &'static str,
+        /// What would be valid.
+        expected: &'static str,
+    },
+    /// The thread that answers heartbeats cannot be started.
+    #[error("a thread for RabbitMQ cannot be started: {0}")]
+    Thread(String),
+    /// A route that means nothing.
+    #[error("rabbitmq.routes, number {}: {what}", number + 1)]
+    Route {
+        /// Its place, from 0.
+        number: usize,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl RabbitSettings {
+    /// The name of the relay's guard queue and of its connection.
+    #[must_use]
+    pub fn guard(&self) -> String {
+        format!("outbox-{}", self.relay)
+    }
+
+    pub(super) fn uris(&self) -> Result<Vec<AMQPUri>, RabbitSettingsError> {
+        if self.urls.is_empty() {
+            return Err(RabbitSettingsError::UrlMissing);
+        }
+        let heartbeat = u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX);
+        let read = |(number, url): (usize, &String)| {
+            let mut uri: AMQPUri = url
+                .parse()
+                .map_err(|what: String| RabbitSettingsError::Url { number, what })?;
+            uri.query.heartbeat = Some(heartbeat);
+            Ok(uri)
+        };
+        self.urls.iter().enumerate().map(read).collect()
+    }
+
+    pub(super) fn routing(&self) -> Result<Routing, RabbitSettingsError> {
+        Routing::new(&self.routes)
+    }
+
+    pub(super) fn check_ranges(&self) -> Result<(), RabbitSettingsError> {
+        let range = |setting, expected| RabbitSettingsError::Range { setting, expected };
+        if self.unconfirmed_max == 0 {
+            return Err(range("rabbitmq.unconfirmed_max", "at least 1"));
+        }
+        let heartbeat = self.heartbeat.as_secs();
+        if !(1..=u64::from(u16::MAX)).contains(&heartbeat) {
+            return Err(range("rabbitmq.heartbeat_s", "1 to 65535"));
+        }
+        Ok(())
+    }
+}
