@@ -324,6 +324,25 @@ async fn passwords_and_rights_count_at_the_first_start_and_are_waited_for_later(
 }
 
 #[tokio::test]
+async fn a_role_that_may_not_drop_the_publication_drops_nothing() {
+    let postgres = PostgresServer::start().await.unwrap();
+    let (scenario, client) = with_password(&postgres).await;
+    let admin = scenario.database_url.clone();
+    let refused = scenario.command(&["remove", "--yes"], &[]).await;
+    expect(&refused, 1, &["owner of publication", "--admin-url"]);
+    let checked = scenario.command(&["check"], &[]).await;
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+    let command = ["remove", "--yes", "--admin-url", &admin];
+    let removed = scenario.command(&command, &[]).await;
+    assert_eq!(removed.code, Some(0), "{}", removed.stderr);
+    let left = "select (select count(*) from pg_publication) + \
+                (select count(*) from pg_replication_slots) + \
+                (select count(*) from outbox.relay)";
+    let left: i64 = client.query_one(left, &[]).await.unwrap().get(0);
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
 async fn a_checkpoint_of_another_cluster_ends_with_exit_6() {
     let (scenario, _client) = published().await;
     let postgres = PostgresServer::start().await.unwrap();

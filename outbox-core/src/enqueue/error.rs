@@ -2,7 +2,7 @@ use std::error::Error;
 
 use crate::MessageError;
 
-/// Why messages were not enqueued.
+/// Why messages were not enqueued. The source says what exactly: print the whole chain.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnqueueError {

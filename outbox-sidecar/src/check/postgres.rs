@@ -72,8 +72,8 @@ impl Look<'_> {
         self.server().await?;
         self.role().await?;
         self.outbox().await?;
-        self.publication().await?;
         self.set_up().await;
+        self.publication().await?;
         self.slot().await
     }
 
@@ -205,11 +205,11 @@ impl Look<'_> {
     async fn publication(&mut self) -> Result<(), Error> {
         let name = self.settings.slot();
         match read_publication(self.client, &name, &self.settings.schema).await? {
-            None => self.findings.error(
-                "publication",
-                format!("{name} does not exist"),
-                "outbox-sidecar init",
-            ),
+            None => {
+                let fix = self.fix_of_missing();
+                self.findings
+                    .error("publication", format!("{name} does not exist"), fix);
+            }
             Some(publication) => match &publication.fault {
                 Some(fault) => self.findings.error(
                     "publication",
@@ -223,6 +223,15 @@ impl Look<'_> {
             },
         }
         Ok(())
+    }
+
+    /// Before a relay ran `init` makes what is missing; afterwards somebody must decide.
+    fn fix_of_missing(&self) -> &'static str {
+        if self.seen.genesis_written {
+            "see docs/command-line.md, Where continuing needs a decision"
+        } else {
+            "outbox-sidecar init"
+        }
     }
 
     async fn set_up(&mut self) {
@@ -266,11 +275,9 @@ impl Look<'_> {
     async fn slot(&mut self) -> Result<(), Error> {
         let name = self.settings.slot();
         let Some(slot) = read_slot(self.client, &name).await? else {
-            self.findings.error(
-                "slot",
-                format!("{name} does not exist"),
-                "outbox-sidecar init",
-            );
+            let fix = self.fix_of_missing();
+            self.findings
+                .error("slot", format!("{name} does not exist"), fix);
             return Ok(());
         };
         self.seen.confirmed_flush = Some(slot.state.confirmed_flush);

@@ -70,6 +70,9 @@ pub(super) struct ReportArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct RemoveArguments {
+    /// Who may drop what init made [default: postgres.url]
+    #[arg(long, value_name = "URL")]
+    pub(super) admin_url: Option<String>,
     /// Really do it
     #[arg(long)]
     pub(super) yes: bool,

@@ -3,6 +3,7 @@ use super::{CliError, eprint};
 use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::setup::remove;
+use crate::source::connection::Address;
 
 /// Takes away what the relay owns.
 pub(super) async fn execute(
@@ -17,6 +18,11 @@ pub(super) async fn execute(
             settings.relay
         )));
     }
-    remove(settings, eprint).await?;
+    let admin = command
+        .admin_url
+        .as_deref()
+        .map(Address::parse)
+        .transpose()?;
+    remove(settings, admin.as_ref(), eprint).await?;
     Ok(ExitCode::Done.number())
 }

@@ -32,7 +32,7 @@ pub(super) async fn execute(
     if command.json {
         print(&format!("{report:#}"));
     } else {
-        let mut text = String::new();
+        let mut text = verdict(&report, settings);
         lines("", &report, &mut text);
         print(&text);
     }
@@ -42,6 +42,39 @@ pub(super) async fn execute(
         ExitCode::Failed
     };
     Ok(code.number())
+}
+
+/// The answer to "is anyone active?", in one line.
+fn verdict(report: &Value, settings: &Settings) -> String {
+    let at = |path: &str| report.pointer(path).filter(|value| !value.is_null());
+    let text = |path: &str| at(path).and_then(Value::as_str).unwrap_or_default();
+    let said = if at("/running").is_none() {
+        let elsewhere = at("/database/slot/held_by").map_or_else(
+            || "and nobody holds the slot: nobody publishes".to_owned(),
+            |pid| format!("but walsender {pid} serves a relay elsewhere"),
+        );
+        let (relay, listen) = (&settings.relay, settings.listen);
+        format!("no relay {relay} answers at {listen}, {elsewhere}")
+    } else if at("/running/held").is_some() {
+        format!(
+            "HELD before message {} for {}: {}",
+            text("/running/held/message_id"),
+            text("/running/held/destination"),
+            text("/running/held/error")
+        )
+    } else {
+        match text("/running/standby_reason") {
+            "" => text("/running/phase").to_owned(),
+            why => format!("{}: {why}", text("/running/phase")),
+        }
+    };
+    let slot_gone = at("/database/slot").is_none() && at("/database/error").is_none();
+    let slot = if slot_gone {
+        format!("slot {} does not exist\n", settings.slot())
+    } else {
+        String::new()
+    };
+    format!("{said}\n{slot}")
 }
 
 /// What a relay of this name says that listens where this configuration says.

@@ -81,9 +81,7 @@ pub(crate) enum ConfigError {
         other_origin: Origin,
     },
     /// No sink, or several.
-    #[error(
-        "exactly one sink section is needed (kafka, rabbitmq, rabbitmq_stream or stdout): {found}"
-    )]
+    #[error("exactly one sink section is needed, which in this release is [kafka]: {found}")]
     Sinks {
         /// What was found, and where.
         found: String,

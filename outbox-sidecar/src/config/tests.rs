@@ -130,12 +130,12 @@ fn an_unknown_key_names_file_line_and_what_was_meant() {
 fn exactly_one_sink() {
     assert_eq!(
         error("[relay]\nname = \"p\"\n", &[], &[]),
-        "exactly one sink section is needed (kafka, rabbitmq, rabbitmq_stream or stdout): found \
+        "exactly one sink section is needed, which in this release is [kafka]: found \
          none in o.toml, the environment and the flags"
     );
     assert_eq!(
         error(&format!("{GOOD}[rabbitmq]\nurl = \"amqp://x\"\n"), &[], &[]),
-        "exactly one sink section is needed (kafka, rabbitmq, rabbitmq_stream or stdout): found \
+        "exactly one sink section is needed, which in this release is [kafka]: found \
          kafka (o.toml:7) and rabbitmq (o.toml:9)"
     );
     assert_eq!(

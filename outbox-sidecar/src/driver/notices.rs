@@ -67,6 +67,7 @@ impl Notices {
                 counter!(names::RETRIES, names::LABEL_SIDE => names::SIDE_SOURCE,
                     names::LABEL_REASON => kind)
                 .increment(1);
+                self.standby_reason = Some(failure.message.clone());
                 let retry_ms = retry_in.as_millis();
                 if fails(&mut self.source, kind, &failure.message) {
                     tracing::warn!(side = "source", kind, error = %failure, retry_ms, "trouble");

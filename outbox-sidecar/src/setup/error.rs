@@ -6,6 +6,7 @@ use crate::control::failure_of;
 use crate::exit::ExitCode;
 use crate::sink::kafka::KafkaSettingsError;
 use crate::source::SourceError;
+use crate::source::connection::Address;
 
 /// Why setting up or taking away stopped. What was done so far stays, and a repeat goes on.
 #[derive(Debug, thiserror::Error)]
@@ -76,4 +77,18 @@ fn with_source(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Whoever may run the relay need not be allowed to make or drop what it needs.
+pub(super) fn with_admin_hint(error: SetupError, admin: Option<&Address>) -> SetupError {
+    const INSUFFICIENT_PRIVILEGE: &str = "[42501]";
+    let text = error.to_string();
+    let refused = text.contains(INSUFFICIENT_PRIVILEGE) || text.contains("permission denied");
+    if admin.is_some() || !refused {
+        return error;
+    }
+    SetupError::Sql(SourceFailure {
+        kind: FailureKind::PrivilegeRefused,
+        message: format!("{text}: name an administrator's URL by --admin-url"),
+    })
 }

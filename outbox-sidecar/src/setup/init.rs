@@ -2,6 +2,7 @@ use outbox_core::schema;
 use tokio_postgres::Client;
 
 use super::connecting::{connect_admin, startup};
+use super::error::with_admin_hint;
 use super::genesis::{genesis, require_checkpoint, write_genesis};
 use super::lock::lock_relay;
 use super::note::NoteBook;
@@ -27,13 +28,21 @@ pub(crate) async fn init(
     let address = options.admin.as_ref().unwrap_or(&settings.address);
     let mut client = connect_admin(address, &mut say).await?;
     let abilities = require_fit_server(&client).await?;
-    schema::migrate_in(&client, &settings.schema).await?;
-    say("schema is up to date");
+    schema::migrate_in(&client, &settings.schema)
+        .await
+        .map_err(|error| with_admin_hint(error.into(), options.admin.as_ref()))?;
+    say("schema is in place");
     failpoint("init.schema");
     lock_relay(&client, &settings.schema, &settings.relay).await?;
     let database = address.database();
     let (relay_role, app_role) = (options.relay_role.as_deref(), options.app_role.as_deref());
     grant_roles(&client, &settings.schema, database, relay_role, app_role).await?;
+    if let Some(role) = relay_role {
+        say(&format!(
+            "role {role} has its rights; a role that init made has no password: alter role {role} \
+             password '...'"
+        ));
+    }
     failpoint("init.roles");
 
     let note = NoteBook {

@@ -1,32 +1,52 @@
 use super::SetupError;
+use super::error::with_admin_hint;
 use super::genesis::end_checkpoints;
 use super::lock::lock_relay;
 use super::slot::require_ours;
 use crate::config::Settings;
 use crate::control::connect;
+use crate::source::connection::Address;
 use crate::source::quote::{quote_identifier, quote_literal};
 use crate::source::slot::read_slot;
 
-/// Takes away what the relay owns: slot, publication, checkpoint, its row. The outbox stays.
+/// Takes away what the relay owns: publication, its row, checkpoint, slot. The outbox stays.
 ///
-/// What is not published yet never will be by this relay.
+/// What is not published yet never will be by this relay. What needs rights comes first and is
+/// taken back when something later fails; a repeat goes on where this one stopped.
 pub(crate) async fn remove(
     settings: &Settings,
+    admin: Option<&Address>,
     mut say: impl FnMut(&str),
 ) -> Result<(), SetupError> {
-    let client = connect(&settings.address, "outbox-sidecar remove", || {}).await?;
+    let address = admin.unwrap_or(&settings.address);
+    let client = connect(address, "outbox-sidecar remove", || {}).await?;
     let failed = |source| SetupError::sql("removing the relay", source);
     lock_relay(&client, &settings.schema, &settings.relay).await?;
     let name = settings.slot();
     let slot = read_slot(&client, &name).await.map_err(failed)?;
     require_ours(&name, slot.as_ref())?;
-    if let Some(slot) = slot {
-        if let Some(holder) = slot.state.holder {
-            return Err(SetupError::Refused(format!(
-                "slot {name} is in use by process {}: stop the relay first",
-                holder.pid
-            )));
-        }
+    if let Some(holder) = slot.as_ref().and_then(|slot| slot.state.holder) {
+        return Err(SetupError::Refused(format!(
+            "slot {name} is in use by process {}: stop the relay first",
+            holder.pid
+        )));
+    }
+    let drop = format!(
+        "begin; set local idle_in_transaction_session_timeout = 0; \
+         drop publication if exists {}; delete from {}.relay where name = {}",
+        quote_identifier(&name),
+        settings.schema.quoted(),
+        quote_literal(&settings.relay)
+    );
+    client
+        .batch_execute(&drop)
+        .await
+        .map_err(|error| with_admin_hint(SetupError::sql("removing the relay", error), admin))?;
+    end_checkpoints(settings.kafka.clone()).await?;
+    say("checkpoint ended");
+    client.batch_execute("commit").await.map_err(failed)?;
+    say("publication dropped");
+    if slot.is_some() {
         let sql = format!(
             "select pg_catalog.pg_drop_replication_slot({})",
             quote_literal(&name)
@@ -34,24 +54,6 @@ pub(crate) async fn remove(
         client.batch_execute(&sql).await.map_err(failed)?;
         say("slot dropped");
     }
-    client
-        .batch_execute(&format!(
-            "drop publication if exists {}",
-            quote_identifier(&name)
-        ))
-        .await
-        .map_err(failed)?;
-    say("publication dropped");
-    end_checkpoints(settings.kafka.clone()).await?;
-    say("checkpoint ended");
-    let sql = format!(
-        "delete from {}.relay where name = $1",
-        settings.schema.quoted()
-    );
-    client
-        .execute(&sql, &[&settings.relay])
-        .await
-        .map_err(failed)?;
     say("relay removed");
     Ok(())
 }
