@@ -20,7 +20,6 @@ pub use audience::{Audience, verify};
 pub use backlog::{Backlog, Shape};
 pub use ceiling::Ceiling;
 pub use latency::{Latency, LatencyPlan};
-pub use machine::busy_warning;
 pub use measure::Usage;
 pub use report::{Table, json_line, note};
 pub use servers::Servers;

@@ -5,7 +5,7 @@ const BUSY: f64 = 0.5;
 
 /// A warning when the machine is busy before the benchmark has begun: its figures will be too low.
 #[must_use]
-pub fn busy_warning() -> Option<String> {
+pub(crate) fn busy_warning() -> Option<String> {
     let processors = std::thread::available_parallelism().ok()?.get();
     let load = load(&std::fs::read_to_string("/proc/loadavg").ok()?)?;
     (load > BUSY * processors as f64).then(|| {

@@ -5,6 +5,9 @@ use outbox_core::schema;
 use testbed::{KafkaServer, PostgresServer, unique};
 use tokio_postgres::Client;
 
+use crate::machine::busy_warning;
+use crate::report::note;
+
 /// Enough to keep several backlogs between two checkpoints.
 const POSTGRES: [(&str, &str); 4] = [
     ("shared_buffers", "512MB"),
@@ -31,11 +34,16 @@ pub(crate) struct Place {
 }
 
 impl Servers {
-    /// Starts both.
+    /// Starts both, and says so on standard error; also when the machine is too busy for figures
+    /// that are worth keeping.
     ///
     /// # Errors
     /// When one cannot be provisioned or does not start.
     pub async fn start() -> anyhow::Result<Self> {
+        if let Some(warning) = busy_warning() {
+            note(&warning);
+        }
+        note("starting PostgreSQL and Kafka");
         let postgres = POSTGRES
             .iter()
             .fold(PostgresServer::options(), |options, (name, value)| {

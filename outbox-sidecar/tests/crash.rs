@@ -33,7 +33,8 @@ async fn a_frozen_broker_that_is_killed_with_the_relay_loses_nothing() {
 
     kafka.freeze().unwrap();
     scenario.enqueue(&client, 10..1010).await;
-    // Long enough for the relay to hand over all it can, and for its first time-outs.
+    // No wait for anything: how long the fault lasts. Long enough for the relay to hand over all it
+    // can, and for its first time-outs.
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(
         scenario.get("/live").await.unwrap().0,

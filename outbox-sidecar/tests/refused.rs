@@ -23,22 +23,14 @@ pub(crate) fn expect(ran: &Ran, code: i32, texts: &[&str]) {
 /// publishes or confirms anything.
 async fn stops(scenario: &Scenario, code: i32, texts: &[&str], check: (&str, &str)) {
     let (subject, text) = check;
-    let checked = scenario.command(&["check"], &[]).await;
-    assert_eq!(
-        checked.code,
-        Some(3),
-        "{}{}",
-        checked.stdout,
-        checked.stderr
-    );
+    let checked = scenario.check(3).await;
     let begins = format!("error    {subject}: ");
     assert!(
         checked
-            .stdout
             .lines()
             .any(|line| line.starts_with(&begins) && line.contains(text)),
         "no line {begins:?} with {text:?} in:\n{}",
-        checked.stdout
+        checked
     );
     expect(&scenario.run_to_end().await, code, texts);
     assert_eq!(
@@ -61,14 +53,7 @@ async fn published() -> (Scenario, Client) {
     relay.terminate().unwrap();
     assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));
     scenario.enqueue(&client, PUBLISHED..PUBLISHED + 1).await;
-    let checked = scenario.command(&["check"], &[]).await;
-    assert_eq!(
-        checked.code,
-        Some(0),
-        "{}{}",
-        checked.stdout,
-        checked.stderr
-    );
+    scenario.check(0).await;
     (scenario, client)
 }
 
@@ -236,14 +221,7 @@ async fn a_missing_or_altered_publication_is_refused() {
 async fn passwords_and_rights_count_at_the_first_start_and_are_waited_for_later() {
     let postgres = PostgresServer::start().await.unwrap();
     let (mut scenario, client) = with_password(&postgres).await;
-    let checked = scenario.command(&["check"], &[]).await;
-    assert_eq!(
-        checked.code,
-        Some(0),
-        "{}{}",
-        checked.stdout,
-        checked.stderr
-    );
+    scenario.check(0).await;
     let database: String = client
         .query_one("select current_database()::text", &[])
         .await
@@ -252,16 +230,9 @@ async fn passwords_and_rights_count_at_the_first_start_and_are_waited_for_later(
     log_in(&mut scenario, &postgres, "wrong", &database);
     let refused = "password authentication failed for user \"relay\"";
     expect(&scenario.run_to_end().await, 1, &[refused]);
-    let checked = scenario.command(&["check"], &[]).await;
-    assert_eq!(
-        checked.code,
-        Some(3),
-        "{}{}",
-        checked.stdout,
-        checked.stderr
-    );
-    assert!(checked.stdout.contains(refused), "{}", checked.stdout);
-    assert!(!checked.stdout.contains("wrong"), "{}", checked.stdout);
+    let checked = scenario.check(3).await;
+    assert!(checked.contains(refused), "{}", checked);
+    assert!(!checked.contains("wrong"), "{}", checked);
 
     log_in(&mut scenario, &postgres, "right", &database);
     client
@@ -269,17 +240,10 @@ async fn passwords_and_rights_count_at_the_first_start_and_are_waited_for_later(
         .await
         .unwrap();
     expect(&scenario.run_to_end().await, 1, &["replicat", "[42501]"]);
-    let checked = scenario.command(&["check"], &[]).await;
-    assert_eq!(
-        checked.code,
-        Some(3),
-        "{}{}",
-        checked.stdout,
-        checked.stderr
-    );
+    let checked = scenario.check(3).await;
     let line =
         "error    role: relay has no REPLICATION attribute; fix: alter role relay replication";
-    assert!(checked.stdout.contains(line), "{}", checked.stdout);
+    assert!(checked.contains(line), "{}", checked);
 
     client
         .batch_execute("alter role relay replication")
@@ -330,8 +294,7 @@ async fn a_role_that_may_not_drop_the_publication_drops_nothing() {
     let admin = scenario.database_url.clone();
     let refused = scenario.command(&["remove", "--yes"], &[]).await;
     expect(&refused, 1, &["owner of publication", "--admin-url"]);
-    let checked = scenario.command(&["check"], &[]).await;
-    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+    scenario.check(0).await;
     let command = ["remove", "--yes", "--admin-url", &admin];
     let removed = scenario.command(&command, &[]).await;
     assert_eq!(removed.code, Some(0), "{}", removed.stderr);

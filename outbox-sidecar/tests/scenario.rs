@@ -140,6 +140,13 @@ impl Scenario {
         ran.stderr
     }
 
+    /// Runs `check`, which ends with this exit code, and returns what it says.
+    pub(crate) async fn check(&self, code: i32) -> String {
+        let ran = self.command(&["check"], &[]).await;
+        assert_eq!(ran.code, Some(code), "{}{}", ran.stdout, ran.stderr);
+        ran.stdout
+    }
+
     /// Runs the relay until it ends by itself: its exit code and what it said.
     pub(crate) async fn run_to_end(&self) -> Ran {
         let running = self.command(&["run"], &[]);

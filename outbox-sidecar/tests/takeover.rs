@@ -102,6 +102,7 @@ async fn relays_that_freeze_in_turn_under_load_publish_each_message_once() {
     plan.pause_max = Duration::from_millis(800);
     let writers = Writers::start(&scenario.database_url, &plan);
     for round in 0..4 {
+        // No wait for anything: the random moment at which the fault comes.
         tokio::time::sleep(Duration::from_millis(random.u64(0..1000))).await;
         if round % 2 == 0 {
             one.freeze().unwrap();

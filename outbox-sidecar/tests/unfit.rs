@@ -18,20 +18,11 @@ async fn a_server_without_logical_information_in_its_log() {
     let text = "wal_level is replica, the relay needs logical: run `alter system set wal_level = \
                 logical` and restart PostgreSQL";
     expect(&ran, 1, &[text]);
-    let checked = scenario.command(&["check"], &[]).await;
-    assert_eq!(
-        checked.code,
-        Some(3),
-        "{}{}",
-        checked.stdout,
-        checked.stderr
-    );
+    let checked = scenario.check(3).await;
     assert!(
-        checked
-            .stdout
-            .contains("error    wal_level: replica, not logical"),
+        checked.contains("error    wal_level: replica, not logical"),
         "{}",
-        checked.stdout
+        checked
     );
 }
 

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Parser;
-use outbox_benches::{
-    Drained, Servers, Shape, Sidecar, Spread, Table, busy_warning, json_line, note, verify,
-};
+use outbox_benches::{Drained, Servers, Shape, Sidecar, Spread, Table, json_line, note, verify};
 use serde_json::json;
 
 /// How fast the relay drains a backlog, beside a reader that throws everything away.
@@ -32,10 +30,6 @@ struct Round {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    if let Some(warning) = busy_warning() {
-        note(&warning);
-    }
-    note("starting PostgreSQL and Kafka");
     let servers = Servers::start().await?;
     let mut table = Table::new(&[
         "backlog",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Parser;
-use outbox_benches::{LatencyPlan, Servers, Table, busy_warning, json_line, note, percentile};
+use outbox_benches::{LatencyPlan, Servers, Table, json_line, note, percentile};
 use serde_json::json;
 
 /// Commit to read_committed consumer, exactly once, on real servers.
@@ -26,10 +26,6 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    if let Some(warning) = busy_warning() {
-        note(&warning);
-    }
-    note("starting PostgreSQL and Kafka");
     let servers = Servers::start().await?;
     note(&format!(
         "{} inserts a second for {} s",

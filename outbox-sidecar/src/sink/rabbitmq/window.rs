@@ -108,7 +108,13 @@ impl Window {
             };
             (index, verdict)
         };
-        self.seen.drain(..count).map(verdict).collect()
+        let believed = self.seen.drain(..count).map(verdict).collect();
+        // Until then an id stays: a caller may have enqueued it twice, and lapin does not say which
+        // of the two came back. Afterwards the same message may find its queue.
+        if self.on_the_way.is_empty() {
+            self.returned.clear();
+        }
+        believed
     }
 
     /// Waits for one more confirm.

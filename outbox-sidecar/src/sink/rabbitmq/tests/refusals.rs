@@ -83,6 +83,17 @@ fn the_followers_of_an_unroutable_message_wait_and_what_was_confirmed_is_not_sen
 }
 
 #[test]
+fn a_message_that_came_back_once_is_taken_when_its_queue_is_there() {
+    let (rabbit, queue) = (shared(), unique("queue"));
+    let mut publisher = publisher(&settings(rabbit));
+    let batch = batch_to(1, &queue, &[None]);
+    assert_eq!(refusals(publish_surely(&mut publisher, &batch)).len(), 1);
+    make_queue(rabbit, &queue, "classic");
+    assert_eq!(publish_surely(&mut publisher, &batch), Outcome::Durable);
+    assert_eq!(take_payloads(rabbit, &queue).len(), 1);
+}
+
+#[test]
 fn a_missing_exchange_is_known_as_such() {
     let rabbit = shared();
     let mut settings = settings(rabbit);
