@@ -1,56 +1,68 @@
 use std::time::Duration;
 
 use outbox_core::relay::{FailureKind, SourceFailure};
+use tokio::sync::oneshot;
 use tokio_postgres::{Client, NoTls};
 
 use super::failure_of;
-use crate::source::connection::Address;
-
-/// The longest one host may take to accept a connection, unless `connect_timeout` says otherwise.
-const HOST_MAX: Duration = Duration::from_secs(5);
-
-/// How long a connection may take to be made altogether, for each host: a name may stand for
-/// several addresses, and whoever accepts may still be silent afterwards.
-const TRIES_PER_HOST: u32 = 3;
-
-/// How long what we sent may stay unacknowledged, unless `tcp_user_timeout` says otherwise: the
-/// kernel's own quarter of an hour would keep a relay on a server that is gone.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
-
-/// After how long without traffic the kernel asks the server whether it is still there.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+use crate::source::SourceError;
+use crate::source::connection::{Address, HostAddress};
 
 /// The longest any statement of ours may take on the server, and then half as long again for its
 /// answer to arrive.
 const STATEMENT_MAX: Duration = Duration::from_secs(10);
 
-/// Opens a connection whose statements are bounded, and runs it until `on_end` is called.
+/// What runs when a connection has ended.
+type OnEnd = Box<dyn FnOnce() + Send>;
+
+/// Opens a connection whose statements are bounded, and runs it until `on_end` is called. Of several
+/// hosts the first is taken that is no standby, if there is one.
 pub(crate) async fn connect(
     address: &Address,
     application_name: &str,
     on_end: impl FnOnce() + Send + 'static,
 ) -> Result<Client, SourceFailure> {
+    let hosts = address.hosts();
+    let mut failure = SourceError::no_host().into();
+    let mut standby = None;
+    for host in &hosts {
+        match connect_to(address, host, application_name).await {
+            // With one host there is no choice: the relay itself looks whether it is a standby.
+            Ok(found) if hosts.len() > 1 && is_standby(&found.0).await? => standby = Some(found),
+            Ok(found) => return Ok(chosen(found, on_end)),
+            Err(error) => failure = error,
+        }
+    }
+    match standby {
+        Some(found) => Ok(chosen(found, on_end)),
+        None => Err(failure),
+    }
+}
+
+/// A connection to one host, and the way to say what is to run at its end.
+async fn connect_to(
+    address: &Address,
+    host: &HostAddress,
+    application_name: &str,
+) -> Result<(Client, oneshot::Sender<OnEnd>), SourceFailure> {
+    let doing = "connecting to PostgreSQL";
+    let socket = address.connect_to(host).await?;
     let mut config = address.config();
     config.application_name(application_name);
-    let host_max = config.get_connect_timeout().copied().unwrap_or(HOST_MAX);
-    config.connect_timeout(host_max);
-    if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(UNACKNOWLEDGED_MAX);
-    }
-    config.keepalives_idle(KEEPALIVE_IDLE);
-    config.keepalives_interval(KEEPALIVE_IDLE);
-    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
-    let tries = TRIES_PER_HOST.saturating_mul(u32::try_from(hosts).unwrap_or(1).max(1));
-    let connect_max = host_max.saturating_mul(tries);
-    let connecting = tokio::time::timeout(connect_max, config.connect(NoTls)).await;
-    let (client, connection) = connecting
-        .map_err(|_| timed_out("connecting to PostgreSQL", connect_max))?
-        .map_err(|error| failure_of(&error, "connecting to PostgreSQL"))?;
+    let answer_max = address.answer_max();
+    let starting = tokio::time::timeout(answer_max, config.connect_raw(socket, NoTls)).await;
+    let (client, connection) = starting
+        .map_err(|_| timed_out(doing, answer_max))?
+        .map_err(|error| failure_of(&error, doing))?;
+    let (sender, on_end) = oneshot::channel::<OnEnd>();
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "the connection for SQL ended");
         }
-        on_end();
+        // One that was not chosen ends without a word.
+        if let Ok(on_end) = on_end.await {
+            on_end();
+        }
     });
     let limits = format!(
         "set statement_timeout = {0}; set lock_timeout = {0}; \
@@ -58,7 +70,23 @@ pub(crate) async fn connect(
         STATEMENT_MAX.as_millis()
     );
     bounded("setting limits", client.batch_execute(&limits)).await?;
-    Ok(client)
+    Ok((client, sender))
+}
+
+fn chosen(
+    (client, end): (Client, oneshot::Sender<OnEnd>),
+    on_end: impl FnOnce() + Send + 'static,
+) -> Client {
+    // The receiver waits with the connection.
+    let _ = end.send(Box::new(on_end));
+    client
+}
+
+async fn is_standby(client: &Client) -> Result<bool, SourceFailure> {
+    let doing = "asking whether the server is a standby";
+    let asked = client.query_one("select pg_catalog.pg_is_in_recovery()", &[]);
+    let row = bounded(doing, asked).await?;
+    row.try_get(0).map_err(|error| failure_of(&error, doing))
 }
 
 /// Waits for a statement's answer, but not for ever.
@@ -77,5 +105,25 @@ fn timed_out(doing: &str, limit: Duration) -> SourceFailure {
     SourceFailure {
         kind: FailureKind::Unreachable,
         message: format!("{doing}: no answer within {} s", limit.as_secs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_accepts_and_says_nothing_is_passed_over() {
+        let server = testbed::shared_postgres().await.unwrap();
+        // The kernel accepts for it; nobody answers.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = silent.local_addr().unwrap();
+        let there = format!("{}:{}", server.host(), server.port());
+        let url = server.url(server.superuser(), "postgres");
+        assert!(url.contains(&there), "{url}");
+        let url = url.replacen(&there, &format!("{here},{there}"), 1);
+        let address = Address::parse(&format!("{url}?connect_timeout=1")).unwrap();
+        let client = connect(&address, "tests", || {}).await.unwrap();
+        assert!(!is_standby(&client).await.unwrap());
     }
 }

@@ -7,7 +7,7 @@ mod ssl_mode;
 mod startup;
 mod wire;
 
-pub(crate) use address::{Address, AddressError};
+pub(crate) use address::{Address, AddressError, HostAddress};
 pub(crate) use socket::Socket;
 pub(crate) use startup::{Server, Startup, start};
 pub(crate) use wire::{ANSWER_MAX, FRAME_BYTES_MAX, Wire};

@@ -8,7 +8,8 @@ use super::Socket;
 use super::ssl_mode::without_ssl_mode;
 use crate::source::SourceError;
 
-/// The longest one host may take to accept a connection, unless `connect_timeout` says otherwise.
+/// The longest one address may take to accept a connection, and a server to let us in, unless
+/// `connect_timeout` says otherwise.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// How long what we sent may stay unacknowledged, unless `tcp_user_timeout` says otherwise. Every
@@ -147,21 +148,23 @@ impl Address {
             .collect()
     }
 
-    /// Connects to one of the hosts.
+    /// Connects to one of the hosts: each address that its name stands for within
+    /// [`Address::answer_max`].
     pub(crate) async fn connect_to(&self, host: &HostAddress) -> Result<Socket, SourceError> {
-        let doing = "connecting to PostgreSQL";
-        let limit = self.config.get_connect_timeout().copied();
-        let limit = limit.unwrap_or(CONNECT_MAX);
         let unanswered = self.config.get_tcp_user_timeout().copied();
         let unanswered = unanswered.unwrap_or(UNACKNOWLEDGED_MAX);
-        let connecting = Socket::connect(&host.host, host.port, unanswered);
-        match tokio::time::timeout(limit, connecting).await {
-            Ok(connected) => connected.map_err(|source| SourceError::Io { doing, source }),
-            Err(_) => Err(SourceError::TimedOut {
-                doing,
-                limit_s: limit.as_secs(),
-            }),
-        }
+        Socket::connect(&host.host, host.port, self.answer_max(), unanswered)
+            .await
+            .map_err(|source| SourceError::Io {
+                doing: "connecting to PostgreSQL",
+                source,
+            })
+    }
+
+    /// The longest an address may take to accept a connection, and a server to let us in.
+    pub(crate) fn answer_max(&self) -> Duration {
+        let configured = self.config.get_connect_timeout().copied();
+        configured.unwrap_or(CONNECT_MAX)
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::timeout;
 use tokio_postgres::config::Host;
 
 /// After how long without traffic the kernel asks a peer whether it is still there.
@@ -23,12 +24,13 @@ impl Socket {
     pub(super) async fn connect(
         host: &Host,
         port: u16,
+        address_max: Duration,
         unacknowledged_max: Duration,
     ) -> io::Result<Self> {
         match host {
             Host::Tcp(name) if name.starts_with('/') => Self::unix(Path::new(name), port).await,
             Host::Tcp(name) => {
-                let stream = TcpStream::connect((name.as_str(), port)).await?;
+                let stream = reach(name, port, address_max).await?;
                 stream.set_nodelay(true)?;
                 let keepalive = TcpKeepalive::new()
                     .with_time(KEEPALIVE_IDLE)
@@ -54,6 +56,21 @@ impl Socket {
     pub(crate) const fn is_unix(&self) -> bool {
         matches!(self, Self::Unix(_))
     }
+}
+
+/// Tries each address that a name stands for; one that does not answer costs the others no time of
+/// theirs.
+async fn reach(name: &str, port: u16, address_max: Duration) -> io::Result<TcpStream> {
+    let found = timeout(address_max, lookup_host((name, port))).await??;
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in found {
+        match timeout(address_max, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = error,
+            Err(elapsed) => failure = elapsed.into(),
+        }
+    }
+    Err(failure)
 }
 
 impl AsyncRead for Socket {

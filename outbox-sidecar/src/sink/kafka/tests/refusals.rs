@@ -32,6 +32,21 @@ fn kinds(refusals: &[Refusal]) -> Vec<(usize, RefusalReason)> {
 }
 
 #[test]
+fn a_message_larger_than_librdkafkas_queue_is_refused_and_not_tried_for_ever() {
+    let broker = broker::shared();
+    let mut relay = Relay::new(&broker);
+    relay.settings.message_bytes_max = 4 << 20;
+    let small = ("queue.buffering.max.kbytes".to_owned(), "1024".to_owned());
+    relay.settings.properties.extend([small]);
+    let mut sink = relay.sink();
+    sink.acquire().unwrap();
+    let mut batch = relay.batch(1, 3);
+    batch.messages[1].row.payload = Some(vec![0; 2 << 20].into());
+    let refused = refusals(&mut sink, &batch);
+    assert_eq!(kinds(&refused), [(1, RefusalReason::TooLarge)]);
+}
+
+#[test]
 fn what_can_be_told_beforehand_is_told_at_once_and_nothing_is_sent() {
     let broker = broker::shared();
     let relay = Relay::new(&broker);
