@@ -25,12 +25,17 @@ pub trait Sink: Send {
 
     /// Takes the right to publish from whoever had it, then reads the newest checkpoint.
     ///
-    /// Once it returns, no earlier holder (this process included) can make anything visible any
-    /// more, and nothing that an earlier holder made durable is missing from the checkpoint.
+    /// Once it returns, nothing that an earlier holder made durable is missing from the checkpoint,
+    /// and no earlier holder (this process included) can write another. What an earlier holder can
+    /// still make visible until it notices is said by each sink: exactly-once sinks leave it
+    /// nothing.
+    ///
+    /// `epoch` is what the relay has just claimed in `outbox.relay`: a checkpoint that is kept in
+    /// PostgreSQL is written under it.
     ///
     /// # Errors
     /// See [`AcquireError`]. The right to publish is then nobody's, or still another's.
-    fn acquire(&mut self) -> Result<Option<Checkpoint>, AcquireError>;
+    fn acquire(&mut self, epoch: u64) -> Result<Option<Checkpoint>, AcquireError>;
 
     /// Publishes the batch and its checkpoint: both become durable, or neither.
     ///

@@ -141,7 +141,7 @@ impl Driver {
                 }
             }
             Action::PeekCheckpoint(ticket) => return self.sink(Request::Peek(ticket)),
-            Action::Acquire(ticket) => return self.sink(Request::Acquire(ticket)),
+            Action::Acquire(ticket, epoch) => return self.sink(Request::Acquire(ticket, epoch)),
             Action::Publish(ticket, batch) => {
                 self.notices.publishing();
                 return self.sink(Request::Publish(ticket, batch));

@@ -26,8 +26,8 @@ pub enum Action {
     TerminateHolder(Ticket, Holder),
     /// [`Sink::peek`](crate::sink::Sink::peek).
     PeekCheckpoint(Ticket),
-    /// [`Sink::acquire`](crate::sink::Sink::acquire).
-    Acquire(Ticket),
+    /// [`Sink::acquire`](crate::sink::Sink::acquire), under this epoch.
+    Acquire(Ticket, u64),
     /// [`Sink::publish`](crate::sink::Sink::publish).
     Publish(Ticket, Arc<Batch>),
     /// Tell the slot that everything before this LSN is durable.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::active::Active;
+use super::active::{Active, Claim};
 use super::backoff::Backoff;
 use super::catch_up::CatchUp;
 use super::compare::{compare, same_cluster};
@@ -105,8 +105,9 @@ impl Activation {
             (Event::EpochClaimed(ticket, result), Step::Claiming(awaited))
                 if ticket == *awaited =>
             {
-                self.epoch = Some(result.map_err(|failure| core.source_lost(failure))?);
-                self.acquire(core);
+                let epoch = result.map_err(|failure| core.source_lost(failure))?;
+                self.epoch = Some(epoch);
+                self.acquire(core, epoch);
             }
             (Event::Acquired(ticket, result), Step::Acquiring(awaited)) if ticket == *awaited => {
                 self.acquired(core, result)?;
@@ -134,9 +135,9 @@ impl Activation {
         self.step = Step::Inspecting(ticket);
     }
 
-    fn acquire(&mut self, core: &mut Core) {
+    fn acquire(&mut self, core: &mut Core, epoch: u64) {
         let ticket = core.ticket();
-        core.act(Action::Acquire(ticket));
+        core.act(Action::Acquire(ticket, epoch));
         self.step = Step::Acquiring(ticket);
     }
 
@@ -181,9 +182,9 @@ impl Activation {
 
     fn inspected(&mut self, core: &mut Core, inspection: &Inspection) -> Result<(), Next> {
         self.require_slot(core, inspection)?;
-        if self.epoch.is_some() {
+        if let Some(epoch) = self.epoch {
             // The slot has been ours since it was claimed, so nobody has claimed another.
-            self.acquire(core);
+            self.acquire(core, epoch);
         } else {
             let ticket = core.ticket();
             core.act(Action::ClaimEpoch(ticket));
@@ -234,10 +235,13 @@ impl Activation {
         let wal_end = inspection.wal_end;
         let resume = compare(&identity, &slot, wal_end, &fingerprint, &checkpoint)?;
         let catch_up = CatchUp::new(resume.frontier, resume.last, slot.confirmed_flush);
-        let pid = identity.walsender_pid;
+        let claim = Claim {
+            walsender_pid: identity.walsender_pid,
+            epoch,
+        };
         let progress = Progress::new(identity, checkpoint, resume, core.now.monotonic);
         core.became_active(epoch);
-        let active = Active::new(core, pid, progress, catch_up, slot.confirmed_flush);
+        let active = Active::new(core, claim, progress, catch_up, slot.confirmed_flush);
         Err(Next::Active(Box::new(active)))
     }
 

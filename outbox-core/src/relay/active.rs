@@ -12,10 +12,17 @@ use super::{Action, Event, HaltedMessage, Phase, Status, Stop, Ticket};
 use crate::Lsn;
 use crate::sink::Batch;
 
+/// What makes the slot and the writes in PostgreSQL ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub(super) walsender_pid: i32,
+    pub(super) epoch: u64,
+}
+
 /// The slot and the right to publish are ours.
 #[derive(Debug)]
 pub(super) struct Active {
-    pub(super) walsender_pid: i32,
+    pub(super) claim: Claim,
     pub(super) progress: Progress,
     pub(super) buffer: Buffer,
     pub(super) flight: Flight,
@@ -39,13 +46,13 @@ pub(super) struct Active {
 impl Active {
     pub(super) fn new(
         core: &Core,
-        walsender_pid: i32,
+        claim: Claim,
         progress: Progress,
         catch_up: CatchUp,
         confirmed_flush: Lsn,
     ) -> Self {
         Self {
-            walsender_pid,
+            claim,
             progress,
             buffer: Buffer::new(),
             flight: Flight::Free,

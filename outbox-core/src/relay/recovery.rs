@@ -73,7 +73,7 @@ impl Active {
         self.require_slot(core, &inspection)?;
         if for_recovery {
             let ticket = core.ticket();
-            core.act(Action::Acquire(ticket));
+            core.act(Action::Acquire(ticket, self.claim.epoch));
             if let Some(recovery) = self.recovery() {
                 *recovery = Recovery::Acquiring(ticket);
             }
@@ -83,7 +83,7 @@ impl Active {
 
     fn require_slot(&self, core: &mut Core, inspection: &Inspection) -> Result<(), Next> {
         let holder = inspection.slot.as_ref().and_then(|slot| slot.holder);
-        if holder.is_some_and(|holder| holder.pid == self.walsender_pid) {
+        if holder.is_some_and(|holder| holder.pid == self.claim.walsender_pid) {
             return Ok(());
         }
         Err(core.source_lost(SourceFailure {

@@ -35,6 +35,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "relay",
         template: include_str!("migrations/0004_relay.sql"),
     },
+    Migration {
+        version: 5,
+        name: "checkpoint",
+        template: include_str!("migrations/0005_checkpoint.sql"),
+    },
 ];
 
 impl Migration {

@@ -29,7 +29,7 @@ impl World {
             Action::Connect(_) | Action::StartReplication(_) => {
                 client.replication.queue.push_back((action, log));
             }
-            Action::Acquire(_)
+            Action::Acquire(..)
                 if client
                     .connection
                     .as_ref()
@@ -38,7 +38,7 @@ impl World {
                 return Err("a relay that never had the slot fences whoever has it".into());
             }
             Action::PeekCheckpoint(_)
-            | Action::Acquire(_)
+            | Action::Acquire(..)
             | Action::Publish(..)
             | Action::ReleaseSink => client.sink.queue.push_back((action, log)),
             Action::Confirm(lsn) => {

@@ -204,14 +204,14 @@ impl World {
                 Event::Peeked(ticket, found)
             }
             // An attempt that the client gave up may have fenced all the same.
-            Action::Acquire(ticket) if unavailable => {
+            Action::Acquire(ticket, _) if unavailable => {
                 if !cut && self.random.bool() {
                     broker.raise_epoch();
                 }
                 client.epoch = None;
                 Event::Acquired(ticket, Err(AcquireError::Unavailable(String::new())))
             }
-            Action::Acquire(ticket) => {
+            Action::Acquire(ticket, _) => {
                 client.epoch = Some(broker.raise_epoch());
                 Event::Acquired(ticket, Ok(Some(broker.newest.clone())))
             }

@@ -15,7 +15,7 @@ pub(crate) struct SinkLane {
 
 pub(crate) enum Request {
     Peek(Ticket),
-    Acquire(Ticket),
+    Acquire(Ticket, u64),
     Publish(Ticket, Arc<Batch>),
     Release,
 }
@@ -33,7 +33,9 @@ impl SinkLane {
                 while let Ok(request) = queue.recv() {
                     let answer = match request {
                         Request::Peek(ticket) => Event::Peeked(ticket, sink.peek()),
-                        Request::Acquire(ticket) => Event::Acquired(ticket, sink.acquire()),
+                        Request::Acquire(ticket, epoch) => {
+                            Event::Acquired(ticket, sink.acquire(epoch))
+                        }
                         Request::Publish(ticket, batch) => {
                             Event::Published(ticket, sink.publish(&batch))
                         }

@@ -64,7 +64,7 @@ use super::headers::check_headers;
 ///     replication_factor: 3,
 ///     message_bytes_max: 1024 * 1024,
 /// })?;
-/// let checkpoint = sink.acquire()?;
+/// let checkpoint = sink.acquire(1)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct KafkaSink {
@@ -179,7 +179,7 @@ impl Sink for KafkaSink {
         newest
     }
 
-    fn acquire(&mut self) -> Result<Option<Checkpoint>, AcquireError> {
+    fn acquire(&mut self, _epoch: u64) -> Result<Option<Checkpoint>, AcquireError> {
         self.retire();
         let Activation { producer, newest } =
             activate(&self.settings, &mut self.properties, &mut self.closing)?;

@@ -35,7 +35,7 @@ pub enum Fault {
 ///
 /// let broker = MemoryBroker::default();
 /// let mut sink = broker.sink();
-/// assert_eq!(sink.acquire(), Ok(None));
+/// assert_eq!(sink.acquire(1), Ok(None));
 /// broker.set_unavailable(true);
 /// assert!(matches!(sink.peek(), Err(AcquireError::Unavailable(_))));
 /// ```
@@ -163,7 +163,7 @@ impl Sink for MemorySink {
         Ok(log.checkpoint.clone())
     }
 
-    fn acquire(&mut self) -> Result<Option<Checkpoint>, AcquireError> {
+    fn acquire(&mut self, _epoch: u64) -> Result<Option<Checkpoint>, AcquireError> {
         let mut log = self.broker.log();
         log.reachable()?;
         log.epoch += 1;

@@ -15,7 +15,7 @@ fn kinds(actions: &[Action]) -> Vec<&'static str> {
                 Action::PeekCheckpoint(_) => "peek",
                 Action::StartReplication(_) => "start",
                 Action::ClaimEpoch(_) => "claim",
-                Action::Acquire(_) => "acquire",
+                Action::Acquire(..) => "acquire",
                 Action::CloseStream => "close",
                 Action::ReleaseSink => "release",
                 _ => return None,
@@ -26,7 +26,7 @@ fn kinds(actions: &[Action]) -> Vec<&'static str> {
 
 fn acquire(action: &Action) -> Option<Ticket> {
     match action {
-        Action::Acquire(ticket) => Some(*ticket),
+        Action::Acquire(ticket, _) => Some(*ticket),
         _ => None,
     }
 }
@@ -114,7 +114,7 @@ fn only_the_slot_read_after_the_start_counts() {
 fn a_log_that_grew_while_the_broker_was_away_was_not_set_back() {
     let mut scenario = Scenario::new();
     scenario.inspection.wal_end = at(1000).lsn;
-    scenario.leave(|action| matches!(action, Action::Acquire(_)));
+    scenario.leave(|action| matches!(action, Action::Acquire(..)));
     scenario.run();
     // Whoever was active until then had published what committed meanwhile.
     scenario.published_before(1, 1200, 1240);
@@ -132,7 +132,7 @@ fn a_log_that_grew_while_the_broker_was_away_was_not_set_back() {
 fn who_lost_the_slot_while_frozen_judges_nothing_by_what_it_saw_before() {
     let mut scenario = Scenario::new();
     scenario.inspection.wal_end = at(1000).lsn;
-    scenario.leave(|action| matches!(action, Action::Acquire(_)));
+    scenario.leave(|action| matches!(action, Action::Acquire(..)));
     scenario.run();
     scenario.published_before(1, 1200, 1240);
     scenario.slot().holder = Some(holder(PID + 1));
@@ -148,7 +148,7 @@ fn who_lost_the_slot_while_frozen_judges_nothing_by_what_it_saw_before() {
 #[test]
 fn an_acquire_that_failed_is_tried_again_only_while_the_slot_is_ours() {
     let mut scenario = Scenario::new();
-    scenario.leave(|action| matches!(action, Action::Acquire(_)));
+    scenario.leave(|action| matches!(action, Action::Acquire(..)));
     scenario.run();
     let ticket = scenario.ticket(acquire);
     scenario.event(Event::Acquired(ticket, Err(UNAVAILABLE)));
@@ -184,7 +184,7 @@ fn peeking_goes_on_until_the_broker_answers() {
 #[test]
 fn a_lost_connection_for_sql_while_the_broker_is_away_lets_the_server_go() {
     let mut scenario = Scenario::new();
-    scenario.leave(|action| matches!(action, Action::Acquire(_)));
+    scenario.leave(|action| matches!(action, Action::Acquire(..)));
     scenario.run();
     scenario.event(Event::ControlLost);
     assert_eq!(scenario.phase(), "standby");
@@ -231,7 +231,7 @@ fn a_missing_checkpoint_is_never_a_start_from_anywhere() {
         Err(AcquireError::CheckpointCorrupt(String::new())),
     ] {
         let mut scenario = Scenario::new();
-        scenario.leave(|action| matches!(action, Action::Acquire(_)));
+        scenario.leave(|action| matches!(action, Action::Acquire(..)));
         scenario.run();
         let ticket = scenario.ticket(acquire);
         scenario.event(Event::Acquired(ticket, found));
@@ -242,7 +242,7 @@ fn a_missing_checkpoint_is_never_a_start_from_anywhere() {
 #[test]
 fn answers_to_requests_of_an_earlier_attempt_are_ignored() {
     let mut scenario = Scenario::new();
-    scenario.leave(|action| matches!(action, Action::Acquire(_)));
+    scenario.leave(|action| matches!(action, Action::Acquire(..)));
     scenario.run();
     let stale = scenario.ticket(acquire);
     scenario.event(Event::StreamEnded(failure(FailureKind::Unreachable)));

@@ -41,7 +41,7 @@ fn draining_a_standby_stops_at_once() {
 #[test]
 fn draining_during_activation_lets_go_of_everything() {
     let mut scenario = Scenario::new();
-    scenario.leave(|action| matches!(action, Action::Acquire(_)));
+    scenario.leave(|action| matches!(action, Action::Acquire(..)));
     scenario.run();
     scenario.event(Event::Drain);
     assert_eq!(scenario.stop(), DRAINED);
@@ -97,13 +97,13 @@ fn draining_while_a_batch_waits_sends_it_once_more() {
 fn draining_during_a_recovery_finds_out_first() {
     let mut scenario = Scenario::publishing();
     scenario.stream([begin(1000), row(1), commit(1000)]);
-    scenario.leave(|action| matches!(action, Action::Acquire(_)));
+    scenario.leave(|action| matches!(action, Action::Acquire(..)));
     scenario.outcome(Outcome::Indefinite { reason: "r".into() });
     scenario.event(Event::Drain);
     assert!(scenario.stop().is_none());
     scenario.checkpoint = scenario.batches()[0].checkpoint.clone();
     let ticket = scenario.ticket(|action| match action {
-        Action::Acquire(ticket) => Some(*ticket),
+        Action::Acquire(ticket, _) => Some(*ticket),
         _ => None,
     });
     scenario.event(Event::Acquired(

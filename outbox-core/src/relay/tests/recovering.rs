@@ -11,7 +11,7 @@ fn indefinite() -> Scenario {
     scenario.leave(|action| {
         matches!(
             action,
-            Action::Publish(..) | Action::Inspect(_) | Action::Acquire(_)
+            Action::Publish(..) | Action::Inspect(_) | Action::Acquire(..)
         )
     });
     scenario.forget_but_batch();
@@ -29,7 +29,7 @@ fn inspect(action: &Action) -> Option<Ticket> {
 
 fn acquire(action: &Action) -> Option<Ticket> {
     match action {
-        Action::Acquire(ticket) => Some(*ticket),
+        Action::Acquire(ticket, _) => Some(*ticket),
         _ => None,
     }
 }

@@ -123,7 +123,9 @@ impl Scenario {
             Action::PeekCheckpoint(ticket) => {
                 Event::Peeked(ticket, Ok(Some(self.checkpoint.clone())))
             }
-            Action::Acquire(ticket) => Event::Acquired(ticket, Ok(Some(self.checkpoint.clone()))),
+            Action::Acquire(ticket, _) => {
+                Event::Acquired(ticket, Ok(Some(self.checkpoint.clone())))
+            }
             Action::Publish(ticket, batch) => {
                 self.checkpoint = batch.checkpoint.clone();
                 Event::Published(ticket, Outcome::Durable)

@@ -28,9 +28,9 @@ fn sequence(checkpoint: Option<Checkpoint>) -> Option<u64> {
 fn a_new_holder_fences_the_old_one() {
     let broker = MemoryBroker::default();
     let (mut old, mut new) = (broker.sink(), broker.sink());
-    old.acquire().unwrap();
+    old.acquire(1).unwrap();
     assert_eq!(old.publish(&batch(1)), Outcome::Durable);
-    assert_eq!(sequence(new.acquire().unwrap()), Some(1));
+    assert_eq!(sequence(new.acquire(1).unwrap()), Some(1));
     assert!(matches!(old.publish(&batch(2)), Outcome::Fenced { .. }));
     assert!(matches!(old.publish(&batch(2)), Outcome::Indefinite { .. }));
     assert_eq!(new.publish(&batch(2)), Outcome::Durable);
@@ -45,13 +45,13 @@ fn only_the_checkpoint_tells_an_indefinite_batch_from_a_lost_one() {
     ] {
         let broker = MemoryBroker::default();
         let mut sink = broker.sink();
-        sink.acquire().unwrap();
+        sink.acquire(1).unwrap();
         broker.script(fault);
         assert!(matches!(
             sink.publish(&batch(1)),
             Outcome::Indefinite { .. }
         ));
         assert!(broker.script_is_done());
-        assert_eq!(sequence(sink.acquire().unwrap()), expected);
+        assert_eq!(sequence(sink.acquire(1).unwrap()), expected);
     }
 }

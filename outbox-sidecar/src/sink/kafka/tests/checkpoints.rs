@@ -31,7 +31,7 @@ fn a_corrupt_record_is_named_and_nothing_goes_on() {
     let broker = broker::shared();
     let relay = Relay::new(&broker);
     write_record(&relay, b"{\"checksum\":\"0\"}");
-    for error in [relay.sink().peek(), relay.sink().acquire()].map(Result::unwrap_err) {
+    for error in [relay.sink().peek(), relay.sink().acquire(1)].map(Result::unwrap_err) {
         let AcquireError::CheckpointCorrupt(text) = &error else {
             panic!("{error:?}");
         };
@@ -51,7 +51,7 @@ fn another_relays_checkpoint_under_this_key_is_corrupt() {
     let mut foreign = relay.checkpoint(1);
     foreign.relay = "stranger".into();
     write_record(&relay, &foreign.encode());
-    let error = relay.sink().acquire().unwrap_err();
+    let error = relay.sink().acquire(1).unwrap_err();
     assert!(matches!(&error, AcquireError::CheckpointCorrupt(text) if text.contains("stranger")));
 }
 
@@ -61,7 +61,7 @@ fn a_sequence_that_steps_back_shows_two_writers() {
     let relay = Relay::new(&broker);
     write_record(&relay, &relay.checkpoint(4).encode());
     write_record(&relay, &relay.checkpoint(4).encode());
-    let error = relay.sink().acquire().unwrap_err();
+    let error = relay.sink().acquire(1).unwrap_err();
     assert!(
         matches!(&error, AcquireError::TwoWriters(text) if text.contains("offset 2")),
         "{error}"
@@ -72,14 +72,14 @@ fn a_sequence_that_steps_back_shows_two_writers() {
 fn a_missing_topic_is_not_an_empty_one() {
     let broker = broker::shared();
     let relay = Relay::without_topics(&broker);
-    for error in [relay.sink().peek(), relay.sink().acquire()].map(Result::unwrap_err) {
+    for error in [relay.sink().peek(), relay.sink().acquire(1)].map(Result::unwrap_err) {
         let named = matches!(&error, AcquireError::CheckpointMissing(text)
             if text.contains(&relay.settings.checkpoint_topic));
         assert!(named, "{error:?}");
     }
     assert!(relay.administration().create_checkpoint_topic().unwrap());
     assert_eq!(relay.sink().peek(), Ok(None));
-    assert_eq!(relay.sink().acquire(), Ok(None));
+    assert_eq!(relay.sink().acquire(1), Ok(None));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_topic_of_several_partitions_has_no_order_and_is_refused() {
     let broker = broker::shared();
     let relay = Relay::without_topics(&broker);
     relay.create_topic(&relay.settings.checkpoint_topic, 2, &[]);
-    let error = relay.sink().acquire().unwrap_err();
+    let error = relay.sink().acquire(1).unwrap_err();
     assert!(
         matches!(&error, AcquireError::Fatal(text) if text.contains("2 partitions")),
         "{error}"
@@ -118,15 +118,15 @@ fn a_removed_relay_has_no_checkpoint_and_may_begin_again() {
     let broker = broker::shared();
     let relay = Relay::new(&broker);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     publish_surely(&mut sink, &relay.batch(1, 1));
     relay.administration().tombstone().unwrap();
-    assert_eq!(sink.acquire(), Ok(None));
+    assert_eq!(sink.acquire(1), Ok(None));
     relay
         .administration()
         .write_genesis(&relay.checkpoint(0))
         .unwrap();
-    assert_eq!(sink.acquire().unwrap().unwrap().sequence, 0);
+    assert_eq!(sink.acquire(1).unwrap().unwrap().sequence, 0);
 }
 
 #[test]
@@ -134,11 +134,11 @@ fn a_second_genesis_disturbs_neither_the_first_nor_a_running_relay() {
     let broker = broker::shared();
     let relay = Relay::new(&broker);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     relay
         .administration()
         .write_genesis(&relay.checkpoint(0))
         .unwrap();
     publish_surely(&mut sink, &relay.batch(1, 1));
-    assert_eq!(sink.acquire().unwrap().unwrap().sequence, 1);
+    assert_eq!(sink.acquire(1).unwrap().unwrap().sequence, 1);
 }

@@ -21,7 +21,7 @@ fn a_frozen_broker_holds_nothing_up_for_ever_and_the_checkpoint_tells_the_truth(
     let broker = broker::own();
     let relay = Relay::new(&broker);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     publish_surely(&mut sink, &relay.batch(1, 5));
     broker.freeze();
     let batch = relay.batch(2, 100);
@@ -34,7 +34,7 @@ fn a_frozen_broker_holds_nothing_up_for_ever_and_the_checkpoint_tells_the_truth(
         }
     };
     assert!(!reason.is_empty());
-    let error = bounded(|| sink.acquire()).unwrap_err();
+    let error = bounded(|| sink.acquire(1)).unwrap_err();
     assert!(matches!(error, AcquireError::Unavailable(_)), "{error:?}");
     let error = bounded(|| sink.peek()).unwrap_err();
     assert!(matches!(error, AcquireError::Unavailable(_)), "{error:?}");
@@ -43,7 +43,7 @@ fn a_frozen_broker_holds_nothing_up_for_ever_and_the_checkpoint_tells_the_truth(
 
     let deadline = Instant::now() + SOON;
     let found = loop {
-        match sink.acquire() {
+        match sink.acquire(1) {
             Ok(found) => break found.unwrap(),
             Err(error) => assert!(Instant::now() < deadline, "{error}"),
         }
@@ -68,7 +68,7 @@ fn a_broker_frozen_for_a_moment_loses_and_repeats_nothing() {
     let broker = broker::own();
     let relay = Relay::new(&broker);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     let counts: Vec<(u64, u32)> = (1..=30).map(|sequence| (sequence, 50)).collect();
     std::thread::scope(|scope| {
         let freezer = scope.spawn(|| {
@@ -92,7 +92,7 @@ fn a_killed_broker_loses_and_repeats_nothing() {
     let broker = broker::own();
     let relay = Relay::new(&broker);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     let counts: Vec<(u64, u32)> = (1..=40).map(|sequence| (sequence, 100)).collect();
     std::thread::scope(|scope| {
         let killer = scope.spawn(|| {

@@ -14,7 +14,7 @@ fn a_consumer_sees_every_field_of_the_row() {
     let broker = broker::shared();
     let relay = Relay::new(&broker);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     let mut batch = relay.batch(1, 2);
     batch.messages[0].row.headers = r#"{"tenant":"7","traceparent":"00-ab"}"#.into();
     batch.messages[0].row.created_at = Timestamp::from_unix_us(1_700_000_000_123_456);
@@ -67,7 +67,7 @@ fn keys_lie_where_java_clients_put_them_and_keep_their_order() {
     let broker = broker::shared();
     let relay = Relay::new(&broker);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     for sequence in 1..=3 {
         publish_surely(&mut sink, &relay.batch(sequence, 500));
     }
@@ -116,7 +116,7 @@ fn a_batch_larger_than_librdkafkas_queue_passes_through_it() {
     let limit = ("queue.buffering.max.messages".to_owned(), "2000".to_owned());
     relay.settings.properties.extend([limit]);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     publish_surely(&mut sink, &relay.batch(1, 10_000));
     assert_eq!(
         committed_payloads(&broker, &relay.topic),
@@ -129,10 +129,10 @@ fn a_checkpoint_alone_moves_on() {
     let broker = broker::shared();
     let relay = Relay::new(&broker);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     publish_surely(&mut sink, &relay.batch(1, 0));
     assert_eq!(
-        sink.acquire().unwrap().unwrap(),
+        sink.acquire(1).unwrap().unwrap(),
         relay.sink().peek().unwrap().unwrap()
     );
     assert_eq!(sink.peek().unwrap().unwrap().sequence, 1);
@@ -146,7 +146,7 @@ fn what_was_rolled_back_is_never_visible() {
     let small = format!("{}-small", relay.topic);
     relay.create_topic(&small, 1, &[("max.message.bytes", "2000")]);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     let mut batch = relay.batch(1, 10);
     batch.messages[9].row.destination = small.as_str().into();
     batch.messages[9].row.payload = Some(vec![b'x'; 10_000].into());
@@ -154,7 +154,7 @@ fn what_was_rolled_back_is_never_visible() {
         match sink.publish(&batch) {
             Outcome::Poison(refusals) => break refusals,
             Outcome::Abort { .. } | Outcome::Retry { .. } => {}
-            Outcome::Indefinite { .. } => drop(sink.acquire().unwrap()),
+            Outcome::Indefinite { .. } => drop(sink.acquire(1).unwrap()),
             outcome => panic!("{outcome:?}"),
         }
     };

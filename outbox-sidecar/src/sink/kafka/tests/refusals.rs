@@ -17,7 +17,7 @@ fn refusals(sink: &mut KafkaSink, batch: &Batch) -> Vec<Refusal> {
             Outcome::Abort { .. } | Outcome::Retry { .. } => {
                 std::thread::sleep(Duration::from_millis(50));
             }
-            Outcome::Indefinite { .. } => drop(sink.acquire().unwrap()),
+            Outcome::Indefinite { .. } => drop(sink.acquire(1).unwrap()),
             outcome => panic!("{outcome:?}"),
         }
     }
@@ -39,7 +39,7 @@ fn a_message_larger_than_librdkafkas_queue_is_refused_and_not_tried_for_ever() {
     let small = ("queue.buffering.max.kbytes".to_owned(), "1024".to_owned());
     relay.settings.properties.extend([small]);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     let mut batch = relay.batch(1, 3);
     batch.messages[1].row.payload = Some(vec![0; 2 << 20].into());
     let refused = refusals(&mut sink, &batch);
@@ -51,7 +51,7 @@ fn what_can_be_told_beforehand_is_told_at_once_and_nothing_is_sent() {
     let broker = broker::shared();
     let relay = Relay::new(&broker);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     let mut batch = relay.batch(1, 8);
     batch.messages[1].row.headers = r#"{"a":1}"#.into();
     batch.messages[2].row.destination = "no such topic".into();
@@ -84,7 +84,7 @@ fn a_large_message_does_not_take_its_neighbours_along() {
     let narrow = format!("{}-narrow", relay.topic);
     relay.create_topic(&narrow, 1, &[("max.message.bytes", "3000")]);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     let mut batch = relay.batch(1, 60);
     for delivery in &mut batch.messages {
         delivery.row.destination = narrow.as_str().into();
@@ -103,7 +103,7 @@ fn a_missing_destination_is_created_when_that_is_configured() {
     let mut relay = Relay::new(&broker);
     relay.settings.create_topics = true;
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     let created = format!("{}-created", relay.topic);
     let mut batch = relay.batch(1, 10);
     for delivery in &mut batch.messages {
@@ -124,7 +124,7 @@ fn a_message_without_key_for_a_compacted_topic_is_rejected_alone() {
     let compacted = format!("{}-compacted", relay.topic);
     relay.create_topic(&compacted, 1, &[("cleanup.policy", "compact")]);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     let mut batch = relay.batch(1, 5);
     for delivery in &mut batch.messages {
         delivery.row.destination = compacted.as_str().into();
@@ -139,7 +139,7 @@ fn the_sink_goes_on_after_a_poisoned_batch() {
     let broker = broker::shared();
     let relay = Relay::new(&broker);
     let mut sink = relay.sink();
-    sink.acquire().unwrap();
+    sink.acquire(1).unwrap();
     for sequence in 1..=3 {
         let mut batch = relay.batch(sequence, 2);
         batch.messages[1].row.headers = "[]".into();

@@ -144,7 +144,7 @@ pub(super) fn publish_surely(sink: &mut KafkaSink, batch: &Batch) {
     let mut held = true;
     while Instant::now() < deadline {
         if !held {
-            match sink.acquire() {
+            match sink.acquire(1) {
                 Ok(Some(found)) if found.sequence == batch.checkpoint.sequence => return,
                 Ok(Some(found)) => {
                     assert_eq!(found.sequence + 1, batch.checkpoint.sequence);
