@@ -1,26 +1,32 @@
 //! Everything that could go wrong at run time, looked for before it does. Changes nothing.
 
+mod checkpoint;
 mod finding;
 mod kafka;
 mod postgres;
+mod rabbitmq;
 
 pub(crate) use finding::Findings;
 
-use crate::config::Settings;
+use crate::config::{Settings, SinkSettings};
 
 /// Looks at both sides, and at whether they fit together.
 pub(crate) async fn check(settings: &Settings) -> Findings {
     let mut findings = Findings::default();
     let seen = postgres::check(settings, &mut findings).await;
-    let kafka_settings = settings.clone();
+    let settings = settings.clone();
     let asked = tokio::task::spawn_blocking(move || {
         let mut findings = Findings::default();
-        kafka::check(&kafka_settings, seen, &mut findings);
+        match &settings.sink {
+            SinkSettings::Kafka(kafka) => kafka::check(&settings, kafka, &mut findings),
+            SinkSettings::RabbitMq(rabbit) => rabbitmq::check(&settings, rabbit, &mut findings),
+        }
+        checkpoint::check(&settings, &seen, &mut findings);
         findings
     });
     match asked.await {
         Ok(more) => findings.extend(more),
-        Err(panicked) => findings.error("kafka", panicked.to_string(), "report this as a bug"),
+        Err(panicked) => findings.error("sink", panicked.to_string(), "report this as a bug"),
     }
     findings
 }

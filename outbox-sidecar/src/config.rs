@@ -12,6 +12,7 @@ mod origin;
 mod reader;
 mod settings;
 mod show;
+mod sink;
 mod size;
 #[cfg(test)]
 mod tests;
@@ -20,3 +21,4 @@ pub(crate) use error::ConfigError;
 pub(crate) use layers::{Layers, Overrides};
 pub(crate) use settings::{Ready, Settings};
 pub(crate) use show::{show_json, show_text};
+pub(crate) use sink::SinkSettings;

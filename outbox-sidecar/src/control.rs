@@ -1,13 +1,15 @@
 //! What the relay reads and writes by SQL, beside the replication stream.
 
+mod checkpoint_row;
 mod connection;
 mod failure;
 mod gauges;
 mod lane;
 mod relay_row;
 
+pub(crate) use checkpoint_row::CheckpointRow;
 pub(crate) use connection::connect;
 pub(crate) use failure::failure_of;
 pub(crate) use gauges::Gauges;
 pub(crate) use lane::{ControlLane, ControlSettings, Request};
-pub(crate) use relay_row::read_set_up;
+pub(crate) use relay_row::{MadeFor, read_set_up};

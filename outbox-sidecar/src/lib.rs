@@ -1,5 +1,6 @@
 //! The relay as a program: reads a PostgreSQL outbox's log and publishes to a broker.
 
+mod assembly;
 mod check;
 pub mod cli;
 mod config;

@@ -3,6 +3,7 @@
 //! Each broker's own language (its client library, its errors, its time-outs) ends in its module;
 //! the relay sees only the contract.
 
+pub mod at_least_once;
 mod headers;
 pub mod kafka;
 pub mod memory;

@@ -199,7 +199,12 @@ async fn a_missing_topic_halts_the_relay_behind_what_is_good() {
     );
     assert_eq!(scenario.numbers().await, (0..5).collect::<Vec<_>>());
 
-    scenario.kafka.create_topic(&missing, 1).await.unwrap();
+    scenario
+        .topic()
+        .address
+        .create_topic(&missing, 1)
+        .await
+        .unwrap();
     relay.terminate().unwrap();
     assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));
     relay.restart().unwrap();
@@ -209,7 +214,7 @@ async fn a_missing_topic_halts_the_relay_behind_what_is_good() {
         scenario.numbers().await,
         (0..5).chain(6..10).collect::<Vec<_>>()
     );
-    let other = testbed::history::read(&scenario.kafka, &[&missing], DEADLINE)
+    let other = testbed::history::read(&scenario.topic().address, &[&missing], DEADLINE)
         .await
         .unwrap();
     assert_eq!(other.len(), 1, "{other:?}");

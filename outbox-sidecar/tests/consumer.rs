@@ -27,7 +27,7 @@ async fn a_record_carries_what_the_interface_says() {
         .await
         .unwrap();
     let outbox = Outbox::new();
-    let topic = scenario.topic.as_str();
+    let topic = scenario.topic().name.as_str();
 
     let mut tx = connection.begin().await.unwrap();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -164,7 +164,7 @@ async fn a_message_enqueued_by_sql_is_seen_as_its_overload_says() {
     let _relay = scenario.start_active().await;
     let client = scenario.client().await;
     let call = |payload: &str, rest: &str| {
-        let topic = &scenario.topic;
+        let topic = &scenario.topic().name;
         format!(
             "select outbox.enqueue(destination => '{topic}', type => 'T', payload => {payload}{rest})"
         )
@@ -184,7 +184,7 @@ async fn a_message_enqueued_by_sql_is_seen_as_its_overload_says() {
         "rollback".to_owned(),
         format!(
             "insert into outbox.message (destination, type, payload) values ('{}', 'plain', 'p')",
-            scenario.topic
+            scenario.topic().name
         ),
     ] {
         client.batch_execute(&sql).await.unwrap();
@@ -251,7 +251,10 @@ async fn a_key_goes_to_the_partition_that_java_would_choose() {
     let client = scenario.client().await;
     for (key, _) in MURMUR2 {
         let sql = "select outbox.enqueue($1, 'T', 'x'::text, $2)";
-        client.execute(sql, &[&scenario.topic, &key]).await.unwrap();
+        client
+            .execute(sql, &[&scenario.topic().name, &key])
+            .await
+            .unwrap();
     }
     scenario.drained(&client).await;
     let records = scenario.records().await;

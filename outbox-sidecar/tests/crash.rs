@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use testbed::KafkaServer;
 
+use crate::broker::Kind;
 use crate::scenario::Scenario;
 use crate::trials::crash_mix::{Kills, crash_mix};
 
 #[tokio::test]
 async fn each_message_is_seen_once_whatever_is_killed() {
     crash_mix(
+        Kind::KafkaExactlyOnce,
         20_000,
         Kills {
             relay: 20,
-            kafka: 2,
+            broker: 2,
             postgres: 2,
         },
     )

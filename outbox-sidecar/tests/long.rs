@@ -9,9 +9,12 @@
     reason = "shares its modules with the ordinary tier, and needs a part of each"
 )]
 
+mod broker;
 mod scenario;
+mod target;
 mod trials;
 
+use broker::Kind;
 use trials::busy_neighbour::busy_neighbour;
 use trials::crash_mix::{Kills, crash_mix};
 use trials::large_transaction::one_transaction_with_kills;
@@ -20,10 +23,10 @@ use trials::large_transaction::one_transaction_with_kills;
 async fn each_message_is_seen_once_whatever_is_killed_for_long() {
     let kills = Kills {
         relay: 100,
-        kafka: 5,
+        broker: 5,
         postgres: 5,
     };
-    crash_mix(200_000, kills).await;
+    crash_mix(Kind::KafkaExactlyOnce, 200_000, kills).await;
 }
 
 #[tokio::test]

@@ -8,17 +8,22 @@
 )]
 
 mod away;
+mod broker;
 mod command_line;
+mod conformance;
 mod consumer;
 mod crash;
 mod idle;
 mod init;
 mod large;
 mod program;
+mod rabbitmq;
 mod refused;
 mod scenario;
 mod shutdown;
 mod takeover;
+mod target;
 mod trials;
+mod twin;
 mod unfit;
 mod without_servers;

@@ -137,8 +137,9 @@ async fn a_configuration_that_the_publication_was_not_made_for_is_refused() {
 async fn a_deleted_checkpoint_topic_ends_with_exit_5() {
     let (scenario, _client) = published().await;
     scenario
-        .kafka
-        .delete_topic(&scenario.checkpoint_topic)
+        .topic()
+        .address
+        .delete_topic(&scenario.topic().checkpoints)
         .await
         .unwrap();
     wait::until("the topic gone", DEADLINE, || async {
@@ -153,8 +154,8 @@ async fn a_deleted_checkpoint_topic_ends_with_exit_5() {
 
 /// Writes one record under the checkpoint's key, as nobody should.
 fn tamper(scenario: &Scenario, payload: Option<&str>) {
-    let producer: BaseProducer = scenario.kafka.client_config().create().unwrap();
-    let mut record = BaseRecord::to(&scenario.checkpoint_topic).key(&scenario.relay);
+    let producer: BaseProducer = scenario.topic().address.client_config().create().unwrap();
+    let mut record = BaseRecord::to(&scenario.topic().checkpoints).key(&scenario.relay);
     if let Some(payload) = payload {
         record = record.payload(payload);
     }
@@ -316,7 +317,7 @@ async fn a_checkpoint_of_another_cluster_ends_with_exit_6() {
     let here = scenario
         .configuration()
         .replace(&scenario.database_url, &url);
-    scenario.configure(&here.replace(&scenario.checkpoint_topic, &elsewhere));
+    scenario.configure(&here.replace(&scenario.topic().checkpoints, &elsewhere));
     scenario.init(&[]).await;
     scenario.configure(&here);
     let texts = [

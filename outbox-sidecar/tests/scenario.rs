@@ -2,14 +2,16 @@
 
 pub(crate) mod observation;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use testbed::history::{Record, read};
+use testbed::history::Record;
 use testbed::{KafkaAddress, PostgresAddress, Program, ReservedPort, Spawn, unique, wait};
 use tokio_postgres::Client;
+
+use crate::target::{Target, Topic};
 
 /// The longest any condition may take on a busy machine with two cores.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
@@ -19,10 +21,8 @@ const SLOT_DROP_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) struct Scenario {
     pub(crate) relay: String,
-    pub(crate) topic: String,
-    pub(crate) checkpoint_topic: String,
     pub(crate) database_url: String,
-    pub(crate) kafka: KafkaAddress,
+    pub(crate) target: Target,
     port: ReservedPort,
     directory: PathBuf,
 }
@@ -64,17 +64,19 @@ async fn drop_slot(url: &str, slot: &str) -> Result<(), testbed::Error> {
 impl Scenario {
     /// A fresh database and topic on these servers, and a configuration that names them.
     pub(crate) async fn new(postgres: &PostgresAddress, kafka: &KafkaAddress) -> Self {
+        Self::to(postgres, Target::kafka(kafka).await).await
+    }
+
+    /// A fresh database on this server, to be relayed to this target.
+    pub(crate) async fn to(postgres: &PostgresAddress, target: Target) -> Self {
         let database = postgres.create_database().await.unwrap();
         let relay = unique::name("relay").replace('-', "_");
-        let topic = kafka.create_unique_topic("events", 6).await.unwrap();
         let scenario = Self {
-            checkpoint_topic: unique::name("checkpoints"),
             database_url: postgres.url(postgres.superuser(), &database),
-            kafka: kafka.clone(),
+            target,
             port: ReservedPort::find().unwrap(),
             directory: std::env::temp_dir().join(unique::name("scenario")),
             relay,
-            topic,
         };
         std::fs::create_dir(&scenario.directory).unwrap();
         scenario.configure(&scenario.configuration());
@@ -100,15 +102,20 @@ impl Scenario {
         format!("outbox_{}", self.relay)
     }
 
+    /// The topic of a relay to Kafka.
+    pub(crate) fn topic(&self) -> &Topic {
+        match &self.target {
+            Target::Kafka(topic) => topic,
+            _ => panic!("not a relay to Kafka"),
+        }
+    }
+
     pub(crate) fn configuration(&self) -> String {
         format!(
-            "[relay]\nname = \"{}\"\n[postgres]\nurl = \"{}\"\n[kafka]\ncheckpoint_topic = \"{}\"\n\
-             replication_factor = 1\n[kafka.properties]\n\"bootstrap.servers\" = \"{}\"\n\
-             [http]\nlisten = \"127.0.0.1:{}\"\n",
+            "[relay]\nname = \"{}\"\n[postgres]\nurl = \"{}\"\n{}[http]\nlisten = \"127.0.0.1:{}\"\n",
             self.relay,
             self.database_url,
-            self.checkpoint_topic,
-            self.kafka.bootstrap(),
+            self.target.section(),
             self.port.number()
         )
     }
@@ -190,7 +197,7 @@ impl Scenario {
             .await
             .unwrap();
         let end: String = row.get(0);
-        wait::until(
+        let waited = wait::until(
             &format!("slot of {} confirmed to {end}", self.relay),
             DEADLINE,
             || async {
@@ -202,13 +209,15 @@ impl Scenario {
                     .is_ok_and(|row| row.get(0))
             },
         )
-        .await
-        .unwrap();
+        .await;
+        if let Err(error) = waited {
+            panic!("{error}; the relay says {:#?}", self.status().await);
+        }
     }
 
-    /// Everything that a read_committed consumer sees now.
+    /// Everything that a consumer (in Kafka, of committed records) sees now.
     pub(crate) async fn records(&self) -> Vec<Record> {
-        read(&self.kafka, &[&self.topic], DEADLINE).await.unwrap()
+        self.target.records().await
     }
 
     /// Commits rows of a transaction each; their payload is their number.
@@ -218,31 +227,30 @@ impl Scenario {
         for number in numbers {
             let (key, payload) = (format!("k{}", number % 7), number.to_string());
             client
-                .execute(sql, &[&self.topic, &key, &payload])
+                .execute(sql, &[&self.target.destination(), &key, &payload])
                 .await
                 .unwrap();
         }
     }
 
-    /// The numbers that [`Scenario::enqueue`] wrote, as a read_committed consumer sees them now,
-    /// sorted. Within each key they must have come in order.
+    /// The numbers that [`Scenario::enqueue`] wrote, as a consumer sees them now, sorted; where the
+    /// target may show a message twice, by its first time. Within each key they must have come in
+    /// order.
     pub(crate) async fn numbers(&self) -> Vec<usize> {
-        let records = self.records().await;
         let mut last_of_key = HashMap::new();
-        for record in &records {
+        let mut seen = HashSet::new();
+        let mut numbers = Vec::new();
+        for record in &self.records().await {
+            if !seen.insert(record.id) && self.target.may_repeat() {
+                continue;
+            }
             let number: usize = String::from_utf8_lossy(record.payload.as_deref().unwrap())
                 .parse()
                 .unwrap();
             let before = last_of_key.insert(record.key.clone(), number);
             assert!(before < Some(number), "{record}: {number} after {before:?}");
+            numbers.push(number);
         }
-        let mut numbers: Vec<usize> = records
-            .iter()
-            .map(|record| {
-                let payload = record.payload.as_deref().unwrap();
-                std::str::from_utf8(payload).unwrap().parse().unwrap()
-            })
-            .collect();
         numbers.sort_unstable();
         numbers
     }

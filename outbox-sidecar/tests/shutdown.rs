@@ -43,7 +43,7 @@ async fn shutdown_with_a_frozen_broker(rows: usize, payload_bytes: usize) {
         "insert into outbox.message (destination, key, type, payload) \
          select '{}', 'k' || n, 'T', convert_to(repeat('x', {payload_bytes}), 'UTF8') \
          from generate_series(1, {rows}) n",
-        scenario.topic
+        scenario.topic().name
     );
     client.batch_execute(&insert).await.unwrap();
     drop(client);

@@ -3,49 +3,11 @@
 use std::time::Duration;
 
 use testbed::history::{WriterPlan, Writers, check};
-use testbed::{Program, ReservedPort, Spawn, wait};
+use testbed::wait;
 
-use crate::scenario::observation::{assert_calm, get, lines};
+use crate::scenario::observation::{assert_calm, lines};
 use crate::scenario::{DEADLINE, Scenario, seed};
-
-/// A second process of the same relay, with an HTTP port of its own.
-struct Twin {
-    program: Program,
-    port: ReservedPort,
-}
-
-impl Twin {
-    /// Starts it while another process is active: it stands by.
-    async fn standing_by(scenario: &Scenario) -> Self {
-        let port = ReservedPort::find().unwrap();
-        let command = Spawn::new(env!("CARGO_BIN_EXE_outbox-sidecar"))
-            .arg("run")
-            .arg("-c")
-            .arg(scenario.file().to_str().unwrap())
-            .arg("--set")
-            .arg(format!("http.listen=127.0.0.1:{}", port.number()));
-        let program = Program::start("twin", command).unwrap();
-        let twin = Self { program, port };
-        twin.phase("standby").await;
-        twin
-    }
-
-    /// Waits until it is in this phase, having looked at the slot at least once.
-    async fn phase(&self, phase: &str) {
-        wait::until(&format!("the twin: {phase}"), DEADLINE, || async {
-            let answer = get(self.port.number(), "/status").await;
-            let status: Option<serde_json::Value> =
-                answer.and_then(|(_, body)| serde_json::from_str(&body).ok());
-            status.is_some_and(|status| status["phase"] == phase && status["started"] == true)
-        })
-        .await
-        .unwrap();
-    }
-
-    async fn answer(&self, page: &str) -> u16 {
-        get(self.port.number(), page).await.unwrap().0
-    }
-}
+use crate::twin::Twin;
 
 #[tokio::test]
 async fn a_standby_takes_over_from_a_killed_relay() {
@@ -97,7 +59,7 @@ async fn relays_that_freeze_in_turn_under_load_publish_each_message_once() {
     let scenario = Scenario::initialised().await;
     let one = scenario.start_active().await;
     let other = Twin::standing_by(&scenario).await;
-    let mut plan = WriterPlan::new(seed, &scenario.topic);
+    let mut plan = WriterPlan::new(seed, &scenario.topic().name);
     plan.messages = 12_000;
     plan.pause_max = Duration::from_millis(800);
     let writers = Writers::start(&scenario.database_url, &plan);

@@ -3,3 +3,4 @@
 pub(crate) mod busy_neighbour;
 pub(crate) mod crash_mix;
 pub(crate) mod large_transaction;
+pub(crate) mod memory_alarm;

@@ -1,13 +1,16 @@
 //! What was written, what was consumed, and whether the two agree.
 //!
 //! [`Writers`] fill the outbox in every shape that PostgreSQL knows and remember what they did;
-//! [`read`] and [`Follower`] collect what a read_committed consumer sees; [`check`] compares.
+//! [`read`] and [`Follower`] collect what a read_committed consumer sees, [`take_queue`] and
+//! [`read_stream`] what RabbitMQ holds; [`check`] compares.
 
 mod checker;
+mod rabbitmq;
 mod reader;
 mod transaction;
 mod writers;
 
 pub use checker::{Finding, Report, check};
+pub use rabbitmq::{read_stream, take_queue};
 pub use reader::{Follower, Record, read};
 pub use writers::{History, WriterPlan, Writers, Written};

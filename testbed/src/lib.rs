@@ -40,6 +40,8 @@ pub use kafka::{KafkaAddress, KafkaOptions, KafkaServer};
 pub use ports::ReservedPort;
 pub use postgres::{PostgresAddress, PostgresOptions, PostgresServer, Shutdown};
 pub use process::{Program, beside_this_executable};
-pub use rabbitmq::RabbitServer;
-pub use shared::{KAFKA_VARIABLE, POSTGRES_VARIABLE, shared_kafka, shared_postgres};
+pub use rabbitmq::{RabbitAddress, RabbitServer};
+pub use shared::{
+    KAFKA_VARIABLE, POSTGRES_VARIABLE, shared_kafka, shared_postgres, shared_rabbitmq,
+};
 pub use testbed_supervisor::{Exit, Spawn};

@@ -1,7 +1,9 @@
 //! RabbitMQ nodes.
 
+mod address;
 mod control;
 mod node;
 mod server;
 
+pub use address::RabbitAddress;
 pub use server::RabbitServer;

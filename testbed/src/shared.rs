@@ -5,6 +5,7 @@ use tokio::sync::OnceCell;
 use crate::error::Error;
 use crate::kafka::{KafkaAddress, KafkaServer};
 use crate::postgres::{PostgresAddress, PostgresServer};
+use crate::rabbitmq::RabbitServer;
 
 /// Names a PostgreSQL server that runs already: `postgres://superuser[:password]@host:port/db`.
 pub const POSTGRES_VARIABLE: &str = "OUTBOX_TEST_POSTGRES_URL";
@@ -14,6 +15,7 @@ pub const KAFKA_VARIABLE: &str = "OUTBOX_TEST_KAFKA_BOOTSTRAP";
 /// A started server must be kept, or it ends; one that was named is only an address.
 static POSTGRES: OnceCell<(PostgresAddress, Option<PostgresServer>)> = OnceCell::const_new();
 static KAFKA: OnceCell<(KafkaAddress, Option<KafkaServer>)> = OnceCell::const_new();
+static RABBITMQ: OnceCell<RabbitServer> = OnceCell::const_new();
 
 /// The PostgreSQL server named by [`POSTGRES_VARIABLE`], else one started for this process.
 ///
@@ -53,4 +55,14 @@ pub async fn shared_kafka() -> Result<&'static KafkaAddress, Error> {
         .get_or_try_init(start)
         .await
         .map(|(address, _)| address)
+}
+
+/// The RabbitMQ node that is started for this process.
+///
+/// Tests share it: use queues of your own, and leave its limits alone.
+///
+/// # Errors
+/// When RabbitMQ is not installed, or cannot be started.
+pub async fn shared_rabbitmq() -> Result<&'static RabbitServer, Error> {
+    RABBITMQ.get_or_try_init(RabbitServer::start).await
 }

@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+use std::time::Duration;
+
 use testbed::RabbitServer;
+
+/// How long a queue may take to come back.
+const SOON: Duration = Duration::from_secs(60);
 
 async fn vhosts(rabbit: &RabbitServer) -> Vec<String> {
     let listed = rabbit.control(&["list_vhosts", "--silent"]).await.unwrap();
@@ -26,4 +31,17 @@ async fn an_order_that_fails_says_why() {
     let rabbit = RabbitServer::start().await.unwrap();
     let error = rabbit.control(&["delete_vhost", "none"]).await.unwrap_err();
     assert!(error.to_string().contains("none"), "{error}");
+}
+
+#[tokio::test]
+async fn a_quorum_queue_that_was_just_made_survives_a_kill() {
+    let rabbit = RabbitServer::start().await.unwrap();
+    for round in 0..3 {
+        let queue = rabbit.create_queue("quorum").await.unwrap();
+        rabbit.kill().await.unwrap();
+        rabbit.restart().await.unwrap();
+        let address = rabbit.address();
+        let read = testbed::history::take_queue(&address, &queue, SOON).await;
+        assert_eq!(read.unwrap(), [], "round {round}");
+    }
 }

@@ -8,12 +8,15 @@ pub enum Outcome {
         /// What the broker said.
         reason: String,
     },
-    /// Rolled back, for certain: nothing of the batch will ever be visible. It may be sent again.
+    /// Nothing of the batch is left pending: it may be sent again as a whole. From an exactly-once
+    /// sink: rolled back, for certain, and never visible.
     Abort {
         /// What the broker said.
         reason: String,
     },
-    /// Rolled back, for certain, because of these messages, each refused for itself.
+    /// The batch did not become durable because of these messages, each refused for itself. From an
+    /// exactly-once sink: rolled back, for certain. Another may have published the others already;
+    /// it knows them when they come again.
     Poison(Vec<Refusal>),
     /// Nobody here knows whether it is durable. Only the checkpoint, read by a new holder, tells.
     Indefinite {

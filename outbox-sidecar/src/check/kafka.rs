@@ -1,13 +1,10 @@
-use outbox_core::sink::Sink;
-
 use super::Findings;
-use super::postgres::Seen;
 use crate::config::Settings;
-use crate::sink::kafka::{BrokerSummary, KafkaAdministration, KafkaSink};
+use crate::sink::kafka::{BrokerSummary, KafkaAdministration, KafkaSettings};
 
-/// Looks at Kafka, and whether its checkpoint fits the database.
-pub(super) fn check(settings: &Settings, seen: Seen, findings: &mut Findings) {
-    let administration = match KafkaAdministration::new(settings.kafka.clone()) {
+/// Looks at Kafka: brokers, checkpoint topic, the topics that are named.
+pub(super) fn check(settings: &Settings, kafka: &KafkaSettings, findings: &mut Findings) {
+    let administration = match KafkaAdministration::new(kafka.clone()) {
         Ok(administration) => administration,
         Err(error) => {
             findings.error("kafka", error.to_string(), "correct [kafka.properties]");
@@ -23,18 +20,17 @@ pub(super) fn check(settings: &Settings, seen: Seen, findings: &mut Findings) {
         }
     };
     findings.ok("kafka", format!("{} brokers", brokers.brokers.len()));
-    checkpoint_topic(settings, &administration, &brokers, findings);
-    checkpoint(settings, &seen, findings);
-    destinations(settings, &administration, findings);
+    checkpoint_topic(kafka, &administration, &brokers, findings);
+    destinations(settings, kafka, &administration, findings);
 }
 
 fn checkpoint_topic(
-    settings: &Settings,
+    kafka: &KafkaSettings,
     administration: &KafkaAdministration,
     brokers: &BrokerSummary,
     findings: &mut Findings,
 ) {
-    let topic = &settings.kafka.checkpoint_topic;
+    let topic = &kafka.checkpoint_topic;
     match administration.describe_checkpoint_topic() {
         Err(error) => findings.error("checkpoint topic", error.to_string(), "outbox-sidecar init"),
         Ok(None) => findings.error(
@@ -79,63 +75,13 @@ fn checkpoint_topic(
     }
 }
 
-fn checkpoint(settings: &Settings, seen: &Seen, findings: &mut Findings) {
-    let recover = "see the exit code in docs/command-line.md";
-    let peeked = KafkaSink::new(settings.kafka.clone()).map(|mut sink| sink.peek());
-    let found = match peeked {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => return findings.error("checkpoint", error.to_string(), recover),
-        Err(error) => return findings.error("checkpoint", error.to_string(), "correct [kafka]"),
-    };
-    match found {
-        None if seen.genesis_written => {
-            findings.error("checkpoint", "it is gone although one was written", recover);
-        }
-        None => findings.error("checkpoint", "none is written yet", "outbox-sidecar init"),
-        Some(found)
-            if seen
-                .system_id
-                .is_some_and(|system_id| system_id != found.system_id) =>
-        {
-            findings.error(
-                "checkpoint",
-                format!("it belongs to cluster {}", found.system_id),
-                "check postgres.url and relay.name",
-            );
-        }
-        Some(found) if seen.confirmed_flush > Some(found.frontier.lsn) => findings.error(
-            "checkpoint",
-            format!("it stands at {}, behind the slot", found.frontier),
-            recover,
-        ),
-        Some(found)
-            if seen
-                .publication_fingerprint
-                .as_ref()
-                .is_some_and(|fingerprint| *fingerprint != found.publication_fingerprint) =>
-        {
-            findings.error(
-                "publication",
-                format!(
-                    "{} was altered since the checkpoint was written",
-                    settings.slot()
-                ),
-                "put it back as init made it: what it left out meanwhile was not sent",
-            );
-        }
-        Some(found) => findings.ok(
-            "checkpoint",
-            format!("number {} at {}", found.sequence, found.frontier),
-        ),
-    }
-}
-
 fn destinations(
     settings: &Settings,
+    kafka: &KafkaSettings,
     administration: &KafkaAdministration,
     findings: &mut Findings,
 ) {
-    if settings.kafka.create_topics {
+    if kafka.create_topics {
         return;
     }
     for topic in settings

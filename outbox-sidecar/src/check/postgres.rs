@@ -5,13 +5,13 @@ use tokio_postgres::{Client, Error};
 
 use super::Findings;
 use crate::config::Settings;
-use crate::control::{connect, failure_of, read_set_up};
+use crate::control::{MadeFor, connect, failure_of, read_set_up};
 use crate::source::connection::Startup;
 use crate::source::publication::read_publication;
 use crate::source::replication::Replication;
 use crate::source::slot::read_slot;
 
-/// What Kafka's side is compared with.
+/// What the checkpoint is compared with.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) system_id: Option<SystemId>,
@@ -255,7 +255,7 @@ impl Look<'_> {
                         "see the exit code in docs/command-line.md",
                     );
                 }
-                let differs = set_up.differs(&settings.destinations, &settings.shard.to_string());
+                let differs = set_up.made_for.differs(&MadeFor::configured(settings));
                 if !set_up.row.genesis_written {
                     self.findings.error(
                         "set-up",

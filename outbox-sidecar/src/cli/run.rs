@@ -4,12 +4,12 @@ use outbox_core::relay::{self, Stop};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
+use crate::assembly::assemble;
 use crate::config::Settings;
-use crate::control::ControlSettings;
+use crate::control::{ControlSettings, MadeFor};
 use crate::driver::{Driver, DriverSettings};
 use crate::exit::ExitCode;
 use crate::http::{Server, ServerState};
-use crate::sink::kafka::KafkaSink;
 use crate::source::connection::Startup;
 use crate::source::replication::LaneSettings;
 use crate::telemetry::{exporter, logs};
@@ -21,9 +21,8 @@ const WAL_SENDER_TIMEOUT: Duration = Duration::from_secs(4);
 pub(super) async fn execute(settings: Settings) -> Result<u8, CliError> {
     logs::start(&settings);
     let metrics = exporter::start()?;
-    let sink = KafkaSink::new(settings.kafka.clone()).map_err(crate::config::ConfigError::from)?;
-    let driver =
-        Driver::new(driver_settings(&settings), Box::new(sink)).map_err(CliError::Runtime)?;
+    let sink = assemble(&settings)?;
+    let driver = Driver::new(driver_settings(&settings), sink).map_err(CliError::Runtime)?;
     let state = ServerState {
         reports: driver.reports(),
         metrics,
@@ -84,8 +83,7 @@ fn driver_settings(settings: &Settings) -> DriverSettings {
             relay: settings.relay.clone(),
             slot: settings.slot(),
             publication: settings.slot(),
-            destinations: settings.destinations.clone(),
-            shard: settings.shard.to_string(),
+            made_for: MadeFor::configured(settings),
         },
         seed: seed(),
     }

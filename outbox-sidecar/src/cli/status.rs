@@ -1,16 +1,15 @@
 use std::fmt::Write as _;
 
-use outbox_core::sink::Sink;
 use serde_json::{Value, json};
 
 use super::arguments::ReportArguments;
 use super::{CliError, print};
+use crate::assembly::assemble;
 use crate::config::Settings;
 use crate::control::{connect, failure_of, read_set_up};
 use crate::exit::ExitCode;
 use crate::http::fetch_status;
 use crate::setup::SetupError;
-use crate::sink::kafka::KafkaSink;
 use crate::source::slot::read_slot;
 
 /// Says how far the relay is, straight from database and broker, and from the running relay
@@ -124,9 +123,9 @@ async fn database(settings: &Settings) -> Result<Value, SetupError> {
 }
 
 async fn checkpoint(settings: &Settings) -> Result<Value, String> {
-    let kafka = settings.kafka.clone();
+    let settings = settings.clone();
     let peeked = tokio::task::spawn_blocking(move || {
-        let mut sink = KafkaSink::new(kafka).map_err(|error| error.to_string())?;
+        let mut sink = assemble(&settings).map_err(|error| error.to_string())?;
         sink.peek().map_err(|error| error.to_string())
     });
     let found = peeked.await.map_err(|error| error.to_string())??;

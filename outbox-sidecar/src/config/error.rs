@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use super::origin::Origin;
 use crate::sink::kafka::KafkaSettingsError;
+use crate::sink::rabbitmq::RabbitSettingsError;
 
 /// A configuration that cannot be used. Nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +82,7 @@ pub(crate) enum ConfigError {
         other_origin: Origin,
     },
     /// No sink, or several.
-    #[error("exactly one sink section is needed, which in this release is [kafka]: {found}")]
+    #[error("exactly one sink section is needed, [kafka] or [rabbitmq]: {found}")]
     Sinks {
         /// What was found, and where.
         found: String,
@@ -104,6 +105,31 @@ pub(crate) enum ConfigError {
         /// What the sink says.
         source: KafkaSettingsError,
     },
+    /// RabbitMQ's sink refuses its settings.
+    #[error("{}{source}", prefix(.origin.as_ref()))]
+    RabbitMq {
+        /// Where the setting in question was written, if one is to blame.
+        origin: Option<Origin>,
+        /// What the sink says.
+        source: RabbitSettingsError,
+    },
+    /// A route that is not whole.
+    #[error("rabbitmq.routes, number {}: {name} is missing", number + 1)]
+    RouteField {
+        /// Its place, from 0.
+        number: usize,
+        /// What it lacks.
+        name: &'static str,
+    },
+}
+
+impl From<RabbitSettingsError> for ConfigError {
+    fn from(source: RabbitSettingsError) -> Self {
+        Self::RabbitMq {
+            origin: None,
+            source,
+        }
+    }
 }
 
 impl From<KafkaSettingsError> for ConfigError {

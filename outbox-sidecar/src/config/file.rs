@@ -54,9 +54,20 @@ fn flatten(prefix: &str, table: &DeTable<'_>, add: &mut impl FnMut(String, Raw, 
                 add(key, Raw::Other(EMPTY_SECTION), name.span().start);
             }
             DeValue::Table(inner) => flatten(&key, inner, add),
+            DeValue::Array(items) if items.iter().any(is_table) => {
+                for (number, item) in items.iter().enumerate() {
+                    if let DeValue::Table(inner) = item.get_ref() {
+                        flatten(&format!("{key}.{number}"), inner, add);
+                    }
+                }
+            }
             other => add(key, raw(other), name.span().start),
         }
     }
+}
+
+fn is_table(item: &Spanned<DeValue<'_>>) -> bool {
+    matches!(item.get_ref(), DeValue::Table(_))
 }
 
 fn raw(value: &DeValue<'_>) -> Raw {

@@ -74,6 +74,22 @@ pub(super) const KEYS: &[Key] = &[
     key("kafka.create_topics", Kind::Boolean, Some("false")),
     key("kafka.partitions", Kind::Number, Some("6")),
     key("kafka.replication_factor", Kind::Number, Some("3")),
+    Key {
+        name: "rabbitmq.url",
+        kind: Kind::Text,
+        default: None,
+        secret: true,
+    },
+    Key {
+        name: "rabbitmq.urls",
+        kind: Kind::List,
+        default: None,
+        secret: true,
+    },
+    key("rabbitmq.url_file", Kind::Text, None),
+    key("rabbitmq.unconfirmed_max", Kind::Number, Some("1000")),
+    key("rabbitmq.create_queues", Kind::Boolean, Some("false")),
+    key("rabbitmq.heartbeat_s", Kind::Number, Some("10")),
     key("stuck.policy", Kind::Text, Some("halt")),
     key("batch.messages_max", Kind::Number, Some("10000")),
     key("batch.bytes_max", Kind::Text, Some("8MiB")),
@@ -95,8 +111,21 @@ pub(super) const KEYS: &[Key] = &[
 /// The prefix of what is handed to librdkafka.
 pub(super) const PROPERTIES: &str = "kafka.properties.";
 
+/// The prefix of a route's fields, before its number.
+pub(super) const ROUTES: &str = "rabbitmq.routes.";
+
+/// The sections of sinks.
+pub(super) const SINKS: [&str; 4] = ["kafka", "rabbitmq", "rabbitmq_stream", "stdout"];
+
 /// Sections of sinks that other releases have.
-pub(super) const OTHER_SINKS: [&str; 3] = ["rabbitmq", "rabbitmq_stream", "stdout"];
+pub(super) const OTHER_SINKS: [&str; 2] = ["rabbitmq_stream", "stdout"];
+
+/// The number and the name of a route's field, such as `0.exchange`.
+pub(super) fn route_field(rest: &str) -> Option<(usize, &str)> {
+    let (number, name) = rest.split_once('.')?;
+    let known = ["destination", "exchange", "routing_key"].contains(&name);
+    Some((number.parse().ok()?, name)).filter(|_| known)
+}
 
 /// The key of this name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
@@ -164,8 +193,10 @@ fn names_in(section: &str) -> Vec<&'static str> {
         .filter(|(of, _)| *of == section)
         .map(|(_, name)| name)
         .collect();
-    if section == "kafka" {
-        names.push("properties");
+    match section {
+        "kafka" => names.push("properties"),
+        "rabbitmq" => names.push("routes"),
+        _ => {}
     }
     names
 }
@@ -221,8 +252,8 @@ mod tests {
             advice("kafka.bootstrap.servers"),
             "what is meant for librdkafka is written as kafka.properties.bootstrap.servers"
         );
-        let sections = "the sections are relay, postgres, kafka, stuck, batch, retry, limits, \
-                        recovery, http, log";
+        let sections = "the sections are relay, postgres, kafka, rabbitmq, stuck, batch, retry, \
+                        limits, recovery, http, log";
         assert_eq!(advice("something.else"), sections);
         assert_eq!(advice("something"), sections);
     }

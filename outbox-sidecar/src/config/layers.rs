@@ -107,6 +107,9 @@ impl Layers {
             let is_empty_section = entry.raw == Raw::Other(EMPTY_SECTION);
             let known = keys::find(key).is_some()
                 || key.starts_with(keys::PROPERTIES)
+                || key
+                    .strip_prefix(keys::ROUTES)
+                    .is_some_and(|rest| keys::route_field(rest).is_some())
                 || keys::OTHER_SINKS.contains(&section)
                 || is_empty_section && keys::is_section(key);
             if !known {

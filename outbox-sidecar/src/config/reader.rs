@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,7 +8,6 @@ use super::keys;
 use super::layers::Layers;
 use super::origin::{Entry, Origin, Raw};
 use super::size::parse_bytes;
-use crate::sink::kafka::{KafkaSettings, KafkaSettingsError};
 use crate::source::connection::Address;
 
 /// The longest delay that can be asked for: a day.
@@ -58,23 +56,6 @@ impl Reader<'_> {
         }
     }
 
-    /// Where the setting was written that the sink does not like.
-    pub(super) fn blamed(&self, error: &KafkaSettingsError) -> Option<Origin> {
-        let key = match error {
-            KafkaSettingsError::Range { setting, .. } => (*setting).to_owned(),
-            KafkaSettingsError::Refused { property, .. }
-            | KafkaSettingsError::Value { property, .. }
-            | KafkaSettingsError::Twice { property, .. }
-            | KafkaSettingsError::Unknown { property, .. } => {
-                format!("{}{property}", keys::PROPERTIES)
-            }
-            KafkaSettingsError::BootstrapServersMissing | KafkaSettingsError::Together { .. } => {
-                return None;
-            }
-        };
-        self.layers.get(&key).map(|entry| entry.origin)
-    }
-
     /// A choice of which this release has one.
     pub(super) fn only(
         &self,
@@ -90,8 +71,7 @@ impl Reader<'_> {
                 key,
                 match available {
                     "halt" => "use halt",
-                    "stop" => "use stop",
-                    _ => "use exactly-once",
+                    _ => "use stop",
                 },
             ))
         } else {
@@ -175,7 +155,7 @@ impl Reader<'_> {
     }
 
     /// The first line of the file that a key names; none where the key is not set or empty.
-    fn file(&self, key: &str) -> Result<Option<String>, ConfigError> {
+    pub(super) fn file(&self, key: &str) -> Result<Option<String>, ConfigError> {
         let path = PathBuf::from(self.text(key)?);
         if path.as_os_str().is_empty() {
             return Ok(None);
@@ -193,7 +173,7 @@ impl Reader<'_> {
 
     pub(super) fn address(&self) -> Result<Address, ConfigError> {
         let expected = "a PostgreSQL URL such as postgres://relay@db/app";
-        let (key, url) = if self.url_is_in_a_file()? {
+        let (key, url) = if self.strongest(&[URL, URL_FILE])? == Some(URL_FILE) {
             (URL_FILE, self.file(URL_FILE)?.unwrap_or_default())
         } else {
             (URL, self.required(URL, expected)?)
@@ -207,41 +187,29 @@ impl Reader<'_> {
         Ok(address)
     }
 
-    /// Of `url` and `url_file` the one wins that was written in the stronger place.
-    fn url_is_in_a_file(&self) -> Result<bool, ConfigError> {
-        let (url, file) = (self.entry(URL), self.entry(URL_FILE));
-        if url.origin.rank() == file.origin.rank() && url.origin != Origin::Default {
-            return Err(ConfigError::Twice {
-                origin: file.origin,
-                key: URL_FILE,
-                other: URL,
-                other_origin: url.origin,
-            });
-        }
-        Ok(file.origin.rank() > url.origin.rank())
-    }
-
-    pub(super) fn kafka(&self, relay: &str) -> Result<KafkaSettings, ConfigError> {
-        let mut properties = BTreeMap::new();
-        for (name, entry) in self.layers.below(keys::PROPERTIES) {
-            let value = match &entry.raw {
-                Raw::Text(text) => text.clone(),
-                Raw::Integer(number) => number.to_string(),
-                Raw::Boolean(truth) => truth.to_string(),
-                Raw::List(_) | Raw::Other(_) => {
-                    return Err(self.bad(&format!("{}{name}", keys::PROPERTIES), "a text"));
+    /// Of several keys that say one thing the one wins that was written in the strongest place;
+    /// none where none was written.
+    pub(super) fn strongest(
+        &self,
+        keys: &[&'static str],
+    ) -> Result<Option<&'static str>, ConfigError> {
+        let mut strongest: Option<(&'static str, Origin)> = None;
+        for key in keys {
+            let origin = self.entry(key).origin;
+            match &strongest {
+                _ if origin == Origin::Default => {}
+                Some((other, found)) if found.rank() == origin.rank() => {
+                    return Err(ConfigError::Twice {
+                        origin,
+                        key,
+                        other,
+                        other_origin: found.clone(),
+                    });
                 }
-            };
-            properties.insert(name.to_owned(), value);
+                Some((_, found)) if found.rank() > origin.rank() => {}
+                _ => strongest = Some((key, origin)),
+            }
         }
-        Ok(KafkaSettings {
-            relay: relay.to_owned(),
-            properties,
-            checkpoint_topic: self.text("kafka.checkpoint_topic")?,
-            create_topics: self.boolean("kafka.create_topics")?,
-            partitions: self.number("kafka.partitions", 1..=i64::from(i32::MAX))?,
-            replication_factor: self.number("kafka.replication_factor", 1..=i64::from(i16::MAX))?,
-            message_bytes_max: self.bytes("limits.message_bytes_max", 1000)?,
-        })
+        Ok(strongest.map(|(key, _)| key))
     }
 }

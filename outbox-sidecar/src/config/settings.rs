@@ -5,10 +5,9 @@ use outbox_core::relay::{BackoffLimits, BatchLimits};
 use outbox_core::schema::SchemaName;
 
 use super::error::ConfigError;
-use super::keys;
 use super::layers::Layers;
 use super::reader::Reader;
-use crate::sink::kafka::{KafkaSettings, KafkaSink};
+use super::sink::{SinkSettings, only_section};
 use crate::source::connection::Address;
 use crate::source::publication::{Shard, row_filter};
 
@@ -22,7 +21,7 @@ pub(crate) struct Settings {
     pub(crate) address: Address,
     pub(crate) schema: SchemaName,
     pub(crate) failover_slot: bool,
-    pub(crate) kafka: KafkaSettings,
+    pub(crate) sink: SinkSettings,
     pub(crate) batch: BatchLimits,
     pub(crate) buffer_bytes_max: usize,
     pub(crate) retry: BackoffLimits,
@@ -60,13 +59,12 @@ impl Settings {
     /// Validates what was written.
     pub(crate) fn read(layers: &Layers) -> Result<Self, ConfigError> {
         let read = Reader { layers };
-        require_kafka_alone(layers)?;
+        let section = only_section(layers)?;
         let relay = read.required("relay.name", "a name of lower-case letters, digits and _")?;
         let destinations = read.list("relay.destinations")?;
         let shard: Shard = read.parsed("relay.shard", "i/n with i below n, such as 0/1")?;
         let row_filter = row_filter(&destinations, shard)
             .map_err(|error| read.bad("relay.destinations", &error.to_string()))?;
-        read.only("kafka.delivery", "exactly-once", &["at-least-once"])?;
         read.only("stuck.policy", "halt", &["park-key", "park"])?;
         read.only("recovery.phantoms", "stop", &["report"])?;
         if read.number::<i64>("limits.messages_per_second_max", 0..=i64::MAX)? != 0 {
@@ -82,7 +80,7 @@ impl Settings {
             address: read.address()?,
             schema: read.parsed::<SchemaName>("postgres.schema", "the name of a schema")?,
             failover_slot: read.boolean("postgres.failover_slot")?,
-            kafka: read.kafka(&relay)?,
+            sink: SinkSettings::read(&read, section, &relay)?,
             batch: BatchLimits {
                 messages_max: read.number("batch.messages_max", 1..=MESSAGES_MAX)?,
                 bytes_max: read.bytes("batch.bytes_max", 1024)?,
@@ -129,35 +127,6 @@ impl Settings {
         if self.retry.delay_max < self.retry.delay_min {
             return Err(read.bad("retry.delay_ms_max", "at least retry.delay_ms_min"));
         }
-        // The sink checks its properties where it is made; here, so that nothing is started.
-        KafkaSink::new(self.kafka.clone())
-            .map(|_| ())
-            .map_err(|source| ConfigError::Kafka {
-                origin: read.blamed(&source),
-                source,
-            })
-    }
-}
-
-fn require_kafka_alone(layers: &Layers) -> Result<(), ConfigError> {
-    let kafka = layers.section("kafka");
-    let other = keys::OTHER_SINKS.iter().find_map(|name| {
-        layers
-            .section(name)
-            .map(|entry| (*name, entry.origin.clone()))
-    });
-    match (kafka, other) {
-        (Some(_), None) => Ok(()),
-        (Some(kafka), Some((name, origin))) => Err(ConfigError::Sinks {
-            found: format!("found kafka ({}) and {name} ({origin})", kafka.origin),
-        }),
-        (None, Some((name, origin))) => Err(ConfigError::Unavailable {
-            origin,
-            what: format!("the sink {name}"),
-            instead: "use the section [kafka]",
-        }),
-        (None, None) => Err(ConfigError::Sinks {
-            found: format!("found none {}", layers.looked_in()),
-        }),
+        Ok(())
     }
 }

@@ -39,7 +39,13 @@ pub(crate) fn show_json(layers: &Layers) -> serde_json::Value {
 
 /// What is in force, secrets masked.
 fn effective(layers: &Layers) -> impl Iterator<Item = (String, Entry)> {
-    let known = KEYS.iter().map(|key| {
+    // Of the sinks only those that were written: the defaults of the others are in force nowhere.
+    let in_force =
+        |section: &str| !keys::SINKS.contains(&section) || layers.section(section).is_some();
+    let written = KEYS
+        .iter()
+        .filter(move |key| key.name.split('.').next().is_some_and(in_force));
+    let known = written.map(|key| {
         let unset = Entry {
             raw: Raw::Other("unset"),
             origin: Origin::Default,
@@ -49,17 +55,28 @@ fn effective(layers: &Layers) -> impl Iterator<Item = (String, Entry)> {
     let properties = layers
         .below(keys::PROPERTIES)
         .map(|(name, entry)| (format!("{}{name}", keys::PROPERTIES), entry.clone()));
-    known.chain(properties).map(|(key, mut entry)| {
-        mask(&key, &mut entry.raw);
-        (key, entry)
-    })
+    let routes = layers
+        .below(keys::ROUTES)
+        .map(|(field, entry)| (format!("{}{field}", keys::ROUTES), entry.clone()));
+    known
+        .chain(properties)
+        .chain(routes)
+        .map(|(key, mut entry)| {
+            mask(&key, &mut entry.raw);
+            (key, entry)
+        })
 }
 
 /// A URL keeps everything but its password, so that people see which server is meant.
 fn mask(key: &str, raw: &mut Raw) {
     match raw {
         Raw::Other(_) => {}
-        Raw::Text(url) if key == "postgres.url" => *url = without_password(url),
+        Raw::Text(url) if key.ends_with(".url") => *url = without_password(url),
+        Raw::List(urls) if key.ends_with(".urls") => {
+            for url in urls {
+                *url = without_password(url);
+            }
+        }
         _ if keys::is_secret(key) => *raw = Raw::Text(MASK.to_owned()),
         _ => {}
     }

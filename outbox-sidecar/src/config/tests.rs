@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ConfigError, Layers, Overrides, Settings, show_json, show_text};
+use super::{ConfigError, Layers, Overrides, Settings, SinkSettings, show_json, show_text};
 
 const GOOD: &str = r#"
 [relay]
@@ -83,11 +83,14 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(settings.batch.messages_max, 10_000);
     assert_eq!(settings.batch.bytes_max, 8 << 20);
     assert_eq!(settings.buffer_bytes_max, 16 << 20);
-    assert_eq!(settings.kafka.message_bytes_max, 1 << 20);
-    assert_eq!(settings.kafka.partitions, 6);
+    let SinkSettings::Kafka(kafka) = &settings.sink else {
+        panic!("not Kafka")
+    };
+    assert_eq!(kafka.message_bytes_max, 1 << 20);
+    assert_eq!(kafka.partitions, 6);
     assert_eq!(settings.drain_max.as_secs(), 20);
     assert_eq!(settings.listen.to_string(), "127.0.0.1:9464");
-    assert!(settings.failover_slot && settings.log_json && !settings.kafka.create_topics);
+    assert!(settings.failover_slot && settings.log_json && !kafka.create_topics);
 }
 
 #[test]
@@ -113,8 +116,8 @@ fn an_unknown_key_names_file_line_and_what_was_meant() {
     );
     assert_eq!(
         error(&format!("{GOOD}[btach]\n"), &[], &[]),
-        "o.toml:8: unknown key btach: the sections are relay, postgres, kafka, stuck, batch, \
-         retry, limits, recovery, http, log"
+        "o.toml:8: unknown key btach: the sections are relay, postgres, kafka, rabbitmq, stuck, \
+         batch, retry, limits, recovery, http, log"
     );
     assert_eq!(
         error(GOOD, &[("OUTBOX_LOG__LEVLE", "info")], &[]),
@@ -130,17 +133,18 @@ fn an_unknown_key_names_file_line_and_what_was_meant() {
 fn exactly_one_sink() {
     assert_eq!(
         error("[relay]\nname = \"p\"\n", &[], &[]),
-        "exactly one sink section is needed, which in this release is [kafka]: found \
+        "exactly one sink section is needed, [kafka] or [rabbitmq]: found \
          none in o.toml, the environment and the flags"
     );
     assert_eq!(
         error(&format!("{GOOD}[rabbitmq]\nurl = \"amqp://x\"\n"), &[], &[]),
-        "exactly one sink section is needed, which in this release is [kafka]: found \
+        "exactly one sink section is needed, [kafka] or [rabbitmq]: found \
          kafka (o.toml:7) and rabbitmq (o.toml:9)"
     );
     assert_eq!(
-        error("[stdout]\n", &[], &[]),
-        "o.toml:1: the sink stdout is not available in this release: use the section [kafka]"
+        error("[relay]\nname = \"p\"\n[stdout]\n", &[], &[]),
+        "o.toml:3: the sink stdout is not available in this release: use the section [kafka] or \
+         [rabbitmq]"
     );
 }
 

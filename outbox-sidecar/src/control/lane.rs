@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::connection::bounded;
 use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader, PARTITIONS_INTERVAL};
-use super::relay_row::{claim_epoch, read_set_up, record_hold};
+use super::relay_row::{MadeFor, claim_epoch, read_set_up, record_hold};
 use super::{connect, failure_of};
 use crate::source::connection::Address;
 use crate::source::publication::read_publication;
@@ -24,8 +24,7 @@ pub(crate) struct ControlSettings {
     pub(crate) relay: String,
     pub(crate) slot: String,
     pub(crate) publication: String,
-    pub(crate) destinations: Vec<String>,
-    pub(crate) shard: String,
+    pub(crate) made_for: MadeFor,
 }
 
 /// A request to the SQL side.
@@ -200,7 +199,7 @@ impl Task {
         .await?;
         let (relay, differs) = match set_up {
             Some(set_up) => {
-                let differs = set_up.differs(&settings.destinations, &settings.shard);
+                let differs = set_up.made_for.differs(&settings.made_for);
                 (Some(set_up.row), differs)
             }
             None => (None, None),

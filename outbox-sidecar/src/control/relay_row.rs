@@ -4,25 +4,50 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::connection::bounded;
+use crate::config::Settings;
 
 /// What `init` noted about a relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SetUp {
     pub(crate) row: RelayRow,
-    destinations: Option<Vec<String>>,
-    shard: Option<String>,
+    pub(crate) made_for: MadeFor,
 }
 
-impl SetUp {
-    /// How the configuration differs from what the publication was made for.
-    pub(crate) fn differs(&self, destinations: &[String], shard: &str) -> Option<String> {
-        let noted = (self.destinations.as_deref(), self.shard.as_deref());
-        (noted != (Some(destinations), Some(shard))).then(|| {
+/// What a relay was set up for: the configuration must say the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MadeFor {
+    pub(crate) destinations: Vec<String>,
+    pub(crate) shard: String,
+    pub(crate) sink: String,
+    pub(crate) delivery: String,
+}
+
+impl MadeFor {
+    /// What this configuration asks for.
+    pub(crate) fn configured(settings: &Settings) -> Self {
+        Self {
+            destinations: settings.destinations.clone(),
+            shard: settings.shard.to_string(),
+            sink: settings.sink.section().to_owned(),
+            delivery: settings.sink.delivery().to_owned(),
+        }
+    }
+
+    /// How the configuration differs from what the relay was set up for.
+    pub(crate) fn differs(&self, configured: &Self) -> Option<String> {
+        if (&self.sink, &self.delivery) != (&configured.sink, &configured.delivery) {
+            return Some(format!(
+                "the relay was set up for {} {}, the configuration says {} {}: put it back, or end \
+                 the relay with `remove` and set it up anew with `init`",
+                self.sink, self.delivery, configured.sink, configured.delivery
+            ));
+        }
+        let noted = (&self.destinations, &self.shard);
+        (noted != (&configured.destinations, &configured.shard)).then(|| {
             format!(
                 "the publication was made for destinations {:?} and shard {}, the configuration \
-                 says {destinations:?} and {shard}: put it back",
-                self.destinations.as_deref().unwrap_or_default(),
-                self.shard.as_deref().unwrap_or("none"),
+                 says {:?} and {}: put it back",
+                self.destinations, self.shard, configured.destinations, configured.shard
             )
         })
     }
@@ -36,8 +61,8 @@ pub(crate) async fn read_set_up(
 ) -> Result<Option<SetUp>, SourceFailure> {
     let doing = "reading outbox.relay";
     let sql = format!(
-        "select genesis_written_at is not null, held_exit_code, held_reason, destinations, shard \
-         from {}.relay where name = $1",
+        "select genesis_written_at is not null, held_exit_code, held_reason, \
+         destinations, shard, sink, delivery from {}.relay where name = $1",
         schema.quoted()
     );
     let asked = async {
@@ -59,8 +84,12 @@ pub(crate) async fn read_set_up(
                     genesis_written: row.try_get(0)?,
                     held,
                 },
-                destinations: row.try_get(3)?,
-                shard: row.try_get(4)?,
+                made_for: MadeFor {
+                    destinations: row.try_get::<_, Option<_>>(3)?.unwrap_or_default(),
+                    shard: row.try_get::<_, Option<_>>(4)?.unwrap_or_default(),
+                    sink: row.try_get::<_, Option<_>>(5)?.unwrap_or_default(),
+                    delivery: row.try_get::<_, Option<_>>(6)?.unwrap_or_default(),
+                },
             })
         };
         read().map_err(|error| super::failure_of(&error, doing))

@@ -68,5 +68,16 @@ pub(super) fn ready(report: &Report, meaning: Ready) -> Health {
         Ready::Member => !matches!(phase, Phase::Draining | Phase::Stopped),
         Ready::Active => phase == Phase::Active,
     };
-    Health::new(good, phase.as_str())
+    Health::new(good, with_trouble(phase.as_str(), report))
+}
+
+/// The phase, and what goes wrong meanwhile: a server that is away, a broker that takes nothing.
+fn with_trouble(phase: &str, report: &Report) -> String {
+    let mut text = phase.to_owned();
+    for (side, name) in [(&report.source, "source"), (&report.sink, "sink")] {
+        if let Some(error) = &side.error {
+            text = format!("{text}; {name}: {error}");
+        }
+    }
+    text
 }

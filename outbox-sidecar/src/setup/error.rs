@@ -2,9 +2,9 @@ use outbox_core::relay::{FailureKind, SourceFailure};
 use outbox_core::schema::MigrateError;
 use outbox_core::sink::AcquireError;
 
+use crate::config::ConfigError;
 use crate::control::failure_of;
 use crate::exit::ExitCode;
-use crate::sink::kafka::KafkaSettingsError;
 use crate::source::SourceError;
 use crate::source::connection::Address;
 
@@ -20,12 +20,12 @@ pub(crate) enum SetupError {
     /// The schema could not be brought to this version.
     #[error("{}", with_source(.0))]
     Migrate(#[from] MigrateError),
-    /// Kafka refused, or is away.
-    #[error("Kafka: {0}")]
-    Kafka(#[from] AcquireError),
-    /// Kafka's settings cannot work.
+    /// The sink refused, or is away.
+    #[error("{0}")]
+    Sink(#[from] AcquireError),
+    /// The configuration cannot work.
     #[error(transparent)]
-    KafkaSettings(#[from] KafkaSettingsError),
+    Config(#[from] ConfigError),
     /// The server cannot be used like this.
     #[error("{0}")]
     Unfit(String),
@@ -48,16 +48,16 @@ impl SetupError {
     /// The exit code of the command.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::KafkaSettings(_) | Self::Refused(_) => ExitCode::Usage,
+            Self::Config(_) | Self::Refused(_) => ExitCode::Usage,
             Self::SlotMissing(_) => ExitCode::SlotMissing,
             Self::Checkpoint(_) => ExitCode::Checkpoint,
             Self::Sql(SourceFailure {
                 kind: FailureKind::SlotMissing,
                 ..
             }) => ExitCode::SlotMissing,
-            Self::Kafka(
-                AcquireError::CheckpointMissing(_) | AcquireError::CheckpointCorrupt(_),
-            ) => ExitCode::Checkpoint,
+            Self::Sink(AcquireError::CheckpointMissing(_) | AcquireError::CheckpointCorrupt(_)) => {
+                ExitCode::Checkpoint
+            }
             _ => ExitCode::Failed,
         }
     }

@@ -5,7 +5,10 @@ use outbox_core::sink::Sink;
 use outbox_core::{Frontier, Lsn, TimelineHistory, Timestamp};
 
 use super::SetupError;
+use crate::assembly::{assemble, checkpoint_row};
+use crate::config::{ConfigError, Settings, SinkSettings};
 use crate::sink::kafka::{KafkaAdministration, KafkaSettings, KafkaSink};
+use crate::source::connection::Address;
 use crate::source::replication::IdentifiedSystem;
 
 /// The first checkpoint of a relay: nothing is published, and the stream begins where the slot
@@ -31,35 +34,59 @@ pub(super) fn genesis(
     }
 }
 
-/// Makes the checkpoint topic and writes the first checkpoint, unless the topic shows that a
-/// relay of this name has a life of its own.
+/// Makes the place of the checkpoint and writes the first one, unless the place shows that a relay
+/// of this name has a life of its own.
 pub(super) async fn write_genesis(
-    kafka: KafkaSettings,
+    settings: &Settings,
+    address: &Address,
     checkpoint: Checkpoint,
 ) -> Result<(), SetupError> {
-    blocking(move || {
-        let mut administration = KafkaAdministration::new(kafka.clone())?;
-        administration.create_checkpoint_topic()?;
-        let topic = kafka.checkpoint_topic.clone();
-        let found = KafkaSink::new(kafka)?.peek()?;
-        if let Some(found) = found.filter(|found| {
-            // An init that was killed between writing and noting leaves its genesis behind.
-            found.sequence > 0 || found.system_id != checkpoint.system_id
-        }) {
-            return Err(SetupError::Checkpoint(format!(
-                "topic {topic} already has checkpoint {} of a relay named {}, of cluster {}: \
-                 choose another relay.name, or end that relay with `outbox-sidecar remove`",
-                found.sequence, found.relay, found.system_id
-            )));
+    let (settings, address) = (settings.clone(), address.clone());
+    blocking(move || match &settings.sink {
+        SinkSettings::Kafka(kafka) => write_to_topic(kafka, &checkpoint),
+        SinkSettings::RabbitMq(_) => {
+            if checkpoint_row(&settings, &address).write_genesis(&checkpoint)? {
+                return Ok(());
+            }
+            Err(SetupError::Checkpoint(format!(
+                "outbox.relay already has a checkpoint that relay {} wrote, though its first one is \
+                 not noted: end that relay with `outbox-sidecar remove`",
+                settings.relay
+            )))
         }
-        Ok(administration.write_genesis(&checkpoint)?)
     })
     .await
 }
 
+fn write_to_topic(kafka: &KafkaSettings, checkpoint: &Checkpoint) -> Result<(), SetupError> {
+    let mut administration = KafkaAdministration::new(kafka.clone()).map_err(ConfigError::from)?;
+    administration.create_checkpoint_topic()?;
+    let topic = &kafka.checkpoint_topic;
+    let mut sink = KafkaSink::new(kafka.clone()).map_err(ConfigError::from)?;
+    if let Some(found) = sink.peek()?.filter(|found| {
+        // An init that was killed between writing and noting leaves its genesis behind.
+        found.sequence > 0 || found.system_id != checkpoint.system_id
+    }) {
+        return Err(SetupError::Checkpoint(format!(
+            "topic {topic} already has checkpoint {} of a relay named {}, of cluster {}: choose \
+             another relay.name, or end that relay with `outbox-sidecar remove`",
+            found.sequence, found.relay, found.system_id
+        )));
+    }
+    Ok(administration.write_genesis(checkpoint)?)
+}
+
 /// Makes sure that the checkpoint of a relay that was set up before can be read.
-pub(super) async fn require_checkpoint(kafka: KafkaSettings) -> Result<(), SetupError> {
-    blocking(move || match KafkaSink::new(kafka)?.peek()? {
+pub(super) async fn require_checkpoint(
+    settings: &Settings,
+    address: &Address,
+) -> Result<(), SetupError> {
+    // As whoever runs `init`: the relay's own role may not have its password yet.
+    let settings = Settings {
+        address: address.clone(),
+        ..settings.clone()
+    };
+    blocking(move || match assemble(&settings)?.peek()? {
         Some(_) => Ok(()),
         None => Err(SetupError::Checkpoint(
             "the checkpoint is gone although one was written; see docs/command-line.md, Exit codes"
@@ -69,10 +96,13 @@ pub(super) async fn require_checkpoint(kafka: KafkaSettings) -> Result<(), Setup
     .await
 }
 
-/// Ends the relay's checkpoints.
-pub(super) async fn end_checkpoints(kafka: KafkaSettings) -> Result<(), SetupError> {
+/// Ends the relay's checkpoints, where they do not go with its row.
+pub(super) async fn end_checkpoints(settings: &Settings) -> Result<(), SetupError> {
+    let SinkSettings::Kafka(kafka) = settings.sink.clone() else {
+        return Ok(());
+    };
     blocking(move || {
-        let mut administration = KafkaAdministration::new(kafka)?;
+        let mut administration = KafkaAdministration::new(kafka).map_err(ConfigError::from)?;
         if administration.describe_checkpoint_topic()?.is_some() {
             administration.tombstone()?;
         }
@@ -81,14 +111,14 @@ pub(super) async fn end_checkpoints(kafka: KafkaSettings) -> Result<(), SetupErr
     .await
 }
 
-/// Kafka's client blocks; its calls have limits of their own.
+/// Sinks block; their calls have limits of their own.
 async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, SetupError> + Send + 'static,
 ) -> Result<T, SetupError> {
     match tokio::task::spawn_blocking(call).await {
         Ok(answer) => answer,
         Err(panicked) => Err(SetupError::Unfit(format!(
-            "asking Kafka failed: {panicked}"
+            "asking the broker failed: {panicked}"
         ))),
     }
 }

@@ -52,6 +52,7 @@ pub(crate) async fn init(
     }
     .open(settings)
     .await?;
+    note.require_sink(&settings.sink)?;
     let fingerprint = make_publication(&client, settings, &note).await?;
     say("publication is in place");
     failpoint("init.publication");
@@ -62,7 +63,7 @@ pub(crate) async fn init(
     require_ours(&settings.slot(), slot.as_ref())?;
     if note.genesis_written {
         require_set_up_before(settings, slot.as_ref())?;
-        require_checkpoint(settings.kafka.clone()).await?;
+        require_checkpoint(settings, address).await?;
         say("the relay was set up before: nothing else to do");
         return Ok(());
     }
@@ -110,7 +111,7 @@ async fn write_first_checkpoint(
         consistent_point,
         fingerprint.clone(),
     );
-    write_genesis(settings.kafka.clone(), checkpoint).await?;
+    write_genesis(settings, address, checkpoint).await?;
     failpoint("init.genesis");
     let timeline = i32::try_from(system.timeline.0).unwrap_or(i32::MAX);
     book.genesis_written(&system.system_id.to_string(), timeline, &fingerprint)

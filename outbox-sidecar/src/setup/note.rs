@@ -3,7 +3,7 @@ use outbox_core::schema::SchemaName;
 use tokio_postgres::Client;
 
 use super::SetupError;
-use crate::config::Settings;
+use crate::config::{Settings, SinkSettings};
 
 /// How far `init` has come with a relay, as `outbox.relay` remembers it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,27 @@ pub(super) struct Note {
     /// What the publication was made for.
     pub(super) destinations: Option<Vec<String>>,
     pub(super) shard: Option<String>,
+    /// Where messages go, and with which promise.
+    pub(super) sink: Option<String>,
+    pub(super) delivery: Option<String>,
+}
+
+impl Note {
+    /// A relay that has published goes on with the sink and the delivery it began with.
+    pub(super) fn require_sink(&self, sink: &SinkSettings) -> Result<(), SetupError> {
+        let noted = (self.sink.as_deref(), self.delivery.as_deref());
+        if noted == (Some(sink.section()), Some(sink.delivery())) {
+            return Ok(());
+        }
+        Err(SetupError::Refused(format!(
+            "the relay was set up for {} {}, the configuration says {} {}: put it back, or end the \
+             relay with `remove` and set it up anew",
+            self.sink.as_deref().unwrap_or_default(),
+            self.delivery.as_deref().unwrap_or_default(),
+            sink.section(),
+            sink.delivery()
+        )))
+    }
 }
 
 /// The relay's row, while `init` works on it.
@@ -35,21 +56,31 @@ impl NoteBook<'_> {
     pub(super) async fn open(&self, settings: &Settings) -> Result<Note, SetupError> {
         let failed = |source| SetupError::sql("reading outbox.relay", source);
         let insert = format!(
-            "insert into {} (name, slot, publication, destinations, shard, sink, delivery) \
-             values ($1, $2, $2, $3, $4, 'kafka', 'exactly-once') on conflict (name) do nothing",
+            "insert into {} as relay (name, slot, publication, destinations, shard, sink, delivery) \
+             values ($1, $2, $2, $3, $4, $5, $6) on conflict (name) do update \
+             set sink = excluded.sink, delivery = excluded.delivery \
+             where relay.genesis_written_at is null",
             self.table()
         );
         let (slot, shard) = (settings.slot(), settings.shard.to_string());
         self.client
             .execute(
                 &insert,
-                &[&self.relay, &slot, &settings.destinations, &shard],
+                &[
+                    &self.relay,
+                    &slot,
+                    &settings.destinations,
+                    &shard,
+                    &settings.sink.section(),
+                    &settings.sink.delivery(),
+                ],
             )
             .await
             .map_err(failed)?;
         let select = format!(
             "select consistent_point::text, backlog_settled_at is not null, \
-             genesis_written_at is not null, destinations, shard from {} where name = $1",
+             genesis_written_at is not null, destinations, shard, sink, delivery from {} \
+             where name = $1",
             self.table()
         );
         let row = self
@@ -64,6 +95,8 @@ impl NoteBook<'_> {
             genesis_written: row.try_get(2).map_err(failed)?,
             destinations: row.try_get(3).map_err(failed)?,
             shard: row.try_get(4).map_err(failed)?,
+            sink: row.try_get(5).map_err(failed)?,
+            delivery: row.try_get(6).map_err(failed)?,
         })
     }
 

@@ -42,7 +42,7 @@ pub(crate) async fn remove(
         .batch_execute(&drop)
         .await
         .map_err(|error| with_admin_hint(SetupError::sql("removing the relay", error), admin))?;
-    end_checkpoints(settings.kafka.clone()).await?;
+    end_checkpoints(settings).await?;
     say("checkpoint ended");
     client.batch_execute("commit").await.map_err(failed)?;
     say("publication dropped");

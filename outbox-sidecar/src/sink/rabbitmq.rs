@@ -12,11 +12,13 @@
 //!   publishes. A frozen holder keeps it until the broker misses its heartbeats; what the holder
 //!   had sent before stays sent.
 //!
-//! The checkpoint is kept elsewhere: RabbitMQ has no place that is written with the messages.
+//! The checkpoint is kept elsewhere (see [`super::at_least_once`]): RabbitMQ has no place that is
+//! written with the messages.
 
 mod attempt;
 mod destinations;
 mod errors;
+mod inspection;
 mod message;
 mod publishing;
 mod routing;
@@ -24,13 +26,17 @@ mod session;
 mod settings;
 mod window;
 
+pub use inspection::{QueueFacts, RabbitInspection};
 pub use routing::Route;
 pub use settings::{RabbitSettings, RabbitSettingsError};
 
 use lapin::uri::AMQPUri;
+use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{AcquireError, Batch, Outcome};
 use tokio::runtime::{Builder, Runtime};
 
+use super::at_least_once::Publisher;
+use crate::telemetry::names;
 use publishing::Publishing;
 use routing::Routing;
 use session::Session;
@@ -70,23 +76,19 @@ impl RabbitPublisher {
             publishing: Publishing::default(),
         })
     }
+}
 
-    /// Connects, and takes the guard from nobody: while another connection has it, the right to
-    /// publish is that one's.
-    ///
-    /// # Errors
-    /// See [`AcquireError`].
-    pub fn acquire(&mut self) -> Result<(), AcquireError> {
+impl Publisher for RabbitPublisher {
+    /// Connects, and takes the guard from nobody: while another connection has it, there is no right
+    /// to publish.
+    fn acquire(&mut self) -> Result<(), AcquireError> {
         self.release();
         let opening = Session::open(&self.settings, &self.uris);
         self.session = Some(self.runtime.block_on(opening)?);
         Ok(())
     }
 
-    /// Publishes what of the batch is not confirmed yet. [`Outcome::Poison`] names messages that
-    /// will never be taken; those that are not named and do not follow one of them in its key are
-    /// published.
-    pub fn publish(&mut self, batch: &Batch) -> Outcome {
+    fn publish(&mut self, batch: &Batch) -> Outcome {
         let Some(session) = &mut self.session else {
             let reason = "the right to publish was not acquired".to_owned();
             return Outcome::Indefinite { reason };
@@ -95,6 +97,8 @@ impl RabbitPublisher {
             .publishing
             .publish(session, &self.settings, &self.routing, batch);
         let outcome = self.runtime.block_on(publishing);
+        let is_blocked = session.is_blocked() && outcome != Outcome::Durable;
+        metrics::gauge!(names::SINK_BLOCKED).set(if is_blocked { 1.0 } else { 0.0 });
         if matches!(
             outcome,
             Outcome::Indefinite { .. } | Outcome::Fenced { .. } | Outcome::Fatal { .. }
@@ -104,8 +108,12 @@ impl RabbitPublisher {
         outcome
     }
 
+    fn settled(&mut self, checkpoint: &Checkpoint) {
+        self.publishing.settled(checkpoint.frontier);
+    }
+
     /// Gives the guard up.
-    pub fn release(&mut self) {
+    fn release(&mut self) {
         self.publishing.disconnected();
         if let Some(session) = self.session.take() {
             self.runtime.block_on(session.close());
@@ -114,4 +122,4 @@ impl RabbitPublisher {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

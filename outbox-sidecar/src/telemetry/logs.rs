@@ -1,7 +1,7 @@
 //! Logs: JSON or text, one line each, on stderr.
 
 use tracing::{Level, Subscriber};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -26,7 +26,14 @@ fn subscriber<W>(line: LogLine, level: Level, writer: W) -> impl Subscriber + Se
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    // What lapin calls an error is a lost connection: the sink says so itself, once.
+    let lapin = if level >= Level::DEBUG {
+        LevelFilter::from_level(LIBRARIES)
+    } else {
+        LevelFilter::OFF
+    };
     let filter = Targets::new()
+        .with_target("lapin", lapin)
         .with_default(level.min(LIBRARIES))
         .with_target("outbox_sidecar", level)
         .with_target("outbox_core", level);
@@ -108,6 +115,14 @@ mod tests {
             tracing::debug!(target: "hyper", "theirs");
             tracing::warn!(target: "hyper", "their trouble");
         });
+        assert_eq!(
+            logged(
+                true,
+                Level::INFO,
+                || tracing::error!(target: "lapin::io_loop", "reset")
+            ),
+            ""
+        );
         let ends: Vec<_> = text
             .lines()
             .filter_map(|line| line.rsplit(": ").next())

@@ -11,6 +11,7 @@ pub(crate) const BUFFER_BYTES: &str = "outbox_buffer_bytes";
 pub(crate) const RETRIES: &str = "outbox_retries_total";
 pub(crate) const RECONNECTS: &str = "outbox_reconnects_total";
 pub(crate) const CONNECTED: &str = "outbox_connected";
+pub(crate) const SINK_BLOCKED: &str = "outbox_sink_blocked";
 pub(crate) const ACTIVE: &str = "outbox_active";
 pub(crate) const SLOT_WAL_STATUS: &str = "outbox_slot_wal_status";
 pub(crate) const SLOT_SAFE_WAL_BYTES: &str = "outbox_slot_safe_wal_bytes";

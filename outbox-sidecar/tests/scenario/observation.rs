@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use outbox_core::Lsn;
 use outbox_core::checkpoint::Checkpoint;
 use serde_json::Value;
-use testbed::history::read;
 use testbed::{Program, wait};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::Client;
@@ -67,19 +66,11 @@ impl Scenario {
         row.get::<_, String>(0).parse().unwrap()
     }
 
-    /// The newest checkpoint that a read_committed reader sees.
+    /// The relay's newest checkpoint, as a new activation would read it.
     pub(crate) async fn checkpoint(&self) -> Option<Checkpoint> {
-        let records = read(&self.kafka, &[&self.checkpoint_topic], DEADLINE)
+        self.target
+            .checkpoint(&self.relay, &self.client().await)
             .await
-            .ok()?;
-        let newest = records
-            .iter()
-            .rev()
-            .find(|record| record.key.as_ref() == Some(&self.relay));
-        newest?
-            .payload
-            .as_deref()
-            .map(|bytes| Checkpoint::decode(bytes).unwrap())
     }
 
     /// With no relay running: waits until the slot is free, and then until what it was told is

@@ -3,41 +3,42 @@
 use std::time::Duration;
 
 use testbed::history::{WriterPlan, Writers, check};
-use testbed::{KafkaServer, PostgresServer, Shutdown, wait};
+use testbed::{PostgresServer, Shutdown, wait};
 
+use crate::broker::Kind;
 use crate::scenario::observation::assert_calm;
 use crate::scenario::{DEADLINE, Scenario, seed};
 
 /// How often each part is killed while the writers are at work.
 pub(crate) struct Kills {
     pub(crate) relay: usize,
-    pub(crate) kafka: usize,
+    pub(crate) broker: usize,
     pub(crate) postgres: usize,
 }
 
 #[derive(Clone, Copy)]
 enum Victim {
     Relay,
-    Kafka,
+    Broker,
     Postgres,
 }
 
 /// Lets writers work while relay, broker and database are killed at random, then compares what
-/// was committed with what a read_committed consumer sees.
-pub(crate) async fn crash_mix(messages: usize, kills: Kills) {
+/// was committed with what a consumer (in Kafka, of committed records) sees.
+pub(crate) async fn crash_mix(kind: Kind, messages: usize, kills: Kills) {
     let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
-    let (postgres, kafka) =
-        tokio::try_join!(PostgresServer::start(), KafkaServer::start()).unwrap();
-    let scenario = Scenario::new(postgres.address(), kafka.address()).await;
+    let (postgres, broker) = tokio::join!(PostgresServer::start(), kind.start());
+    let postgres = postgres.unwrap();
+    let scenario = Scenario::to(postgres.address(), broker.target(kind).await).await;
     scenario.init(&[]).await;
     let mut victims = vec![Victim::Relay; kills.relay];
-    victims.extend(vec![Victim::Kafka; kills.kafka]);
+    victims.extend(vec![Victim::Broker; kills.broker]);
     victims.extend(vec![Victim::Postgres; kills.postgres]);
     random.shuffle(&mut victims);
 
     let relay = scenario.start();
-    let mut plan = WriterPlan::new(seed, &scenario.topic);
+    let mut plan = WriterPlan::new(seed, scenario.target.destination());
     plan.messages = messages;
     plan.pause_max = pause_max(messages, victims.len());
     let writers = Writers::start(&scenario.database_url, &plan);
@@ -60,8 +61,8 @@ pub(crate) async fn crash_mix(messages: usize, kills: Kills) {
                 }
                 relay.restart().unwrap();
             }
-            Victim::Kafka => {
-                kafka.kill().await.unwrap();
+            Victim::Broker => {
+                broker.kill().await;
                 // The relay dies while the broker is away, or while it comes back, too.
                 let moment = random.bool().then(|| random.u64(0..10_000));
                 let meddle = async {
@@ -71,8 +72,7 @@ pub(crate) async fn crash_mix(messages: usize, kills: Kills) {
                         relay.restart().unwrap();
                     }
                 };
-                let (restarted, ()) = tokio::join!(kafka.restart(), meddle);
-                restarted.unwrap();
+                tokio::join!(broker.restart(), meddle);
             }
             Victim::Postgres => {
                 postgres.stop(Shutdown::Immediate).await.unwrap();
@@ -85,7 +85,8 @@ pub(crate) async fn crash_mix(messages: usize, kills: Kills) {
     scenario.drained(&client).await;
     let report = check(&history, &scenario.records().await);
     println!("{report}");
-    assert!(report.is_exactly_once(), "seed {seed}:\n{report}");
+    let kept = scenario.target.keeps_its_promise(&report);
+    assert!(kept, "{kind:?}, seed {seed}:\n{report}");
     assert!(history.committed.len() >= messages, "{report}");
     relay.terminate().unwrap();
     assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));

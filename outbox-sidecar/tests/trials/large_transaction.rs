@@ -18,7 +18,7 @@ pub(crate) async fn one_transaction_with_kills(rows: usize, kills: usize) {
         "insert into outbox.message (destination, key, type, payload) \
          select '{}', 'k' || n % 7, 'T', convert_to(n::text, 'UTF8') \
          from generate_series(0, {rows} - 1) n",
-        scenario.topic
+        scenario.topic().name
     );
     client.batch_execute(&insert).await.unwrap();
     for kill in 1..=kills {

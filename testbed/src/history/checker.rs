@@ -9,6 +9,8 @@ use crate::history::reader::Record;
 use crate::history::writers::History;
 
 const EXAMPLES_MAX: usize = 5;
+/// The finding that at-least-once allows.
+const DUPLICATED: &str = "duplicated";
 
 /// How often one kind of fault was seen, and the first examples.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,10 +64,19 @@ impl Report {
             .all(|(_, finding)| finding.count == 0)
     }
 
+    /// Each committed message at least once and unchanged, in order per key by its first time, and
+    /// nothing else.
+    #[must_use]
+    pub fn is_at_least_once(&self) -> bool {
+        self.findings()
+            .iter()
+            .all(|(name, finding)| *name == DUPLICATED || finding.count == 0)
+    }
+
     fn findings(&self) -> [(&'static str, &Finding); 7] {
         [
             ("lost", &self.lost),
-            ("duplicated", &self.duplicated),
+            (DUPLICATED, &self.duplicated),
             ("rolled back seen", &self.rolled_back_seen),
             ("unknown", &self.unknown),
             ("out of order", &self.out_of_order),
@@ -262,6 +273,7 @@ mod tests {
                 .sum();
             assert_eq!(all, 1, "{name}: {report}");
             assert!(!report.is_exactly_once());
+            assert_eq!(report.is_at_least_once(), name == DUPLICATED);
         }
     }
 

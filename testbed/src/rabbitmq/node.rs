@@ -56,6 +56,15 @@ impl Node {
         Ok(node)
     }
 
+    /// The file in which the node keeps which quorum queues there are.
+    pub(super) fn quorum_directory(&self) -> PathBuf {
+        let (data, name) = (self.path("data"), self.name());
+        data.join(&name)
+            .join("quorum")
+            .join(&name)
+            .join("names.dets")
+    }
+
     pub(super) fn command(&self) -> Spawn {
         self.program("rabbitmq-server")
     }

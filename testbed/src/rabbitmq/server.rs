@@ -9,13 +9,17 @@ use crate::error::Error;
 use crate::kafka::blocking;
 use crate::ports::ReservedPort;
 use crate::provision;
+use crate::rabbitmq::address::RabbitAddress;
 use crate::rabbitmq::control::control;
 use crate::rabbitmq::node::{Node, Ports};
 use crate::server::Server;
+use crate::{unique, wait};
 
 /// A cold start on a busy machine.
 const START_MAX: Duration = Duration::from_secs(120);
 const STOP_MAX: Duration = Duration::from_secs(60);
+/// How long the node may take to write which quorum queues there are.
+const QUORUM_DIRECTORY_MAX: Duration = Duration::from_secs(60);
 
 /// One RabbitMQ node with data of its own; dropped, both are gone.
 #[derive(Debug)]
@@ -66,6 +70,12 @@ impl RabbitServer {
         Ok(rabbit)
     }
 
+    /// How it is reached.
+    #[must_use]
+    pub const fn address(&self) -> RabbitAddress {
+        RabbitAddress::new(self.ports.amqp, self.ports.stream)
+    }
+
     /// The AMQP URL of user `guest` and vhost `/`.
     #[must_use]
     pub fn url(&self) -> String {
@@ -89,6 +99,30 @@ impl RabbitServer {
     #[must_use]
     pub fn stream_port(&self) -> u16 {
         self.ports.stream
+    }
+
+    /// Makes a durable queue of this type (`classic`, `quorum` or `stream`), with a name of its own.
+    ///
+    /// A quorum queue of RabbitMQ 3.10 is dead for good if the node is killed before its directory
+    /// of queues has reached the disk: this returns once it has.
+    ///
+    /// # Errors
+    /// When the node refuses, or does not answer.
+    pub async fn create_queue(&self, kind: &str) -> Result<String, Error> {
+        let name = unique::name(kind);
+        self.address().create_queue(&name, kind).await?;
+        if kind == "quorum" {
+            let directory = self.node.quorum_directory();
+            let what = format!("{name} in {}", directory.display());
+            wait::until(&what, QUORUM_DIRECTORY_MAX, async || {
+                let bytes = std::fs::read(&directory).unwrap_or_default();
+                bytes
+                    .windows(name.len())
+                    .any(|found| found == name.as_bytes())
+            })
+            .await?;
+        }
+        Ok(name)
     }
 
     /// Runs `rabbitmqctl` with these arguments, and returns what it printed.

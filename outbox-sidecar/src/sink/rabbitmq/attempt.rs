@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use outbox_core::Position;
 use outbox_core::sink::{Batch, Refusal, RefusalReason};
+use outbox_core::{MessageId, Position};
 
 /// One batch, from its first message to the last confirm.
 ///
@@ -28,7 +28,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// All of the batch but what was `confirmed` in an earlier attempt is to be sent.
-    pub(super) fn new(batch: &Batch, confirmed: &HashSet<Position>) -> Self {
+    pub(super) fn new(batch: &Batch, confirmed: &HashSet<(Position, MessageId)>) -> Self {
         let mut attempt = Self {
             sequence: batch.checkpoint.sequence,
             ready: BTreeSet::new(),
@@ -40,7 +40,7 @@ impl Attempt {
         };
         let mut last_of_key: HashMap<(&str, &str), usize> = HashMap::new();
         for (index, delivery) in batch.messages.iter().enumerate() {
-            if confirmed.contains(&delivery.position) {
+            if confirmed.contains(&(delivery.position, delivery.row.id)) {
                 attempt.confirmed.push(index);
                 continue;
             }
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn what_was_confirmed_before_is_not_sent_again() {
         let batch = batch_of(1, &[Some("a"), Some("a"), Some("a")]);
-        let confirmed = HashSet::from([batch.messages[0].position]);
+        let confirmed = HashSet::from([(batch.messages[0].position, batch.messages[0].row.id)]);
         let mut attempt = Attempt::new(&batch, &confirmed);
         assert_eq!(sent(&mut attempt, 10), [1]);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lapin::types::ShortString;
 use outbox_core::sink::{Batch, Outcome, RefusalReason};
-use outbox_core::{MessageId, Position};
+use outbox_core::{Frontier, MessageId, Position};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::attempt::Attempt;
@@ -30,9 +30,9 @@ const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Publishing {
     attempt: Option<Attempt>,
     window: Window,
-    /// Confirmed messages of a batch that did not come to its end: when they come again, they are
-    /// not sent again.
-    confirmed: HashSet<Position>,
+    /// Confirmed messages that no checkpoint covers yet: when they come again, they are not sent
+    /// again. With their ids, since after a fail-over a position may be another message's.
+    confirmed: HashSet<(Position, MessageId)>,
     destinations: Destinations,
     last_confirm: Option<Instant>,
 }
@@ -59,6 +59,10 @@ impl Publishing {
             Some(attempt) if attempt.sequence == sequence => attempt,
             _ => Attempt::new(batch, &self.confirmed),
         };
+        if !session.is_open() {
+            let reason = "the connection is closed".to_owned();
+            return Outcome::Indefinite { reason };
+        }
         let deadline = Instant::now() + CALL_MAX;
         let work = Work {
             settings,
@@ -72,7 +76,6 @@ impl Publishing {
                 self.remember(batch, &attempt);
                 let refused = attempt.into_refused();
                 if refused.is_empty() {
-                    self.confirmed.clear();
                     Outcome::Durable
                 } else {
                     Outcome::Poison(refused)
@@ -101,7 +104,13 @@ impl Publishing {
         let places = attempt.confirmed().iter();
         let confirmed = places.filter_map(|place| batch.messages.get(*place));
         self.confirmed
-            .extend(confirmed.map(|delivery| delivery.position));
+            .extend(confirmed.map(|delivery| (delivery.position, delivery.row.id)));
+    }
+
+    /// What lies before the frontier will not come again.
+    pub(super) fn settled(&mut self, frontier: Frontier) {
+        self.confirmed
+            .retain(|(position, _)| !frontier.covers(*position));
     }
 
     async fn work(

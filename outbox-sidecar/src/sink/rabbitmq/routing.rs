@@ -133,7 +133,7 @@ fn parse(template: &str) -> Result<Vec<Part>, String> {
 }
 
 /// Whether a text is what the pattern says: itself, but for `*`, which stands for anything.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else {
         return pattern == text;
     };

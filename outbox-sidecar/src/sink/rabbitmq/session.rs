@@ -31,10 +31,19 @@ impl Session {
         settings: &RabbitSettings,
         uris: &[AMQPUri],
     ) -> Result<Self, AcquireError> {
+        let connection = Self::connect(settings, uris).await?;
+        Self::take_guard(settings, connection).await
+    }
+
+    /// A connection to the first broker that answers.
+    pub(super) async fn connect(
+        settings: &RabbitSettings,
+        uris: &[AMQPUri],
+    ) -> Result<Connection, AcquireError> {
         let mut failures = Vec::new();
         for uri in uris {
             match connect(settings, uri).await {
-                Ok(connection) => return Self::take_guard(settings, connection).await,
+                Ok(connection) => return Ok(connection),
                 Err(error @ AcquireError::Fatal(_)) => return Err(error),
                 Err(error) => failures.push(error.to_string()),
             }
@@ -58,7 +67,11 @@ impl Session {
             Ok(_) => {}
             Err(Refused { code, text }) if code == Some(RESOURCE_LOCKED) => {
                 let _ = connection.close(200, "not the holder".into()).await;
-                return Err(AcquireError::Fenced(text));
+                // The slot is ours: whoever has the guard is on its way out, perhaps frozen.
+                return Err(AcquireError::Unavailable(format!(
+                    "an earlier connection of this relay still has its guard, until the broker \
+                     misses its heartbeats: {text}"
+                )));
             }
             Err(refused) => return Err(refused.into_acquire_error()),
         }
@@ -78,7 +91,12 @@ impl Session {
         &self.connection
     }
 
-    /// Why the broker takes no messages at present, if it does not.
+    /// Whether the connection stands, as far as heartbeats tell.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    /// Whether the broker takes no messages at present.
     pub(super) fn is_blocked(&self) -> bool {
         self.connection.status().blocked()
     }

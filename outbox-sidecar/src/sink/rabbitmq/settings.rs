@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use lapin::uri::AMQPUri;
 
-use super::routing::{Route, Routing};
+use super::routing::{Route, Routing, matches};
 
-/// What a relay needs to know of RabbitMQ.
-#[derive(Clone, Debug)]
+/// What a relay needs to know of RabbitMQ. Not shown by `Debug`: addresses hold passwords.
+#[derive(Clone)]
 pub struct RabbitSettings {
     /// The relay's name.
     pub relay: String,
@@ -63,6 +63,24 @@ impl RabbitSettings {
     #[must_use]
     pub fn guard(&self) -> String {
         format!("outbox-{}", self.relay)
+    }
+
+    /// Whether a publisher can be made of these settings.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    pub fn check(&self) -> Result<(), RabbitSettingsError> {
+        self.check_ranges()?;
+        self.routing()?;
+        self.uris().map(drop)
+    }
+
+    /// Whether a route decides where messages for this destination go.
+    #[must_use]
+    pub fn is_routed(&self, destination: &str) -> bool {
+        self.routes
+            .iter()
+            .any(|route| matches(&route.destination, destination))
     }
 
     pub(super) fn uris(&self) -> Result<Vec<AMQPUri>, RabbitSettingsError> {

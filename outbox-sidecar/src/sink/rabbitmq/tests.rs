@@ -2,7 +2,8 @@
 
 mod contract;
 mod faults;
+mod inspecting;
 mod ownership;
 mod reading;
 mod refusals;
-pub(super) mod support;
+pub(in crate::sink) mod support;

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 use outbox_core::sink::Outcome;
 
 use super::reading::{make_queue, take_all, take_payloads};
+use crate::sink::at_least_once::Publisher as _;
+
 use super::support::{
     SOON, batch_to, own, payloads, publish_surely, publisher, runtime, settings, unique,
 };

@@ -3,6 +3,7 @@ use std::time::Instant;
 use outbox_core::sink::AcquireError;
 
 use super::support::{SOON, publisher, settings, shared};
+use crate::sink::at_least_once::Publisher;
 use crate::sink::rabbitmq::RabbitPublisher;
 
 #[test]
@@ -11,11 +12,11 @@ fn one_holds_the_guard_and_the_next_gets_it_once_it_is_given_up() {
     let mut first = publisher(&settings);
     let mut second = RabbitPublisher::new(settings).unwrap();
     let error = second.acquire().unwrap_err();
-    assert!(matches!(error, AcquireError::Fenced(_)), "{error}");
+    assert!(matches!(error, AcquireError::Unavailable(_)), "{error}");
     first.release();
     let deadline = Instant::now() + SOON;
     while let Err(error) = second.acquire() {
-        assert!(matches!(error, AcquireError::Fenced(_)), "{error}");
+        assert!(matches!(error, AcquireError::Unavailable(_)), "{error}");
         assert!(Instant::now() < deadline, "the guard stays taken");
     }
 }

@@ -5,6 +5,7 @@ use outbox_core::sink::{AcquireError, Outcome, Refusal, RefusalReason};
 
 use super::reading::{make_exchange, make_queue, make_queue_with, take_all, take_payloads};
 use super::support::{batch_to, publish_surely, publisher, runtime, settings, shared, unique};
+use crate::sink::at_least_once::Publisher;
 use crate::sink::rabbitmq::{RabbitPublisher, Route};
 
 fn refusals(outcome: Outcome) -> Vec<Refusal> {

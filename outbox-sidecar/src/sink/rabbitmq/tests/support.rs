@@ -12,6 +12,7 @@ use outbox_core::{
 use testbed::RabbitServer;
 use tokio::runtime::Runtime;
 
+use crate::sink::at_least_once::Publisher;
 use crate::sink::rabbitmq::{RabbitPublisher, RabbitSettings};
 
 /// How long a node may take to do what a test waits for.
@@ -60,7 +61,7 @@ pub(super) fn unique(what: &str) -> String {
 }
 
 /// A batch with one message for each key, all to the destination `queue`.
-pub(in crate::sink::rabbitmq) fn batch_of(sequence: u64, keys: &[Option<&str>]) -> Batch {
+pub(in crate::sink) fn batch_of(sequence: u64, keys: &[Option<&str>]) -> Batch {
     batch_to(sequence, "queue", keys)
 }
 

@@ -1,0 +1,62 @@
+use super::Findings;
+use super::postgres::Seen;
+use crate::assembly::assemble;
+use crate::config::Settings;
+
+/// Looks whether the checkpoint fits the database.
+pub(super) fn check(settings: &Settings, seen: &Seen, findings: &mut Findings) {
+    let recover = "see the exit code in docs/command-line.md";
+    let peeked = assemble(settings).map(|mut sink| sink.peek());
+    let found = match peeked {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => return findings.error("checkpoint", error.to_string(), recover),
+        Err(error) => {
+            return findings.error(
+                "checkpoint",
+                error.to_string(),
+                "correct the sink's section",
+            );
+        }
+    };
+    match found {
+        None if seen.genesis_written => {
+            findings.error("checkpoint", "it is gone although one was written", recover);
+        }
+        None => findings.error("checkpoint", "none is written yet", "outbox-sidecar init"),
+        Some(found)
+            if seen
+                .system_id
+                .is_some_and(|system_id| system_id != found.system_id) =>
+        {
+            findings.error(
+                "checkpoint",
+                format!("it belongs to cluster {}", found.system_id),
+                "check postgres.url and relay.name",
+            );
+        }
+        Some(found) if seen.confirmed_flush > Some(found.frontier.lsn) => findings.error(
+            "checkpoint",
+            format!("it stands at {}, behind the slot", found.frontier),
+            recover,
+        ),
+        Some(found)
+            if seen
+                .publication_fingerprint
+                .as_ref()
+                .is_some_and(|fingerprint| *fingerprint != found.publication_fingerprint) =>
+        {
+            findings.error(
+                "publication",
+                format!(
+                    "{} was altered since the checkpoint was written",
+                    settings.slot()
+                ),
+                "put it back as init made it: what it left out meanwhile was not sent",
+            );
+        }
+        Some(found) => findings.ok(
+            "checkpoint",
+            format!("number {} at {}", found.sequence, found.frontier),
+        ),
+    }
+}

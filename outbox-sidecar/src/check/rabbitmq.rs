@@ -1,0 +1,133 @@
+use super::Findings;
+use crate::config::Settings;
+use crate::sink::rabbitmq::{QueueFacts, RabbitInspection, RabbitSettings};
+
+/// Looks at RabbitMQ: connection, rights, exchanges of the routes, queues that are named.
+pub(super) fn check(settings: &Settings, rabbit: &RabbitSettings, findings: &mut Findings) {
+    let inspection = match RabbitInspection::connect(rabbit) {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            let fix = "check rabbitmq.url, the vhost, the user's rights and the network";
+            return findings.error("rabbitmq", error.to_string(), fix);
+        }
+    };
+    findings.ok("rabbitmq", "connected");
+    match inspection.try_guard(rabbit) {
+        Ok(()) => findings.ok("guard", rabbit.guard()),
+        Err(said) => findings.error(
+            "guard",
+            said,
+            format!(
+                "rabbitmqctl set_permissions -p VHOST USER '^outbox-.*' '.*' '.*': the relay needs \
+                 to configure its guard queue {}",
+                rabbit.guard()
+            ),
+        ),
+    }
+    exchanges(&inspection, rabbit, findings);
+    let literal = |destination: &&String| !destination.contains('*');
+    for destination in settings.destinations.iter().filter(literal) {
+        if !rabbit.is_routed(destination) {
+            queue(&inspection, rabbit, destination, findings);
+        }
+    }
+}
+
+fn exchanges(inspection: &RabbitInspection, rabbit: &RabbitSettings, findings: &mut Findings) {
+    let mut names: Vec<_> = rabbit.routes.iter().map(|route| &route.exchange).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names.into_iter().filter(|name| !name.is_empty()) {
+        match inspection.exchange_exists(name) {
+            Ok(true) => findings.ok("exchange", name),
+            Ok(false) => findings.error(
+                "exchange",
+                format!("{name} does not exist: the first message to it halts the relay"),
+                format!("rabbitmqadmin declare exchange name={name} type=topic durable=true"),
+            ),
+            Err(said) => findings.error("exchange", said, "give the user rights on it"),
+        }
+    }
+}
+
+fn queue(
+    inspection: &RabbitInspection,
+    rabbit: &RabbitSettings,
+    name: &str,
+    findings: &mut Findings,
+) {
+    let declare = format!(
+        "rabbitmqadmin declare queue name={name} durable=true \
+         arguments='{{\"x-queue-type\": \"quorum\"}}'"
+    );
+    match inspection.queue(name) {
+        Ok(Some(facts)) => pitfalls(name, &facts, findings),
+        Ok(None) if rabbit.create_queues => {
+            findings.ok(
+                "queue",
+                format!("{name} will be made with its first message"),
+            );
+        }
+        Ok(None) => findings.error(
+            "queue",
+            format!("{name} does not exist: its first message halts the relay"),
+            format!("{declare}, or rabbitmq.create_queues = true"),
+        ),
+        Err(said) => findings.warning("queue", said, "give the user rights on it"),
+    }
+}
+
+/// Queues that take a message and lose it later, as far as their own arguments tell.
+fn pitfalls(name: &str, facts: &QueueFacts, findings: &mut Findings) {
+    let argument = |name: &str| facts.arguments.get(name).map(String::as_str);
+    let has_dead_letters = argument("x-dead-letter-exchange").is_some();
+    let mut clean = true;
+    let mut warn = |message: String, fix: &str| {
+        clean = false;
+        findings.warning("queue", message, fix);
+    };
+    if facts.durable == Some(false) {
+        warn(
+            format!("{name} is not durable: a restart of its node loses what it holds"),
+            "make it anew, durable and of type quorum",
+        );
+    }
+    if facts.durable == Some(true) && argument("x-queue-type").unwrap_or("classic") == "classic" {
+        warn(
+            format!("{name} is a classic queue: it lies on one node, and is lost with its disk"),
+            "make it anew with x-queue-type quorum, unless this is meant",
+        );
+    }
+    let full = [argument("x-max-length"), argument("x-max-length-bytes")];
+    if full.iter().any(Option::is_some)
+        && argument("x-overflow").unwrap_or("drop-head") == "drop-head"
+    {
+        warn(
+            format!("{name} drops its oldest messages when it is full"),
+            "set x-overflow to reject-publish: the relay waits then",
+        );
+    }
+    if argument("x-message-ttl").is_some() && !has_dead_letters {
+        warn(
+            format!("{name} drops messages that are not consumed in time"),
+            "set x-dead-letter-exchange, or take x-message-ttl away",
+        );
+    }
+    if argument("x-delivery-limit").is_some() && !has_dead_letters {
+        warn(
+            format!("{name} drops a message that was redelivered too often"),
+            "set x-dead-letter-exchange",
+        );
+    }
+    if facts.durable.is_none() {
+        warn(
+            format!("{name} exists; what kind it is cannot be seen"),
+            "give the user the right to configure it, if check shall look",
+        );
+    }
+    if clean {
+        let (messages, consumers) = (facts.messages, facts.consumers);
+        let text = format!("{name}: {messages} messages, {consumers} consumers");
+        findings.ok("queue", text);
+    }
+}

@@ -1,0 +1,222 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::keys;
+use super::layers::Layers;
+use super::origin::{Origin, Raw};
+use super::reader::Reader;
+use crate::sink::kafka::{KafkaSettings, KafkaSettingsError, KafkaSink};
+use crate::sink::rabbitmq::{RabbitSettings, RabbitSettingsError, Route};
+
+/// Where messages go, and with which promise.
+#[derive(Clone)]
+pub(crate) enum SinkSettings {
+    /// Kafka, exactly once.
+    Kafka(KafkaSettings),
+    /// RabbitMQ's queues and exchanges, at least once.
+    RabbitMq(RabbitSettings),
+}
+
+/// The most messages that may be on their way unconfirmed.
+const UNCONFIRMED_MAX: i64 = 1_000_000;
+
+impl SinkSettings {
+    /// The section of the configuration.
+    pub(crate) const fn section(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => KAFKA,
+            Self::RabbitMq(_) => RABBITMQ,
+        }
+    }
+
+    /// How often a consumer may see a message.
+    pub(crate) const fn delivery(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => EXACTLY_ONCE,
+            Self::RabbitMq(_) => AT_LEAST_ONCE,
+        }
+    }
+
+    /// Reads the one section that was written, and lets its sink look at what it says.
+    pub(super) fn read(read: &Reader<'_>, section: &str, relay: &str) -> Result<Self, ConfigError> {
+        match section {
+            RABBITMQ => {
+                let settings = read.rabbitmq(relay)?;
+                settings.check().map_err(|source| ConfigError::RabbitMq {
+                    origin: read.blamed_for_rabbitmq(&source),
+                    source,
+                })?;
+                Ok(Self::RabbitMq(settings))
+            }
+            _ => {
+                let settings = read.kafka(relay)?;
+                // The sink checks its properties where it is made; here, so that nothing is started.
+                KafkaSink::new(settings.clone()).map_err(|source| ConfigError::Kafka {
+                    origin: read.blamed(&source),
+                    source,
+                })?;
+                match read.text("kafka.delivery")?.as_str() {
+                    EXACTLY_ONCE => Ok(Self::Kafka(settings)),
+                    AT_LEAST_ONCE => Err(read.unavailable("kafka.delivery", "use exactly-once")),
+                    _ => Err(read.bad("kafka.delivery", "exactly-once or at-least-once")),
+                }
+            }
+        }
+    }
+}
+
+const KAFKA: &str = "kafka";
+const RABBITMQ: &str = "rabbitmq";
+const EXACTLY_ONCE: &str = "exactly-once";
+const AT_LEAST_ONCE: &str = "at-least-once";
+
+/// The one section of a sink.
+pub(super) fn only_section(layers: &Layers) -> Result<&'static str, ConfigError> {
+    let find = |name: &'static str| {
+        let entry = layers.section(name)?;
+        Some((name, entry.origin.clone()))
+    };
+    let mut found: Vec<_> = keys::SINKS.iter().filter_map(|name| find(name)).collect();
+    found.sort_by_key(|(_, origin)| origin.line());
+    match found.as_slice() {
+        [(name, _)] if [KAFKA, RABBITMQ].contains(name) => Ok(name),
+        [(name, origin)] => Err(ConfigError::Unavailable {
+            origin: origin.clone(),
+            what: format!("the sink {name}"),
+            instead: "use the section [kafka] or [rabbitmq]",
+        }),
+        [] => Err(ConfigError::Sinks {
+            found: format!("found none {}", layers.looked_in()),
+        }),
+        several => {
+            let named: Vec<_> = several
+                .iter()
+                .map(|(name, origin)| format!("{name} ({origin})"))
+                .collect();
+            Err(ConfigError::Sinks {
+                found: format!("found {}", named.join(" and ")),
+            })
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn kafka(&self, relay: &str) -> Result<KafkaSettings, ConfigError> {
+        let mut properties = BTreeMap::new();
+        for (name, entry) in self.layers.below(keys::PROPERTIES) {
+            let value = match &entry.raw {
+                Raw::Text(text) => text.clone(),
+                Raw::Integer(number) => number.to_string(),
+                Raw::Boolean(truth) => truth.to_string(),
+                Raw::List(_) | Raw::Other(_) => {
+                    return Err(self.bad(&format!("{}{name}", keys::PROPERTIES), "a text"));
+                }
+            };
+            properties.insert(name.to_owned(), value);
+        }
+        Ok(KafkaSettings {
+            relay: relay.to_owned(),
+            properties,
+            checkpoint_topic: self.text("kafka.checkpoint_topic")?,
+            create_topics: self.boolean("kafka.create_topics")?,
+            partitions: self.number("kafka.partitions", 1..=i64::from(i32::MAX))?,
+            replication_factor: self.number("kafka.replication_factor", 1..=i64::from(i16::MAX))?,
+            message_bytes_max: self.bytes("limits.message_bytes_max", 1000)?,
+        })
+    }
+
+    /// Where the setting was written that the sink does not like.
+    pub(super) fn blamed(&self, error: &KafkaSettingsError) -> Option<Origin> {
+        let key = match error {
+            KafkaSettingsError::Range { setting, .. } => (*setting).to_owned(),
+            KafkaSettingsError::Refused { property, .. }
+            | KafkaSettingsError::Value { property, .. }
+            | KafkaSettingsError::Twice { property, .. }
+            | KafkaSettingsError::Unknown { property, .. } => {
+                format!("{}{property}", keys::PROPERTIES)
+            }
+            KafkaSettingsError::BootstrapServersMissing | KafkaSettingsError::Together { .. } => {
+                return None;
+            }
+        };
+        self.layers.get(&key).map(|entry| entry.origin)
+    }
+
+    fn rabbitmq(&self, relay: &str) -> Result<RabbitSettings, ConfigError> {
+        let expected = "a RabbitMQ URL such as amqps://relay@mq/%2f";
+        let urls = self.urls(
+            ["rabbitmq.url", "rabbitmq.urls", "rabbitmq.url_file"],
+            expected,
+        )?;
+        Ok(RabbitSettings {
+            relay: relay.to_owned(),
+            urls,
+            unconfirmed_max: self.number("rabbitmq.unconfirmed_max", 1..=UNCONFIRMED_MAX)?,
+            create_queues: self.boolean("rabbitmq.create_queues")?,
+            heartbeat: Duration::from_secs(
+                self.number("rabbitmq.heartbeat_s", 1..=i64::from(u16::MAX))?,
+            ),
+            routes: self.routes()?,
+            message_bytes_max: self.bytes("limits.message_bytes_max", 1000)?,
+        })
+    }
+
+    /// The brokers, from whichever of the three keys was written in the strongest place.
+    fn urls(
+        &self,
+        keys: [&'static str; 3],
+        expected: &'static str,
+    ) -> Result<Vec<String>, ConfigError> {
+        let [url, urls, url_file] = keys;
+        match self.strongest(&keys)? {
+            Some(key) if key == urls => self.list(urls),
+            Some(key) if key == url_file => Ok(vec![self.file(url_file)?.unwrap_or_default()]),
+            _ => Ok(vec![self.required(url, expected)?]),
+        }
+    }
+
+    /// `[[rabbitmq.routes]]`, in the order of the file.
+    fn routes(&self) -> Result<Vec<Route>, ConfigError> {
+        let mut routes: BTreeMap<usize, Route> = BTreeMap::new();
+        for (rest, _) in self.layers.below(keys::ROUTES) {
+            let Some((number, _)) = keys::route_field(rest) else {
+                continue;
+            };
+            let field = |name: &'static str| {
+                let key = format!("{}{number}.{name}", keys::ROUTES);
+                let missing = || ConfigError::RouteField { number, name };
+                let written = self.layers.get(&key).ok_or_else(missing)?;
+                match written.raw {
+                    Raw::Text(text) => Ok(text),
+                    _ => Err(self.bad(&key, "a text")),
+                }
+            };
+            routes.insert(
+                number,
+                Route {
+                    destination: field("destination")?,
+                    exchange: field("exchange")?,
+                    routing_key: field("routing_key")?,
+                },
+            );
+        }
+        Ok(routes.into_values().collect())
+    }
+
+    fn blamed_for_rabbitmq(&self, error: &RabbitSettingsError) -> Option<Origin> {
+        let key = match error {
+            RabbitSettingsError::Range { setting, .. } => (*setting).to_owned(),
+            RabbitSettingsError::Route { number, .. } => {
+                format!("{}{number}.routing_key", keys::ROUTES)
+            }
+            RabbitSettingsError::Url { .. } => self
+                .strongest(&["rabbitmq.url", "rabbitmq.urls", "rabbitmq.url_file"])
+                .ok()
+                .flatten()?
+                .to_owned(),
+            RabbitSettingsError::UrlMissing | RabbitSettingsError::Thread(_) => return None,
+        };
+        self.layers.get(&key).map(|entry| entry.origin)
+    }
+}

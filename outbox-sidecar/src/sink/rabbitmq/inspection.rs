@@ -1,0 +1,219 @@
+//! What is where messages are to go, seen without changing anything.
+
+use std::collections::BTreeMap;
+
+use lapin::Connection;
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+use lapin::uri::AMQPUri;
+use outbox_core::sink::AcquireError;
+use tokio::runtime::{Builder, Runtime};
+
+use super::errors::Refused;
+use super::session::{Session, answer_of};
+use super::settings::{RabbitSettings, RabbitSettingsError};
+
+/// A queue of this name does not exist.
+const NOT_FOUND: u16 = 404;
+/// The request lacks a right.
+const ACCESS_REFUSED: u16 = 403;
+/// A queue of this name exists and differs.
+const PRECONDITION_FAILED: u16 = 406;
+/// How many arguments of a queue are asked for, one after the other.
+const ARGUMENTS_MAX: usize = 20;
+
+/// A connection that looks at exchanges and queues.
+pub struct RabbitInspection {
+    connection: Connection,
+    runtime: Runtime,
+}
+
+/// What is known of a queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueFacts {
+    /// Its messages that no consumer has taken.
+    pub messages: u32,
+    /// Its consumers.
+    pub consumers: u32,
+    /// Whether it survives a restart of its node; unknown without the right to declare queues.
+    pub durable: Option<bool>,
+    /// The arguments it was declared with, such as `x-queue-type`; of policies nothing is known.
+    pub arguments: BTreeMap<String, String>,
+}
+
+impl RabbitInspection {
+    /// Connects to the first broker that answers, as the relay would.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub fn connect(settings: &RabbitSettings) -> Result<Self, AcquireError> {
+        let unusable = |error: RabbitSettingsError| AcquireError::Fatal(error.to_string());
+        let uris: Vec<AMQPUri> = settings.uris().map_err(unusable)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| AcquireError::Fatal(error.to_string()))?;
+        let connection = runtime.block_on(Session::connect(settings, &uris))?;
+        Ok(Self {
+            connection,
+            runtime,
+        })
+    }
+
+    /// Whether the relay may have its guard: a queue of its own, which is made for a moment under
+    /// a name beside it.
+    ///
+    /// # Errors
+    /// What the broker says against it.
+    pub fn try_guard(&self, settings: &RabbitSettings) -> Result<(), String> {
+        let options = QueueDeclareOptions {
+            exclusive: true,
+            auto_delete: true,
+            ..QueueDeclareOptions::default()
+        };
+        let name = format!("{}-check", settings.guard());
+        self.declare(&name, options, FieldTable::default())
+            .map(|_| ())
+            .map_err(|refused| refused.text)
+    }
+
+    /// Whether an exchange of this name exists.
+    ///
+    /// # Errors
+    /// The broker does not answer, or does not let us look.
+    pub fn exchange_exists(&self, name: &str) -> Result<bool, String> {
+        let options = ExchangeDeclareOptions {
+            passive: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let doing = format!("looking for exchange {name:?}");
+        let answer = self.runtime.block_on(async {
+            let channel = answer_of("opening a channel", self.connection.create_channel()).await?;
+            let asking = channel.exchange_declare(
+                ShortString::from(name),
+                lapin::ExchangeKind::Direct,
+                options,
+                FieldTable::default(),
+            );
+            answer_of(&doing, asking).await
+        });
+        found(answer).map(|found| found.is_some())
+    }
+
+    /// What is known of the queue of this name; `None` when there is none.
+    ///
+    /// # Errors
+    /// The broker does not answer, or does not let us look.
+    pub fn queue(&self, name: &str) -> Result<Option<QueueFacts>, String> {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let Some(queue) = found(self.declare(name, passive, FieldTable::default()))? else {
+            return Ok(None);
+        };
+        let mut facts = QueueFacts {
+            messages: queue.message_count(),
+            consumers: queue.consumer_count(),
+            ..QueueFacts::default()
+        };
+        self.learn(name, &mut facts);
+        Ok(Some(facts))
+    }
+
+    /// Declares the queue as it is believed to be, and learns from each objection, until the broker
+    /// agrees: that changes nothing, and needs no other interface of the broker.
+    fn learn(&self, name: &str, facts: &mut QueueFacts) {
+        let mut table = FieldTable::default();
+        let mut options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        for _ in 0..ARGUMENTS_MAX {
+            match self.declare(name, options, table.clone()) {
+                Ok(_) => {
+                    facts.durable = Some(options.durable);
+                    return;
+                }
+                Err(refused) if refused.code == Some(PRECONDITION_FAILED) => {
+                    match Objection::read(&refused.text) {
+                        Some(Objection::Flag("durable", value)) => options.durable = value,
+                        Some(Objection::Flag("auto_delete", value)) => options.auto_delete = value,
+                        Some(Objection::Flag("exclusive", value)) => options.exclusive = value,
+                        Some(Objection::Argument(argument, value, kind)) => {
+                            facts
+                                .arguments
+                                .insert(argument.to_owned(), value.to_owned());
+                            table.insert(ShortString::from(argument), typed(value, kind));
+                        }
+                        _ => return,
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn declare(
+        &self,
+        name: &str,
+        options: QueueDeclareOptions,
+        arguments: FieldTable,
+    ) -> Result<lapin::Queue, Refused> {
+        let doing = format!("looking at queue {name:?}");
+        self.runtime.block_on(async {
+            // A channel of its own: the broker closes the one on which it says no.
+            let channel = answer_of("opening a channel", self.connection.create_channel()).await?;
+            let asking = channel.queue_declare(ShortString::from(name), options, arguments);
+            answer_of(&doing, asking).await
+        })
+    }
+}
+
+/// `None` for what does not exist.
+fn found<T>(answer: Result<T, Refused>) -> Result<Option<T>, String> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(refused) if refused.code == Some(NOT_FOUND) => Ok(None),
+        Err(refused) if refused.code == Some(ACCESS_REFUSED) => Err(refused.text),
+        // Somebody else's exclusive queue, or one with other arguments: it exists, but cannot be
+        // looked at.
+        Err(refused) => Err(refused.text),
+    }
+}
+
+/// How an existing queue differs from what was declared.
+#[derive(Debug, PartialEq, Eq)]
+enum Objection<'a> {
+    Flag(&'a str, bool),
+    /// Name, value and AMQP's name of its type.
+    Argument(&'a str, &'a str, &'a str),
+}
+
+impl<'a> Objection<'a> {
+    /// `inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received none but current is the
+    /// value 'quorum' of type 'longstr'`, and for flags `… but current is 'false'`.
+    fn read(text: &'a str) -> Option<Self> {
+        let (_, rest) = text.split_once("inequivalent arg '")?;
+        let (name, rest) = rest.split_once('\'')?;
+        let (_, current) = rest.rsplit_once("but current is ")?;
+        if let Some(value) = current.strip_prefix("the value '") {
+            let (value, rest) = value.split_once("' of type '")?;
+            let (kind, _) = rest.split_once('\'')?;
+            return Some(Self::Argument(name, value, kind));
+        }
+        match current.trim_start_matches('\'').split('\'').next()? {
+            "true" => Some(Self::Flag(name, true)),
+            "false" => Some(Self::Flag(name, false)),
+            _ => None,
+        }
+    }
+}
+
+fn typed(value: &str, kind: &str) -> AMQPValue {
+    match (kind, value.parse::<i64>()) {
+        ("longstr", _) | (_, Err(_)) => AMQPValue::LongString(LongString::from(value)),
+        (_, Ok(number)) => AMQPValue::LongLongInt(number),
+    }
+}

@@ -1,0 +1,74 @@
+//! A broker of the test's own, to be hurt, whatever its kind.
+
+use testbed::{KafkaServer, RabbitServer};
+
+use crate::target::Target;
+
+/// What a relay can publish to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    KafkaExactlyOnce,
+    ClassicQueue,
+    QuorumQueue,
+}
+
+/// One server, of the kind's own.
+pub(crate) enum Broker {
+    Kafka(KafkaServer),
+    RabbitMq(RabbitServer),
+}
+
+impl Kind {
+    /// Starts a broker for it.
+    pub(crate) async fn start(self) -> Broker {
+        match self {
+            Self::KafkaExactlyOnce => Broker::Kafka(KafkaServer::start().await.unwrap()),
+            Self::ClassicQueue | Self::QuorumQueue => {
+                Broker::RabbitMq(RabbitServer::start().await.unwrap())
+            }
+        }
+    }
+}
+
+impl Broker {
+    /// A new place to publish to.
+    pub(crate) async fn target(&self, kind: Kind) -> Target {
+        match (self, kind) {
+            (Self::Kafka(kafka), _) => Target::kafka(kafka.address()).await,
+            (Self::RabbitMq(rabbit), Kind::QuorumQueue) => Target::queue(rabbit, "quorum").await,
+            (Self::RabbitMq(rabbit), _) => Target::queue(rabbit, "classic").await,
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(&self) {
+        match self {
+            Self::Kafka(kafka) => kafka.kill().await.unwrap(),
+            Self::RabbitMq(rabbit) => rabbit.kill().await.unwrap(),
+        }
+    }
+
+    /// Starts it again, and waits until it serves.
+    pub(crate) async fn restart(&self) {
+        match self {
+            Self::Kafka(kafka) => kafka.restart().await.unwrap(),
+            Self::RabbitMq(rabbit) => rabbit.restart().await.unwrap(),
+        }
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn freeze(&self) {
+        match self {
+            Self::Kafka(kafka) => kafka.freeze().unwrap(),
+            Self::RabbitMq(rabbit) => rabbit.freeze().unwrap(),
+        }
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        match self {
+            Self::Kafka(kafka) => kafka.thaw().unwrap(),
+            Self::RabbitMq(rabbit) => rabbit.thaw().unwrap(),
+        }
+    }
+}
