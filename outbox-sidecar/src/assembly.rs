@@ -5,7 +5,7 @@ use outbox_core::sink::Sink;
 use crate::config::{ConfigError, Settings, SinkSettings};
 use crate::control::CheckpointRow;
 use crate::sink::at_least_once::AtLeastOnce;
-use crate::sink::kafka::KafkaSink;
+use crate::sink::kafka::{KafkaPublisher, KafkaSink};
 use crate::sink::rabbitmq::RabbitPublisher;
 use crate::source::connection::Address;
 
@@ -14,6 +14,10 @@ use crate::source::connection::Address;
 pub(crate) fn assemble(settings: &Settings) -> Result<Box<dyn Sink>, ConfigError> {
     Ok(match &settings.sink {
         SinkSettings::Kafka(kafka) => Box::new(KafkaSink::new(kafka.clone())?),
+        SinkSettings::KafkaAtLeastOnce(kafka) => Box::new(AtLeastOnce::new(
+            KafkaPublisher::new(kafka.clone())?,
+            KafkaSink::new(kafka.clone())?,
+        )),
         SinkSettings::RabbitMq(rabbit) => Box::new(AtLeastOnce::new(
             RabbitPublisher::new(rabbit.clone())?,
             checkpoint_row(settings, &settings.address),

@@ -18,7 +18,9 @@ pub(crate) async fn check(settings: &Settings) -> Findings {
     let asked = tokio::task::spawn_blocking(move || {
         let mut findings = Findings::default();
         match &settings.sink {
-            SinkSettings::Kafka(kafka) => kafka::check(&settings, kafka, &mut findings),
+            SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) => {
+                kafka::check(&settings, kafka, &mut findings)
+            }
             SinkSettings::RabbitMq(rabbit) => rabbitmq::check(&settings, rabbit, &mut findings),
         }
         checkpoint::check(&settings, &seen, &mut findings);

@@ -8,6 +8,7 @@ use crate::target::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     KafkaExactlyOnce,
+    KafkaAtLeastOnce,
     ClassicQueue,
     QuorumQueue,
 }
@@ -22,7 +23,9 @@ impl Kind {
     /// Starts a broker for it.
     pub(crate) async fn start(self) -> Broker {
         match self {
-            Self::KafkaExactlyOnce => Broker::Kafka(KafkaServer::start().await.unwrap()),
+            Self::KafkaExactlyOnce | Self::KafkaAtLeastOnce => {
+                Broker::Kafka(KafkaServer::start().await.unwrap())
+            }
             Self::ClassicQueue | Self::QuorumQueue => {
                 Broker::RabbitMq(RabbitServer::start().await.unwrap())
             }
@@ -34,6 +37,9 @@ impl Broker {
     /// A new place to publish to.
     pub(crate) async fn target(&self, kind: Kind) -> Target {
         match (self, kind) {
+            (Self::Kafka(kafka), Kind::KafkaAtLeastOnce) => {
+                Target::kafka_at_least_once(kafka.address()).await
+            }
             (Self::Kafka(kafka), _) => Target::kafka(kafka.address()).await,
             (Self::RabbitMq(rabbit), Kind::QuorumQueue) => Target::queue(rabbit, "quorum").await,
             (Self::RabbitMq(rabbit), _) => Target::queue(rabbit, "classic").await,

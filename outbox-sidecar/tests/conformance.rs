@@ -38,6 +38,7 @@ macro_rules! conforms {
 }
 
 conforms!(kafka_exactly_once, Kind::KafkaExactlyOnce);
+conforms!(kafka_at_least_once, Kind::KafkaAtLeastOnce);
 conforms!(classic_queue, Kind::ClassicQueue);
 conforms!(quorum_queue, Kind::QuorumQueue);
 

@@ -9,6 +9,9 @@ use tokio_postgres::Client;
 
 use crate::scenario::DEADLINE;
 
+/// Kafka's default.
+const EXACTLY_ONCE: &str = "exactly-once";
+
 /// A place of the scenario's own, of one of the kinds that a relay can publish to.
 pub(crate) enum Target {
     Kafka(Topic),
@@ -20,6 +23,7 @@ pub(crate) struct Topic {
     pub(crate) address: KafkaAddress,
     pub(crate) name: String,
     pub(crate) checkpoints: String,
+    delivery: &'static str,
 }
 
 /// A queue, and what was taken out of it.
@@ -36,7 +40,19 @@ impl Target {
             address: address.clone(),
             name: address.create_unique_topic("events", 6).await.unwrap(),
             checkpoints: unique::name("checkpoints"),
+            delivery: EXACTLY_ONCE,
         })
+    }
+
+    /// The same, without transactions around the messages.
+    pub(crate) async fn kafka_at_least_once(address: &KafkaAddress) -> Self {
+        match Self::kafka(address).await {
+            Self::Kafka(topic) => Self::Kafka(Topic {
+                delivery: "at-least-once",
+                ..topic
+            }),
+            other => other,
+        }
     }
 
     /// A new queue of this type: `classic` or `quorum`.
@@ -60,8 +76,9 @@ impl Target {
     pub(crate) fn section(&self) -> String {
         match self {
             Self::Kafka(topic) => format!(
-                "[kafka]\ncheckpoint_topic = \"{}\"\nreplication_factor = 1\n\
+                "[kafka]\ndelivery = \"{}\"\ncheckpoint_topic = \"{}\"\nreplication_factor = 1\n\
                  [kafka.properties]\n\"bootstrap.servers\" = \"{}\"\n",
+                topic.delivery,
                 topic.checkpoints,
                 topic.address.bootstrap()
             ),
@@ -109,9 +126,9 @@ impl Target {
     }
 
     /// Whether a consumer may see a message more than once.
-    pub(crate) const fn may_repeat(&self) -> bool {
+    pub(crate) fn may_repeat(&self) -> bool {
         match self {
-            Self::Kafka(_) => false,
+            Self::Kafka(topic) => topic.delivery != EXACTLY_ONCE,
             Self::Queue(_) => true,
         }
     }

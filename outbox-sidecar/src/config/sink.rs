@@ -14,6 +14,8 @@ use crate::sink::rabbitmq::{RabbitSettings, RabbitSettingsError, Route};
 pub(crate) enum SinkSettings {
     /// Kafka, exactly once.
     Kafka(KafkaSettings),
+    /// Kafka, at least once: no transaction around the messages.
+    KafkaAtLeastOnce(KafkaSettings),
     /// RabbitMQ's queues and exchanges, at least once.
     RabbitMq(RabbitSettings),
 }
@@ -25,7 +27,7 @@ impl SinkSettings {
     /// The section of the configuration.
     pub(crate) const fn section(&self) -> &'static str {
         match self {
-            Self::Kafka(_) => KAFKA,
+            Self::Kafka(_) | Self::KafkaAtLeastOnce(_) => KAFKA,
             Self::RabbitMq(_) => RABBITMQ,
         }
     }
@@ -34,7 +36,15 @@ impl SinkSettings {
     pub(crate) const fn delivery(&self) -> &'static str {
         match self {
             Self::Kafka(_) => EXACTLY_ONCE,
-            Self::RabbitMq(_) => AT_LEAST_ONCE,
+            Self::KafkaAtLeastOnce(_) | Self::RabbitMq(_) => AT_LEAST_ONCE,
+        }
+    }
+
+    /// The Kafka cluster that keeps the checkpoints, where one does.
+    pub(crate) const fn kafka(&self) -> Option<&KafkaSettings> {
+        match self {
+            Self::Kafka(kafka) | Self::KafkaAtLeastOnce(kafka) => Some(kafka),
+            Self::RabbitMq(_) => None,
         }
     }
 
@@ -58,7 +68,7 @@ impl SinkSettings {
                 })?;
                 match read.text("kafka.delivery")?.as_str() {
                     EXACTLY_ONCE => Ok(Self::Kafka(settings)),
-                    AT_LEAST_ONCE => Err(read.unavailable("kafka.delivery", "use exactly-once")),
+                    AT_LEAST_ONCE => Ok(Self::KafkaAtLeastOnce(settings)),
                     _ => Err(read.bad("kafka.delivery", "exactly-once or at-least-once")),
                 }
             }

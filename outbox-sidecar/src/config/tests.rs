@@ -250,7 +250,6 @@ fn a_bad_url_is_not_repeated() {
 #[test]
 fn what_this_release_lacks_is_said() {
     let cases = [
-        ("kafka.delivery", "at-least-once", "use exactly-once"),
         ("stuck.policy", "park-key", "use halt"),
         ("recovery.phantoms", "report", "use stop"),
         ("limits.messages_per_second_max", "5", "use 0, no limit"),

@@ -6,7 +6,7 @@ use outbox_core::{Frontier, Lsn, TimelineHistory, Timestamp};
 
 use super::SetupError;
 use crate::assembly::{assemble, checkpoint_row};
-use crate::config::{ConfigError, Settings, SinkSettings};
+use crate::config::{ConfigError, Settings};
 use crate::sink::kafka::{KafkaAdministration, KafkaSettings, KafkaSink};
 use crate::source::connection::Address;
 use crate::source::replication::IdentifiedSystem;
@@ -42,9 +42,9 @@ pub(super) async fn write_genesis(
     checkpoint: Checkpoint,
 ) -> Result<(), SetupError> {
     let (settings, address) = (settings.clone(), address.clone());
-    blocking(move || match &settings.sink {
-        SinkSettings::Kafka(kafka) => write_to_topic(kafka, &checkpoint),
-        SinkSettings::RabbitMq(_) => {
+    blocking(move || match settings.sink.kafka() {
+        Some(kafka) => write_to_topic(kafka, &checkpoint),
+        None => {
             if checkpoint_row(&settings, &address).write_genesis(&checkpoint)? {
                 return Ok(());
             }
@@ -98,7 +98,7 @@ pub(super) async fn require_checkpoint(
 
 /// Ends the relay's checkpoints, where they do not go with its row.
 pub(super) async fn end_checkpoints(settings: &Settings) -> Result<(), SetupError> {
-    let SinkSettings::Kafka(kafka) = settings.sink.clone() else {
+    let Some(kafka) = settings.sink.kafka().cloned() else {
         return Ok(());
     };
     blocking(move || {

@@ -1,4 +1,5 @@
-//! Kafka, exactly once: each batch is one transaction that carries its own checkpoint.
+//! Kafka, exactly once: each batch is one transaction that carries its own checkpoint; or at least
+//! once, see [`KafkaPublisher`].
 //!
 //! [`KafkaSink`] keeps the contract of [`outbox_core::sink::Sink`] on librdkafka:
 //!
@@ -27,27 +28,29 @@ mod errors;
 mod isolation;
 mod producer;
 mod properties;
+mod publisher;
 mod record;
+mod refusals;
+mod sending;
 mod settings;
 mod suspicion;
 mod transaction;
 
 pub use administration::{BrokerSummary, CheckpointTopicDescription, KafkaAdministration};
+pub use publisher::KafkaPublisher;
 pub use settings::{KafkaSettings, KafkaSettingsError};
 
-use bytestring::ByteString;
 use outbox_core::checkpoint::Checkpoint;
-use outbox_core::sink::{AcquireError, Batch, Outcome, Refusal, RefusalReason, Sink};
+use outbox_core::sink::{AcquireError, Batch, Outcome, Sink};
 
 use activation::{Activation, activate};
 use checkpoint_topic::{CheckpointReader, End};
 use closing::Closing;
-use destinations::{DestinationError, Destinations};
+use destinations::Destinations;
 use producer::Producer;
 use properties::Properties;
+use refusals::refusals;
 use transaction::{Surroundings, Transaction};
-
-use super::headers::check_headers;
 
 /// A relay's access to Kafka.
 ///
@@ -97,69 +100,6 @@ impl KafkaSink {
         })
     }
 
-    /// The messages that are refused before anything is sent, or why that cannot be told now.
-    fn check(&mut self, batch: &Batch) -> Result<Vec<Refusal>, String> {
-        let Some(active) = &self.active else {
-            return Ok(Vec::new());
-        };
-        let mut refusals = Vec::new();
-        let mut last: Option<(&ByteString, Option<(RefusalReason, String)>)> = None;
-        for (batch_index, delivery) in batch.messages.iter().enumerate() {
-            let row = &delivery.row;
-            let mut refuse = |reason, error| {
-                refusals.push(Refusal {
-                    batch_index,
-                    reason,
-                    error,
-                });
-            };
-            match &last {
-                Some((destination, refused)) if *destination == &row.destination => {
-                    if let Some((reason, text)) = refused {
-                        refuse(*reason, text.clone());
-                        continue;
-                    }
-                }
-                _ if self.destinations.is_known(&row.destination) => {
-                    last = Some((&row.destination, None));
-                }
-                _ => {
-                    let client = active.producer.client();
-                    let found = self.destinations.look_up(
-                        &row.destination,
-                        client,
-                        &self.settings,
-                        &self.properties,
-                    );
-                    let refused = match found {
-                        Ok(()) => None,
-                        Err(DestinationError::Refused(reason, text)) => Some((reason, text)),
-                        Err(DestinationError::Unavailable(reason)) => return Err(reason),
-                    };
-                    if let Some((reason, text)) = &refused {
-                        refuse(*reason, text.clone());
-                    }
-                    let is_refused = refused.is_some();
-                    last = Some((&row.destination, refused));
-                    if is_refused {
-                        continue;
-                    }
-                }
-            }
-            let bytes = record::record_bytes(delivery);
-            if bytes > self.settings.message_bytes_max {
-                let limit = self.settings.message_bytes_max;
-                let text = format!(
-                    "the record has {bytes} bytes, limits.message_bytes_max allows {limit}"
-                );
-                refuse(RefusalReason::TooLarge, text);
-            } else if let Err(error) = check_headers(&row.headers) {
-                refuse(RefusalReason::HeadersInvalid, error.to_string());
-            }
-        }
-        Ok(refusals)
-    }
-
     fn retire(&mut self) {
         if let Some(active) = self.active.take() {
             self.closing.close(active.producer);
@@ -200,8 +140,15 @@ impl Sink for KafkaSink {
             }
             Some(active) => !active.transaction.is_open(),
         };
-        if begins {
-            match self.check(batch) {
+        if begins && let Some(active) = &self.active {
+            let found = refusals(
+                batch,
+                &active.producer,
+                &mut self.destinations,
+                &self.settings,
+                &self.properties,
+            );
+            match found {
                 Err(reason) => return Outcome::Retry { reason },
                 Ok(refusals) if !refusals.is_empty() => return Outcome::Poison(refusals),
                 Ok(_) => {}

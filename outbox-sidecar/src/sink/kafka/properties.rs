@@ -191,6 +191,17 @@ impl Properties {
         config
     }
 
+    /// The producer of batches without transactions. A message waits for as long as it takes, and
+    /// the first one that the broker refuses stops the producer: nothing behind it gets past.
+    pub(super) fn lasting_producer(&self) -> ClientConfig {
+        let mut config = self.plain_producer();
+        config
+            .set(MESSAGE_TIMEOUT, "0")
+            .set("enable.gapless.guarantee", "true")
+            .set("statistics.interval.ms", "0");
+        config
+    }
+
     /// A producer that fences nobody: for single records of `init` and `remove`.
     pub(super) fn plain_producer(&self) -> ClientConfig {
         let transaction_ms = self.transaction_timeout.as_millis();

@@ -1,22 +1,19 @@
 //! One batch in one transaction: its messages, then its checkpoint, then the commit.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use outbox_core::Timestamp;
-use outbox_core::sink::{Batch, Outcome, Refusal, RefusalReason};
+use outbox_core::sink::{Batch, Outcome};
 
 use super::checkpoint_topic::PARTITION;
-use super::deliveries::{CONTROL, FailedDelivery, Settled};
+use super::deliveries::{CONTROL, FailedDelivery};
 use super::errors::Trouble;
 use super::isolation::Isolation;
 use super::producer::{Producer, Record, SendError};
-use super::record::RecordWriter;
+use super::sending::{Halt, Sending, settle};
 use super::suspicion::Mark;
 
 /// How long one `publish` waits for acknowledgements before it hands control back.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// Of a full queue's records so many must be settled before sending goes on.
-const QUEUE_ROOM: u64 = 1000;
 
 /// What a transaction needs to know of the sink it belongs to.
 pub(super) struct Surroundings<'a> {
@@ -29,10 +26,9 @@ pub(super) struct Surroundings<'a> {
 /// The transaction of the batch in hand, and what outlives it.
 pub(super) struct Transaction {
     stage: Stage,
-    writer: RecordWriter,
     /// Traces up to here belong to transactions that were judged already.
     judged: Mark,
-    isolation: Isolation,
+    sending: Sending,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,21 +44,8 @@ enum Stage {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Messages { next: usize },
+    Messages,
     Checkpoint { sent: bool },
-}
-
-/// Why a step did not come to its end.
-enum Halt {
-    /// The same call again goes on.
-    Later(String),
-    /// The transaction must be rolled back.
-    Abort(String),
-    /// Some deliveries failed.
-    Failures,
-    /// This message was not even taken.
-    Refused(Refusal),
-    Trouble(Trouble),
 }
 
 impl Transaction {
@@ -70,9 +53,8 @@ impl Transaction {
     pub(super) fn new(judged: Mark) -> Self {
         Self {
             stage: Stage::Closed,
-            writer: RecordWriter::default(),
             judged,
-            isolation: Isolation::default(),
+            sending: Sending::default(),
         }
     }
 
@@ -96,11 +78,12 @@ impl Transaction {
                 if let Err(trouble) = producer.begin() {
                     return (trouble.into_outcome(), false);
                 }
+                self.sending.restart();
                 self.stage = Stage::Open {
                     sequence,
                     begun: Instant::now(),
                     since,
-                    step: Step::Messages { next: 0 },
+                    step: Step::Messages,
                 };
             }
             Stage::Open { sequence: open, .. } if open != sequence => {
@@ -154,11 +137,11 @@ impl Transaction {
     ) -> Result<(), Halt> {
         let deadline = Instant::now() + WAIT_MAX;
         if let Stage::Open {
-            step: Step::Messages { .. },
+            step: Step::Messages,
             ..
         } = self.stage
         {
-            self.send_messages(producer, batch, deadline)?;
+            self.sending.send(producer, batch, deadline)?;
             // Only acknowledged messages are followed by their checkpoint: should a stray request
             // of an earlier transaction commit this one, it cannot carry a checkpoint that covers
             // what is not there.
@@ -201,78 +184,6 @@ impl Transaction {
         }
     }
 
-    fn send_messages(
-        &mut self,
-        producer: &mut Producer,
-        batch: &Batch,
-        deadline: Instant,
-    ) -> Result<(), Halt> {
-        let now = Timestamp::from(SystemTime::now());
-        let timeline = batch.checkpoint.timeline;
-        let begin_at = match self.stage {
-            Stage::Open {
-                step: Step::Messages { next },
-                ..
-            } => next,
-            _ => 0,
-        };
-        for (index, delivery) in batch.messages.iter().enumerate().skip(begin_at) {
-            // Whatever ends this call early, the next one goes on with this message.
-            let travels_alone = self.isolation.is_alone(batch.checkpoint.sequence, index);
-            if travels_alone {
-                self.wait_at(index, producer, 0, deadline)?;
-            }
-            loop {
-                let record = self.writer.record(delivery, timeline, now, index);
-                match producer.send(record) {
-                    Ok(()) => break,
-                    Err(SendError::QueueFull) if producer.unsettled() == 0 => {
-                        let refused = Refusal {
-                            batch_index: index,
-                            reason: RefusalReason::TooLarge,
-                            error: "librdkafka's empty queue has no room for it: raise \
-                                    queue.buffering.max.kbytes in kafka.properties"
-                                .to_owned(),
-                        };
-                        return Err(Halt::Refused(refused));
-                    }
-                    Err(SendError::QueueFull) => {
-                        let room = producer.unsettled().saturating_sub(QUEUE_ROOM);
-                        self.wait_at(index, producer, room, deadline)?;
-                    }
-                    Err(SendError::TooLarge(text)) => {
-                        let refused = Refusal {
-                            batch_index: index,
-                            reason: RefusalReason::TooLarge,
-                            error: text,
-                        };
-                        return Err(Halt::Refused(refused));
-                    }
-                    Err(SendError::DestinationGone(text)) => return Err(Halt::Abort(text)),
-                    Err(SendError::Trouble(trouble)) => return Err(Halt::Trouble(trouble)),
-                }
-            }
-            if travels_alone {
-                self.wait_at(index + 1, producer, 0, deadline)?;
-            }
-        }
-        self.set_step(Step::Messages {
-            next: batch.messages.len(),
-        });
-        Ok(())
-    }
-
-    fn wait_at(
-        &mut self,
-        next: usize,
-        producer: &Producer,
-        unsettled_max: u64,
-        deadline: Instant,
-    ) -> Result<(), Halt> {
-        self.set_step(Step::Messages { next });
-        settle(producer, unsettled_max, deadline, "messages")
-    }
-
     fn set_step(&mut self, to: Step) {
         if let Stage::Open { step, .. } = &mut self.stage {
             *step = to;
@@ -295,7 +206,7 @@ impl Transaction {
             Ok(()) => match self.judge(producer, since, took, around) {
                 Err(suspect) => suspect,
                 Ok(()) => {
-                    self.isolation = Isolation::default();
+                    self.sending.isolation = Isolation::default();
                     (Outcome::Durable, false)
                 }
             },
@@ -327,7 +238,10 @@ impl Transaction {
             return suspect;
         }
         let sequence = batch.checkpoint.sequence;
-        (self.isolation.blame(sequence, &failures, reason), false)
+        (
+            self.sending.isolation.blame(sequence, &failures, reason),
+            false,
+        )
     }
 
     /// Whether the end of the transaction can be believed.
@@ -346,23 +260,6 @@ impl Transaction {
         }
         self.judged = producer.traces().mark();
         Ok(())
-    }
-}
-
-fn settle(
-    producer: &Producer,
-    unsettled_max: u64,
-    deadline: Instant,
-    what: &str,
-) -> Result<(), Halt> {
-    match producer.wait(unsettled_max, deadline) {
-        Ok(Settled::All) => Ok(()),
-        Ok(Settled::Failed) => Err(Halt::Failures),
-        Ok(Settled::Waiting) => Err(Halt::Later(match producer.last_error() {
-            Some((_, error)) => format!("{what} are not acknowledged; last error: {error}"),
-            None => format!("{what} are not acknowledged"),
-        })),
-        Err(trouble) => Err(Halt::Trouble(trouble)),
     }
 }
 
