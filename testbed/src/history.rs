@@ -5,12 +5,14 @@
 //! [`read_stream`] what RabbitMQ holds; [`check`] compares.
 
 mod checker;
+mod follower;
 mod rabbitmq;
 mod reader;
 mod transaction;
 mod writers;
 
 pub use checker::{Finding, Report, check};
+pub use follower::Follower;
 pub use rabbitmq::{read_stream, take_queue};
-pub use reader::{Follower, Record, read};
+pub use reader::{Record, read};
 pub use writers::{History, WriterPlan, Writers, Written};

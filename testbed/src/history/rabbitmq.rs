@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
-use lapin::{BasicProperties, Channel};
+use lapin::{BasicProperties, Channel, Consumer};
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -16,6 +16,8 @@ use crate::rabbitmq::RabbitAddress;
 /// The type of the message that marks the end of what is read.
 const END: &str = "testbed-end";
 const PREFETCH: u16 = 1000;
+/// The header under which a record shows the property `type`.
+const KIND: &str = "type";
 
 /// Takes everything out of a queue that was in it when the call began, in its order.
 ///
@@ -26,7 +28,7 @@ pub async fn take_queue(
     queue: &str,
     deadline: Duration,
 ) -> Result<Vec<Record>, Error> {
-    bounded(queue, deadline, read(address, queue, FieldTable::default())).await
+    bounded(queue, deadline, read(address, queue, false, deadline)).await
 }
 
 /// Reads a stream from its beginning to what was its end when the call began.
@@ -38,61 +40,91 @@ pub async fn read_stream(
     stream: &str,
     deadline: Duration,
 ) -> Result<Vec<Record>, Error> {
-    let mut arguments = FieldTable::default();
-    let first = AMQPValue::LongString(LongString::from("first"));
-    arguments.insert("x-stream-offset".into(), first);
-    bounded(stream, deadline, read(address, stream, arguments)).await
+    bounded(stream, deadline, read(address, stream, true, deadline)).await
 }
 
 async fn bounded(
     queue: &str,
     deadline: Duration,
-    reading: impl Future<Output = Result<Vec<Record>, lapin::Error>>,
+    reading: impl Future<Output = Result<Vec<Record>, Error>>,
 ) -> Result<Vec<Record>, Error> {
+    let late = format!("the end of {queue} was not reached within {deadline:?}");
     tokio::time::timeout(deadline, reading)
         .await
-        .map_err(|_| {
-            Error::new(format!(
-                "the end of {queue} was not reached within {deadline:?}"
-            ))
-        })?
-        .map_err(Error::because(format!("{queue} cannot be read")))
+        .unwrap_or_else(|_| Err(Error::new(late)))
 }
 
 /// A mark is sent to the queue's end and everything before it read: nothing else tells the end.
 async fn read(
     address: &RabbitAddress,
     queue: &str,
-    arguments: FieldTable,
-) -> Result<Vec<Record>, lapin::Error> {
-    let channel = match address.channel().await {
-        Ok(channel) => channel,
-        // Only the reason is lost, and the test says which node.
-        Err(_) => return Err(lapin::ErrorKind::MissingHeartbeatError.into()),
-    };
-    let mark = Uuid::new_v4().to_string();
-    send_mark(&channel, queue, &mark).await?;
-    let qos = BasicQosOptions::default();
-    channel.basic_qos(PREFETCH, qos).await?;
-    let options = BasicConsumeOptions::default();
-    let mut consumer = channel
-        .basic_consume(queue.into(), "".into(), options, arguments)
-        .await?;
+    is_stream: bool,
+    deadline: Duration,
+) -> Result<Vec<Record>, Error> {
+    let mark = Uuid::new_v4();
+    let sent = send_mark(&address.channel().await?, queue, &mark.to_string()).await;
+    sent.map_err(Error::because(format!("{queue} cannot be written to")))?;
+    let mut consumer = consume(address, queue, is_stream).await?;
     let mut records = Vec::new();
-    while let Some(delivery) = consumer.next().await {
-        let delivery = delivery?;
-        delivery.acker.ack(BasicAckOptions::default()).await?;
-        let id = delivery.properties.message_id();
-        if id.as_ref().is_some_and(|id| id.as_str() == mark) {
+    while let Some(record) = consumer.next(deadline).await {
+        if record.id == Some(mark) {
             break;
         }
-        let kind = delivery.properties.kind();
         // A stream keeps the marks of earlier reads.
-        if kind.as_ref().is_none_or(|kind| kind.as_str() != END) {
-            records.push(record(queue, &delivery, records.len()));
+        if record.header(KIND).as_deref() != Some(END) {
+            records.push(record);
         }
     }
     Ok(records)
+}
+
+/// A consumer of one queue or stream, on a connection of its own.
+pub(super) struct Deliveries {
+    queue: String,
+    inner: Consumer,
+    /// Keeps the connection.
+    _channel: Channel,
+    place: usize,
+}
+
+/// Begins to consume: a queue from what lies in it, a stream from its beginning.
+pub(super) async fn consume(
+    address: &RabbitAddress,
+    queue: &str,
+    is_stream: bool,
+) -> Result<Deliveries, Error> {
+    let fail = || Error::because(format!("{queue} cannot be read"));
+    let mut arguments = FieldTable::default();
+    if is_stream {
+        let first = AMQPValue::LongString(LongString::from("first"));
+        arguments.insert("x-stream-offset".into(), first);
+    }
+    let channel = address.channel().await?;
+    let qos = BasicQosOptions::default();
+    channel.basic_qos(PREFETCH, qos).await.map_err(fail())?;
+    let options = BasicConsumeOptions::default();
+    let consuming = channel.basic_consume(queue.into(), "".into(), options, arguments);
+    Ok(Deliveries {
+        queue: queue.to_owned(),
+        inner: consuming.await.map_err(fail())?,
+        _channel: channel,
+        place: 0,
+    })
+}
+
+impl Deliveries {
+    /// The next message, acknowledged; `None` once the connection is lost, or when none has come
+    /// `within` this time. To be awaited to its end: what is dropped in between is acknowledged and
+    /// forgotten.
+    pub(super) async fn next(&mut self, within: Duration) -> Option<Record> {
+        let coming = tokio::time::timeout(within, self.inner.next());
+        let delivery = coming.await.ok()??.ok()?;
+        let acknowledged = delivery.acker.ack(BasicAckOptions::default()).await;
+        acknowledged.ok()?;
+        let record = record(&self.queue, &delivery, self.place);
+        self.place += 1;
+        Some(record)
+    }
 }
 
 async fn send_mark(channel: &Channel, queue: &str, mark: &str) -> Result<(), lapin::Error> {
@@ -131,5 +163,9 @@ fn record(queue: &str, delivery: &Delivery, place: usize) -> Record {
         received: Instant::now(),
     };
     record.key = record.header("outbox-key");
+    if let Some(kind) = properties.kind() {
+        let kind = kind.as_str().as_bytes().to_vec();
+        record.headers.push((KIND.to_owned(), kind));
+    }
     record
 }

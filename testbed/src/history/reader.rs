@@ -2,9 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -15,12 +12,9 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::kafka::{KafkaAddress, blocking};
-use crate::wait;
 
 const METADATA_MAX: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
-/// Of a follower, for one answer of the broker: short, so that it notices its end.
-const FOLLOWER_POLL: Duration = Duration::from_millis(20);
 
 /// One consumed record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +45,7 @@ impl Record {
         Some(String::from_utf8_lossy(value).into_owned())
     }
 
-    fn from_message(message: &BorrowedMessage<'_>) -> Self {
+    pub(super) fn from_message(message: &BorrowedMessage<'_>) -> Self {
         let headers: Vec<(String, Vec<u8>)> = message
             .headers()
             .into_iter()
@@ -174,7 +168,10 @@ fn settle(
 }
 
 /// A consumer of all partitions of one topic, from the beginning, and these partitions.
-fn consumer(address: &KafkaAddress, topic: &str) -> Result<(BaseConsumer, BTreeSet<i32>), Error> {
+pub(super) fn consumer(
+    address: &KafkaAddress,
+    topic: &str,
+) -> Result<(BaseConsumer, BTreeSet<i32>), Error> {
     let fail = || Error::because(format!("topic {topic} cannot be read"));
     let consumer: BaseConsumer = address
         .client_config()
@@ -210,82 +207,4 @@ fn consumer(address: &KafkaAddress, topic: &str) -> Result<(BaseConsumer, BTreeS
     }
     consumer.assign(&assignment).map_err(fail())?;
     Ok((consumer, partitions))
-}
-
-/// Reads topics as they grow, from their beginning, on a thread for each.
-#[derive(Debug)]
-pub struct Follower {
-    records: Arc<Mutex<Vec<Record>>>,
-    ended: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Follower {
-    /// Starts to follow.
-    ///
-    /// # Errors
-    /// When a topic is missing or the cluster does not answer.
-    pub async fn start(address: &KafkaAddress, topics: &[&str]) -> Result<Self, Error> {
-        let mut follower = Self {
-            records: Arc::default(),
-            ended: Arc::default(),
-            threads: Vec::new(),
-        };
-        for topic in topics {
-            let (address, topic) = (address.clone(), (*topic).to_owned());
-            let (consumer, _) = blocking(move || consumer(&address, &topic)).await?;
-            let (records, ended) = (Arc::clone(&follower.records), Arc::clone(&follower.ended));
-            follower.threads.push(std::thread::spawn(move || {
-                while !ended.load(Ordering::Relaxed) {
-                    // Errors pass: a broker that a test killed comes back.
-                    if let Some(Ok(message)) = consumer.poll(FOLLOWER_POLL) {
-                        let record = Record::from_message(&message);
-                        records
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .push(record);
-                    }
-                }
-            }));
-        }
-        Ok(follower)
-    }
-
-    /// How many records have arrived.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.records
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
-    }
-
-    /// What has arrived, in the order of arrival.
-    #[must_use]
-    pub fn records(&self) -> Vec<Record> {
-        self.records
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Waits until at least `count` records have arrived.
-    ///
-    /// # Errors
-    /// When they have not within `deadline`; the error says how many have.
-    pub async fn arrived(&self, count: usize, deadline: Duration) -> Result<(), Error> {
-        let what = format!("{count} records");
-        let waited = wait::until(&what, deadline, async || self.count() >= count).await;
-        waited.map_err(|error| Error::new(format!("{error}; {} arrived", self.count())))
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            // A panic there was already printed by the runtime.
-            drop(thread.join());
-        }
-    }
 }

@@ -1,8 +1,17 @@
 //! What can be chosen on the command line.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-/// Orders over HTTP, an outbox, a relay that is killed, Kafka, and a consumer: ends with a table.
+/// What can be published to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Broker {
+    /// A topic, each message exactly once.
+    Kafka,
+    /// A quorum queue, each message at least once.
+    Rabbitmq,
+}
+
+/// Orders over HTTP, an outbox, a relay that is killed, a broker, and a consumer: ends with a table.
 #[derive(Debug, Clone, Parser)]
 pub(crate) struct Options {
     /// Messages that the service commits, about.
@@ -17,6 +26,9 @@ pub(crate) struct Options {
     /// Fixes the requests and the moments of the kills; random when not given.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Where the relay publishes to.
+    #[arg(long, value_enum, default_value_t = Broker::Kafka)]
+    pub(crate) broker: Broker,
     /// Leave everything running afterwards and print the addresses; Ctrl-C ends it.
     #[arg(long)]
     pub(crate) keep: bool,

@@ -154,16 +154,11 @@ name = "{NAME}"
 [postgres]
 url = "{}?sslmode=disable"
 
-[kafka]
-replication_factor = 1
-
-[kafka.properties]
-"bootstrap.servers" = "{}"
-
+{}
 [http]
 listen = "127.0.0.1:{port}"
 "#,
         servers.url(RELAY_ROLE),
-        servers.kafka.bootstrap(),
+        servers.outlet.section(),
     )
 }

@@ -12,7 +12,7 @@ use crate::load::Load;
 use crate::options::Options;
 use crate::progress::Progress;
 use crate::relay::Relay;
-use crate::servers::{SERVICE_ROLE, Servers, TOPIC};
+use crate::servers::{DESTINATION, SERVICE_ROLE, Servers};
 use crate::service::Service;
 use crate::verdict::Verdict;
 
@@ -23,19 +23,20 @@ const DRAIN_MAX: Duration = Duration::from_secs(180);
 /// Longest time from the slot's last step to the arrival of the last message.
 const ARRIVAL_MAX: Duration = Duration::from_secs(20);
 
-/// Runs the demo; true when each committed message was seen once, in order, and nothing else.
+/// Runs the demo; true when each committed message was seen as promised, in order, and nothing
+/// else.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     let length = Duration::from_secs(options.seconds.into());
     let mut progress = Progress::new();
     progress.step(&format!("seed {seed}"));
 
-    progress.show("starting PostgreSQL and Kafka");
-    let servers = Servers::start().await?;
+    progress.show("starting PostgreSQL and the broker");
+    let servers = Servers::start(options.broker).await?;
     progress.step(&format!(
-        "PostgreSQL at port {}, Kafka at {}",
+        "PostgreSQL at port {}, {}",
         servers.postgres.address().port(),
-        servers.kafka.bootstrap()
+        servers.outlet.address()
     ));
     let schedule = kills::schedule(seed, options.kills, length);
     let mut relay = Relay::start(&servers, schedule).await?;
@@ -45,7 +46,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         "the orders service listens at {}",
         service.address
     ));
-    let follower = Follower::start(servers.kafka.address(), &[TOPIC]).await?;
+    let follower = servers.outlet.follow().await?;
 
     let mut load = Load::start(service.address, seed, options.messages, length);
     while !(load.is_done()? && relay.is_past_its_kills()) {
@@ -67,9 +68,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
     )
     .await?;
     progress.step(if drained {
-        "drained: comparing outbox.message with the topic"
+        "drained: comparing outbox.message with what was consumed"
     } else {
-        "NOT drained: comparing outbox.message with the topic all the same"
+        "NOT drained: comparing outbox.message with what was consumed all the same"
     });
 
     let answers = load.into_answers();
@@ -84,7 +85,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         std::future::pending::<()>().await;
     }
     relay.stop().await?;
-    Ok(drained && verdict.is_exactly_once())
+    Ok(drained && verdict.is_as_promised())
 }
 
 /// Waits until the slot stands behind the last commit and everything is consumed; false when that
@@ -153,13 +154,13 @@ fn addresses(servers: &Servers, service: &Service, relay: &Relay) -> String {
          relay            {}/status   log in {}\n\
          its settings     outbox-sidecar -c {configuration} status\n\
          PostgreSQL       {}   (the service: {})\n\
-         Kafka            {}   topic {TOPIC}\n",
+         broker           {}   destination {DESTINATION}\n",
         service.address,
         service.directory().display(),
         relay.http(),
         relay.directory().display(),
         servers.admin_url(),
         servers.url(SERVICE_ROLE),
-        servers.kafka.bootstrap(),
+        servers.outlet.address(),
     )
 }

@@ -1,10 +1,13 @@
-//! PostgreSQL and Kafka, and what an administrator makes in them beforehand.
+//! PostgreSQL and the broker, and what an administrator makes in them beforehand.
 
-use testbed::{KafkaServer, PostgresServer};
+use testbed::PostgresServer;
 use tokio_postgres::Client;
 
-/// The topic, and the destination of every message.
-pub(crate) const TOPIC: &str = "orders";
+use crate::options::Broker;
+use crate::outlet::Outlet;
+
+/// The destination of every message: topic, queue or stream.
+pub(crate) const DESTINATION: &str = "orders";
 /// The database of the service.
 const DATABASE: &str = "shop";
 /// The role of the service: it may do what the outbox grants it, and owns the schema of its name,
@@ -12,20 +15,19 @@ const DATABASE: &str = "shop";
 pub(crate) const SERVICE_ROLE: &str = "shop";
 /// The role of the relay.
 pub(crate) const RELAY_ROLE: &str = "relay";
-const PARTITIONS: i32 = 6;
 
 /// Both servers; dropped, they are gone.
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) postgres: PostgresServer,
-    pub(crate) kafka: KafkaServer,
+    pub(crate) outlet: Outlet,
 }
 
 impl Servers {
-    /// Starts them, and makes database, roles and topic.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
-        let (postgres, kafka) = tokio::try_join!(PostgresServer::start(), KafkaServer::start())?;
-        let servers = Self { postgres, kafka };
+    /// Starts them, and makes database, roles, and topic or queue.
+    pub(crate) async fn start(broker: Broker) -> anyhow::Result<Self> {
+        let (postgres, outlet) = tokio::try_join!(PostgresServer::start(), Outlet::start(broker))?;
+        let servers = Self { postgres, outlet };
         let superuser = servers.postgres.address().connect_as_superuser().await?;
         // Not one script: a database cannot be made in a transaction.
         for statement in [
@@ -37,7 +39,6 @@ impl Servers {
         }
         let schema = format!("create schema {SERVICE_ROLE} authorization {SERVICE_ROLE}");
         servers.admin().await?.batch_execute(&schema).await?;
-        servers.kafka.create_topic(TOPIC, PARTITIONS).await?;
         Ok(servers)
     }
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::Value;
 use testbed::{Error, Program, Spawn, beside_this_executable};
 
-use crate::servers::{SERVICE_ROLE, Servers, TOPIC};
+use crate::servers::{DESTINATION, SERVICE_ROLE, Servers};
 
 const START_MAX: Duration = Duration::from_secs(60);
 
@@ -23,7 +23,7 @@ impl Service {
     pub(crate) async fn start(servers: &Servers) -> anyhow::Result<Self> {
         let binary = beside_this_executable("orders")?;
         let command = Spawn::new(binary.to_string_lossy())
-            .args(["--listen", "127.0.0.1:0", "--destination", TOPIC])
+            .args(["--listen", "127.0.0.1:0", "--destination", DESTINATION])
             .args(["--database-url", &servers.url(SERVICE_ROLE)]);
         let program = Program::start("orders", command)?;
         let listens = async || match address(&program.stdout()?) {

@@ -6,15 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::Value;
-use testbed::history::{Follower, History, Report, Written, check, read};
+use testbed::history::{Follower, History, Report, Written, check};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::load::Answers;
-use crate::servers::{Servers, TOPIC};
-
-/// Longest time for reading the whole topic once more.
-const READ_MAX: Duration = Duration::from_secs(120);
+use crate::servers::Servers;
 
 /// The end of the demo.
 #[derive(Debug)]
@@ -24,10 +21,13 @@ pub(crate) struct Verdict {
     /// From the first commit to the last message's arrival.
     length: Duration,
     killed: u32,
+    as_promised: bool,
+    about_duplicates: &'static str,
+    consumer: &'static str,
 }
 
 impl Verdict {
-    /// Compares `outbox.message` with the topic, read from its beginning to its end.
+    /// Compares `outbox.message` with what was consumed, from its beginning to its end.
     pub(crate) async fn reach(
         servers: &Servers,
         follower: &Follower,
@@ -53,7 +53,7 @@ impl Verdict {
         {
             bail!("the service said that message {id} was rolled back, but outbox.message has it");
         }
-        let records = read(servers.kafka.address(), &[TOPIC], READ_MAX).await?;
+        let records = servers.outlet.records(follower).await?;
         let report = check(&history, &records);
 
         let mut arrived: HashMap<Uuid, Instant> = HashMap::new();
@@ -81,6 +81,9 @@ impl Verdict {
             .zip(last)
             .map(|(first, last)| last.saturating_duration_since(first));
         Ok(Self {
+            as_promised: servers.outlet.keeps_its_promise(&report),
+            about_duplicates: servers.outlet.about_duplicates(),
+            consumer: servers.outlet.consumer(),
             report,
             latencies,
             length: length.unwrap_or_default(),
@@ -89,8 +92,8 @@ impl Verdict {
     }
 
     /// Whether everything came out as promised.
-    pub(crate) fn is_exactly_once(&self) -> bool {
-        self.report.is_exactly_once()
+    pub(crate) fn is_as_promised(&self) -> bool {
+        self.as_promised
     }
 
     /// The table, and what was wrong with examples.
@@ -103,13 +106,9 @@ impl Verdict {
                 report.rolled_back,
                 "enqueued in transactions that were refused",
             ),
-            (
-                "published",
-                report.published,
-                "of the committed ones, seen by a read_committed consumer",
-            ),
+            ("published", report.published, self.consumer),
             ("lost", report.lost.count, ""),
-            ("duplicated", report.duplicated.count, ""),
+            ("duplicated", report.duplicated.count, self.about_duplicates),
             (
                 "out of order",
                 report.out_of_order.count,
@@ -143,7 +142,7 @@ impl Verdict {
         let rate = report.published as f64 / seconds.max(f64::MIN_POSITIVE);
         let note = format!("first commit to last arrival, {seconds:.1} s");
         line(&mut table, "throughput", &format!("{rate:.0}/s"), &note);
-        if !self.is_exactly_once() {
+        if !self.as_promised {
             // With examples of each fault.
             let _ = write!(table, "\n{report}\n");
         }
