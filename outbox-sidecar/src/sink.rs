@@ -4,6 +4,8 @@
 //! the relay sees only the contract.
 
 pub mod at_least_once;
+#[cfg(test)]
+mod conformance;
 mod headers;
 pub mod kafka;
 pub mod memory;

@@ -104,8 +104,11 @@ fn read_topic(
     deadline: Duration,
 ) -> Result<Vec<Record>, Error> {
     let end = Instant::now() + deadline;
-    let (consumer, mut open) = consumer(address, topic)?;
+    let (consumer, mut open) = unassigned(address, topic)?;
+    // Before the assignment: from then on the client fetches, and would report an end that it has
+    // reached meanwhile.
     settle(address, &consumer, topic, &open, end)?;
+    assign(&consumer, topic, &open)?;
     let mut records = Vec::new();
     while !open.is_empty() {
         if Instant::now() >= end {
@@ -172,6 +175,13 @@ pub(super) fn consumer(
     address: &KafkaAddress,
     topic: &str,
 ) -> Result<(BaseConsumer, BTreeSet<i32>), Error> {
+    let (consumer, partitions) = unassigned(address, topic)?;
+    assign(&consumer, topic, &partitions)?;
+    Ok((consumer, partitions))
+}
+
+/// A consumer that fetches nothing yet, and the partitions of the topic.
+fn unassigned(address: &KafkaAddress, topic: &str) -> Result<(BaseConsumer, BTreeSet<i32>), Error> {
     let fail = || Error::because(format!("topic {topic} cannot be read"));
     let consumer: BaseConsumer = address
         .client_config()
@@ -199,12 +209,17 @@ pub(super) fn consumer(
             "topic {topic} cannot be read: it does not exist"
         )));
     }
+    Ok((consumer, partitions))
+}
+
+/// Lets it fetch, from the beginning.
+fn assign(consumer: &BaseConsumer, topic: &str, partitions: &BTreeSet<i32>) -> Result<(), Error> {
+    let fail = || Error::because(format!("topic {topic} cannot be read"));
     let mut assignment = TopicPartitionList::new();
-    for partition in &partitions {
+    for partition in partitions {
         assignment
             .add_partition_offset(topic, *partition, Offset::Beginning)
             .map_err(fail())?;
     }
-    consumer.assign(&assignment).map_err(fail())?;
-    Ok((consumer, partitions))
+    consumer.assign(&assignment).map_err(fail())
 }

@@ -1,0 +1,366 @@
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions};
+use lapin::types::FieldTable;
+use outbox_core::checkpoint::Checkpoint;
+use outbox_core::sink::{AcquireError, Batch, Outcome, Sink};
+use outbox_core::{schema, schema::SchemaName};
+use testbed::history::{Record, read, take_queue};
+use testbed::{KafkaAddress, RabbitServer, unique};
+use tokio::runtime::Runtime;
+
+use super::trials::genesis;
+use crate::control::CheckpointRow;
+use crate::sink::at_least_once::AtLeastOnce;
+use crate::sink::kafka::{KafkaAdministration, KafkaPublisher, KafkaSettings, KafkaSink};
+use crate::sink::memory::MemoryBroker;
+use crate::sink::rabbitmq::{RabbitPublisher, RabbitSettings, Route};
+use crate::source::connection::Address;
+
+/// How long a server may take to show what it has.
+const SOON: Duration = Duration::from_secs(90);
+
+/// What is told of every sink that a configuration can limit.
+pub(super) const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// One relay's way to a broker, and what consumers see there.
+pub(super) struct Outlet {
+    relay: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Memory(MemoryBroker),
+    Kafka {
+        address: KafkaAddress,
+        settings: Box<KafkaSettings>,
+        exactly_once: bool,
+    },
+    Queues {
+        rabbit: &'static RabbitServer,
+        settings: Box<RabbitSettings>,
+        queue_type: &'static str,
+        /// Where the checkpoint's row is.
+        address: Box<Address>,
+    },
+}
+
+/// A message as a consumer sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) id: String,
+    pub(super) key: Option<String>,
+    pub(super) payload: Option<Vec<u8>>,
+    pub(super) headers: BTreeMap<String, String>,
+}
+
+impl Outlet {
+    pub(super) fn memory() -> Self {
+        let broker = MemoryBroker::default();
+        let relay = unique::name("relay");
+        broker.set_checkpoint(Some(genesis(&relay)));
+        Self {
+            relay,
+            kind: Kind::Memory(broker),
+        }
+    }
+
+    pub(super) fn kafka() -> Self {
+        Self::to_kafka(true)
+    }
+
+    pub(super) fn kafka_at_least_once() -> Self {
+        Self::to_kafka(false)
+    }
+
+    fn to_kafka(exactly_once: bool) -> Self {
+        let address = wait(testbed::shared_kafka()).unwrap().clone();
+        let relay = unique::name("relay");
+        let servers = (
+            "bootstrap.servers".to_owned(),
+            address.bootstrap().to_owned(),
+        );
+        let settings = KafkaSettings {
+            relay: relay.clone(),
+            properties: [servers].into(),
+            checkpoint_topic: unique::name("checkpoints"),
+            create_topics: false,
+            partitions: 2,
+            replication_factor: 1,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+        };
+        let mut administration = KafkaAdministration::new(settings.clone()).unwrap();
+        administration.create_checkpoint_topic().unwrap();
+        administration.write_genesis(&genesis(&relay)).unwrap();
+        Self {
+            relay,
+            kind: Kind::Kafka {
+                address,
+                settings: Box::new(settings),
+                exactly_once,
+            },
+        }
+    }
+
+    /// Destinations are queues of this type.
+    pub(super) fn queue(queue_type: &'static str) -> Self {
+        Self::to_rabbitmq(queue_type, Vec::new())
+    }
+
+    /// Destinations are routing keys of an exchange, each bound to a queue of its name.
+    pub(super) fn exchange() -> Self {
+        let exchange = unique::name("exchange");
+        let declaring = async {
+            let rabbit = testbed::shared_rabbitmq().await?;
+            let channel = rabbit.address().channel().await?;
+            let options = ExchangeDeclareOptions::default();
+            let kind = lapin::ExchangeKind::Topic;
+            channel
+                .exchange_declare(
+                    exchange.as_str().into(),
+                    kind,
+                    options,
+                    FieldTable::default(),
+                )
+                .await
+                .unwrap();
+            Ok::<_, testbed::Error>(())
+        };
+        wait(declaring).unwrap();
+        let route = Route {
+            destination: "*".to_owned(),
+            exchange,
+            routing_key: "{destination}".to_owned(),
+        };
+        Self::to_rabbitmq("classic", vec![route])
+    }
+
+    fn to_rabbitmq(queue_type: &'static str, routes: Vec<Route>) -> Self {
+        let rabbit = wait(testbed::shared_rabbitmq()).unwrap();
+        let relay = unique::name("relay");
+        let settings = RabbitSettings {
+            relay: relay.clone(),
+            urls: vec![rabbit.url()],
+            unconfirmed_max: 500,
+            create_queues: false,
+            heartbeat: Duration::from_secs(1),
+            routes,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+        };
+        let address = wait(database_with(&relay));
+        let outlet = Self {
+            relay: relay.clone(),
+            kind: Kind::Queues {
+                rabbit,
+                settings: Box::new(settings),
+                queue_type,
+                address: Box::new(address),
+            },
+        };
+        if let Kind::Queues { address, .. } = &outlet.kind {
+            let written = outlet
+                .checkpoint_row(address)
+                .write_genesis(&genesis(&relay));
+            assert_eq!(written, Ok(true));
+        }
+        outlet
+    }
+
+    fn checkpoint_row(&self, address: &Address) -> CheckpointRow {
+        let _entered = runtime().enter();
+        CheckpointRow::new(address.clone(), SchemaName::default(), &self.relay)
+    }
+
+    /// A sink that has acquired nothing yet.
+    pub(super) fn sink(&self) -> Box<dyn Sink> {
+        match &self.kind {
+            Kind::Memory(broker) => Box::new(LimitedSink(broker.sink())),
+            Kind::Kafka {
+                settings,
+                exactly_once: true,
+                ..
+            } => Box::new(KafkaSink::new(KafkaSettings::clone(settings)).unwrap()),
+            Kind::Kafka { settings, .. } => Box::new(AtLeastOnce::new(
+                KafkaPublisher::new(KafkaSettings::clone(settings)).unwrap(),
+                KafkaSink::new(KafkaSettings::clone(settings)).unwrap(),
+            )),
+            Kind::Queues {
+                settings, address, ..
+            } => Box::new(AtLeastOnce::new(
+                RabbitPublisher::new(RabbitSettings::clone(settings)).unwrap(),
+                self.checkpoint_row(address),
+            )),
+        }
+    }
+
+    /// The relay's name.
+    pub(super) fn relay(&self) -> &str {
+        &self.relay
+    }
+
+    /// Makes a destination, and returns its name.
+    pub(super) fn destination(&self) -> String {
+        let name = unique::name("destination");
+        match &self.kind {
+            Kind::Memory(_) => {}
+            Kind::Kafka { address, .. } => wait(address.create_topic(&name, 2)).unwrap(),
+            Kind::Queues {
+                rabbit,
+                settings,
+                queue_type,
+                ..
+            } => wait(async {
+                rabbit.address().create_queue(&name, queue_type).await?;
+                if let Some(route) = settings.routes.first() {
+                    let channel = rabbit.address().channel().await?;
+                    let (queue, exchange) = (name.as_str().into(), route.exchange.as_str().into());
+                    let options = QueueBindOptions::default();
+                    let key = name.as_str().into();
+                    channel
+                        .queue_bind(queue, exchange, key, options, FieldTable::default())
+                        .await
+                        .unwrap();
+                }
+                Ok::<_, testbed::Error>(())
+            })
+            .unwrap(),
+        }
+        name
+    }
+
+    /// A destination that no broker has.
+    pub(super) fn missing(&self, batch: &Batch, index: usize) -> String {
+        if let Kind::Memory(broker) = &self.kind {
+            let reason = outbox_core::sink::RefusalReason::DestinationMissing;
+            broker.refuse(batch.messages[index].row.id, reason);
+        }
+        unique::name("missing")
+    }
+
+    /// How many destinations the trial of many has in the ordinary tier.
+    pub(super) fn many(&self) -> usize {
+        match &self.kind {
+            Kind::Memory(_) => 1000,
+            Kind::Kafka { .. } | Kind::Queues { .. } => 20,
+        }
+    }
+
+    /// What consumers see of a destination: all of it, each message at its first time where the
+    /// sink may repeat.
+    pub(super) fn seen(&self, destination: &str) -> Vec<Seen> {
+        let records = match &self.kind {
+            Kind::Memory(broker) => return of_memory(broker, destination),
+            Kind::Kafka { address, .. } => wait(read(address, &[destination], SOON)).unwrap(),
+            Kind::Queues { rabbit, .. } => {
+                wait(take_queue(&rabbit.address(), destination, SOON)).unwrap()
+            }
+        };
+        let mut seen: Vec<Seen> = Vec::new();
+        for message in records.iter().map(of_record) {
+            let again = seen.iter().any(|earlier| earlier.id == message.id);
+            assert!(!again || self.may_repeat(), "twice: {message:?}");
+            if !again {
+                seen.push(message);
+            }
+        }
+        seen
+    }
+
+    fn may_repeat(&self) -> bool {
+        match &self.kind {
+            Kind::Memory(_) => false,
+            Kind::Kafka { exactly_once, .. } => !exactly_once,
+            Kind::Queues { .. } => true,
+        }
+    }
+}
+
+/// A database with the outbox's schema and a row for the relay.
+async fn database_with(relay: &str) -> Address {
+    let postgres = testbed::shared_postgres().await.unwrap();
+    let database = postgres.create_database().await.unwrap();
+    let client = postgres
+        .connect(postgres.superuser(), &database)
+        .await
+        .unwrap();
+    schema::migrate(&client).await.unwrap();
+    let sql = "insert into outbox.relay (name, epoch) values ($1, 1)";
+    client.execute(sql, &[&relay]).await.unwrap();
+    Address::parse(&postgres.url(postgres.superuser(), &database)).unwrap()
+}
+
+fn of_record(record: &Record) -> Seen {
+    let headers: BTreeMap<String, String> = record
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), String::from_utf8(value.clone()).unwrap()))
+        .collect();
+    let is_tombstone = headers.contains_key("outbox-tombstone");
+    Seen {
+        id: record.id.map(|id| id.to_string()).unwrap_or_default(),
+        key: record.key.clone(),
+        payload: record.payload.clone().filter(|_| !is_tombstone),
+        headers,
+    }
+}
+
+fn of_memory(broker: &MemoryBroker, destination: &str) -> Vec<Seen> {
+    let messages = broker.messages();
+    let here = messages
+        .iter()
+        .filter(|delivery| delivery.row.destination == destination);
+    here.map(|delivery| Seen {
+        id: delivery.row.id.to_string(),
+        key: delivery.row.key.as_ref().map(ToString::to_string),
+        payload: delivery.row.payload.as_ref().map(|bytes| bytes.to_vec()),
+        headers: serde_json::from_str(&delivery.row.headers).unwrap(),
+    })
+    .collect()
+}
+
+/// The broker in memory knows no limit of its own.
+struct LimitedSink(crate::sink::memory::MemorySink);
+
+impl Sink for LimitedSink {
+    fn peek(&mut self) -> Result<Option<Checkpoint>, AcquireError> {
+        self.0.peek()
+    }
+
+    fn acquire(&mut self, epoch: u64) -> Result<Option<Checkpoint>, AcquireError> {
+        self.0.acquire(epoch)
+    }
+
+    fn publish(&mut self, batch: &Batch) -> Outcome {
+        let mut too_large = Vec::new();
+        for (batch_index, delivery) in batch.messages.iter().enumerate() {
+            if delivery.row.content_bytes() > MESSAGE_BYTES_MAX {
+                too_large.push(outbox_core::sink::Refusal {
+                    batch_index,
+                    reason: outbox_core::sink::RefusalReason::TooLarge,
+                    error: "too large".to_owned(),
+                });
+            }
+        }
+        if too_large.is_empty() {
+            self.0.publish(batch)
+        } else {
+            Outcome::Poison(too_large)
+        }
+    }
+
+    fn release(&mut self) {
+        self.0.release();
+    }
+}
+
+/// What runs the test's own side, and the connection of the checkpoint's row.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::new().unwrap())
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    runtime().block_on(future)
+}
