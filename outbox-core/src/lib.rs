@@ -4,7 +4,8 @@
 //! (the `outbox-sidecar` program) reads them from the write-ahead log and publishes them to a
 //! broker, each exactly once. This crate holds both halves' contract: the outbox schema and
 //! `enqueue` for services, and the positions, the checkpoint, the sink contract and the relay's
-//! state machine for programs that publish.
+//! state machine for programs that publish. And for consumers an [`Inbox`], by which they act once
+//! on a message that a broker delivers twice.
 //!
 //! ```no_run
 //! # #[cfg(feature = "sqlx")]
@@ -28,6 +29,7 @@
 pub mod checkpoint;
 mod cluster;
 pub mod enqueue;
+pub mod inbox;
 mod lsn;
 pub mod message;
 mod message_id;
@@ -40,6 +42,7 @@ mod timestamp;
 
 pub use cluster::{HistoryEntry, SystemId, TimelineHistory, TimelineHistoryError, TimelineId};
 pub use enqueue::{EnqueueError, Outbox};
+pub use inbox::{Acceptance, Inbox, InboxError};
 pub use lsn::{Lsn, ParseLsnError};
 pub use message::{Message, MessageError};
 pub use message_id::{MessageId, ParseMessageIdError};

@@ -28,6 +28,7 @@ mod steps;
 mod tokio_postgres;
 
 pub use connection::Connection;
+pub(crate) use connection::sealed::Script;
 pub use migrate::{MigrateError, migrate, migrate_in};
 pub use name::{SchemaName, SchemaNameError};
 pub use steps::{Step, steps};

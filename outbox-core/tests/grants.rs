@@ -1,5 +1,5 @@
 use outbox_core::schema::{SchemaName, grants};
-use outbox_core::{Message, Outbox};
+use outbox_core::{Acceptance, Inbox, Message, MessageId, Outbox, inbox};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::database::Database;
@@ -95,6 +95,82 @@ async fn relay_role_reads_and_keeps_its_row() {
         "delete from outbox.message",
         "insert into outbox.relay (name) values ('other')",
         "delete from outbox.relay",
+    ] {
+        assert_eq!(
+            run(&mut connection, denied).await,
+            Err(DENIED.to_owned()),
+            "{denied}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn consumer_role_accepts_and_reads_and_nothing_else() {
+    let database = Database::migrated().await;
+    let mut connection = database.sqlx().await;
+    let role = format!("{}_consumer", database.name);
+    let sql = grants::consumer_role(&SchemaName::default(), &role);
+    run(
+        &mut connection,
+        &format!("create role {role}; {sql} set role {role}"),
+    )
+    .await
+    .unwrap();
+
+    let inbox = Inbox::new();
+    let id = MessageId::generate();
+    let mut tx = connection.begin().await.unwrap();
+    let answers = [
+        inbox.accept(&mut tx, "c", id).await.unwrap(),
+        inbox.accept_all(&mut tx, "c", &[id]).await.unwrap()[0],
+    ];
+    assert_eq!(answers, [Acceptance::Accepted, Acceptance::Duplicate]);
+    tx.commit().await.unwrap();
+    outbox_core::schema::migrate(&mut connection).await.unwrap();
+
+    let allowed = "select consumer, message_id, received_at from outbox.inbox";
+    assert_eq!(run(&mut connection, allowed).await, Ok(()));
+    for denied in [
+        "delete from outbox.inbox",
+        "update outbox.inbox set consumer = 'other'",
+        "truncate outbox.inbox",
+        "insert into outbox.inbox values ('c', gen_random_uuid(), now())",
+        "select outbox.forget_inbox()",
+        "select from outbox.message",
+        "insert into outbox.message (destination, type) values ('d', 't')",
+    ] {
+        assert_eq!(
+            run(&mut connection, denied).await,
+            Err(DENIED.to_owned()),
+            "{denied}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn inbox_keeper_role_forgets_and_nothing_else() {
+    let database = Database::migrated().await;
+    let mut connection = database.sqlx().await;
+    let role = format!("{}_keeper", database.name);
+    let sql = grants::inbox_keeper_role(&SchemaName::default(), &role);
+    run(
+        &mut connection,
+        &format!(
+            "insert into outbox.inbox values ('c', gen_random_uuid(), now() - interval '8 days'); \
+             create role {role}; {sql} set role {role}"
+        ),
+    )
+    .await
+    .unwrap();
+
+    let forgotten = Inbox::new()
+        .forget(&mut connection, inbox::RETENTION_DEFAULT)
+        .await;
+    assert_eq!(forgotten.unwrap(), 1);
+    for denied in [
+        "select from outbox.inbox",
+        "delete from outbox.inbox",
+        "insert into outbox.inbox values ('c', gen_random_uuid())",
     ] {
         assert_eq!(
             run(&mut connection, denied).await,

@@ -9,6 +9,9 @@
 mod database;
 mod enqueue;
 mod grants;
+mod inbox;
+mod inbox_at_once;
+mod inbox_forgetting;
 mod migrate;
 mod partitions;
 mod sql_functions;

@@ -1,4 +1,4 @@
-//! Enqueueing outside a transaction does not compile.
+//! Enqueueing and accepting outside a transaction do not compile.
 
 #[test]
 fn only_transactions_are_accepted() {

@@ -5,12 +5,12 @@ use std::future::Future;
 pub(crate) type DriverError = Box<dyn Error + Send + Sync>;
 
 /// What a query answered: rows of columns as text.
-pub(super) type TextRows = Vec<Vec<Option<String>>>;
+pub(crate) type TextRows = Vec<Vec<Option<String>>>;
 
-pub(super) mod sealed {
+pub(crate) mod sealed {
     use super::{DriverError, Future, TextRows};
 
-    /// What the migration needs of a driver.
+    /// What the migration, and whoever else runs plain SQL, needs of a driver.
     pub trait Script {
         /// Sends `sql` by the simple protocol, so that several statements are one transaction
         /// without an explicit BEGIN that a dropped future could leave open.

@@ -1,4 +1,4 @@
-//! The rights that a service and a relay need, as SQL text.
+//! The rights that a service, a consumer and a relay need, as SQL text.
 
 use super::SchemaName;
 use super::name::quote_identifier;
@@ -41,5 +41,45 @@ pub fn relay_role(schema: &SchemaName, role: &str) -> String {
          grant select on {schema}.message, {schema}.message_default, {schema}.migration to {role};\n\
          grant select, update on {schema}.relay to {role};\n\
          grant execute on function {schema}.maintain_partitions(integer, bigint) to {role};\n"
+    )
+}
+
+/// Lets `role` accept messages in the inbox and read what was accepted; it can neither forget nor
+/// date what it accepts.
+///
+/// With the right to read which versions are applied, as for [`app_role`]. A service that consumes
+/// and publishes needs both. Forgetting is another decision: [`inbox_keeper_role`].
+///
+/// ```
+/// use outbox_core::schema::{SchemaName, grants};
+///
+/// let sql = grants::consumer_role(&SchemaName::default(), "settlement");
+/// assert!(sql.contains(r#"grant select, insert (consumer, message_id) on "outbox".inbox"#));
+/// ```
+#[must_use]
+pub fn consumer_role(schema: &SchemaName, role: &str) -> String {
+    let (schema, role) = (schema.quoted(), quote_identifier(role));
+    format!(
+        "grant usage on schema {schema} to {role};\n\
+         grant select, insert (consumer, message_id) on {schema}.inbox to {role};\n\
+         grant select on {schema}.migration to {role};\n"
+    )
+}
+
+/// Lets `role` forget what the inbox has held for long enough, and nothing else. It forgets for all
+/// consumers of the inbox, so give it to the one job that does that.
+///
+/// ```
+/// use outbox_core::schema::{SchemaName, grants};
+///
+/// let sql = grants::inbox_keeper_role(&SchemaName::default(), "housekeeping");
+/// assert!(sql.contains(r#"grant execute on function "outbox".forget_inbox(interval, bigint)"#));
+/// ```
+#[must_use]
+pub fn inbox_keeper_role(schema: &SchemaName, role: &str) -> String {
+    let (schema, role) = (schema.quoted(), quote_identifier(role));
+    format!(
+        "grant usage on schema {schema} to {role};\n\
+         grant execute on function {schema}.forget_inbox(interval, bigint) to {role};\n"
     )
 }

@@ -40,6 +40,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "checkpoint",
         template: include_str!("migrations/0005_checkpoint.sql"),
     },
+    Migration {
+        version: 6,
+        name: "inbox",
+        template: include_str!("migrations/0006_inbox.sql"),
+    },
 ];
 
 impl Migration {
