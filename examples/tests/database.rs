@@ -45,6 +45,24 @@ impl Database {
             .get(0)
     }
 
+    /// Refuses and ends every connection, as if the server were away.
+    pub(crate) async fn close(&self) {
+        let name = &self.name;
+        let client = self.server.connect_as_superuser().await.unwrap();
+        let sql = format!("alter database {name} with allow_connections false");
+        client.batch_execute(&sql).await.unwrap();
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+        client.execute(end, &[name]).await.unwrap();
+    }
+
+    /// Ends a [`close`](Self::close).
+    pub(crate) async fn open(&self) {
+        let client = self.server.connect_as_superuser().await.unwrap();
+        let name = &self.name;
+        let sql = format!("alter database {name} with allow_connections true");
+        client.batch_execute(&sql).await.unwrap();
+    }
+
     /// What is in the outbox.
     pub(crate) async fn outbox(&self) -> Vec<Stored> {
         let rows = self

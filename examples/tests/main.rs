@@ -1,4 +1,4 @@
-//! The example programs, run as they are, on a real PostgreSQL.
+//! The example programs, run as they are, on real servers.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,3 +11,5 @@
 mod database;
 mod enqueue_tokio_postgres;
 mod orders;
+mod seed;
+mod settlement;
