@@ -8,8 +8,10 @@
     reason = "a helper of a test fails the test"
 )]
 
+mod core_app;
 mod database;
 mod enqueue_tokio_postgres;
 mod orders;
+mod report;
 mod seed;
 mod settlement;
