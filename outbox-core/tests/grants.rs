@@ -156,7 +156,7 @@ async fn inbox_keeper_role_forgets_and_nothing_else() {
     run(
         &mut connection,
         &format!(
-            "insert into outbox.inbox values ('c', gen_random_uuid(), now() - interval '8 days'); \
+            "insert into outbox.inbox values ('c', gen_random_uuid(), now() - interval '16 days'); \
              create role {role}; {sql} set role {role}"
         ),
     )

@@ -153,6 +153,21 @@ async fn plain_sql_and_the_library_share_an_inbox() {
     let mut tx = connection.begin().await.unwrap();
     let answer = Inbox::new().accept(&mut tx, "a", id).await.unwrap();
     assert_eq!(answer, Duplicate);
+
+    // A batch, as docs/inbox.md has it.
+    let plain = "insert into outbox.inbox (consumer, message_id) \
+                 select $1, id from (select distinct unnest($2::uuid[]) as id) as ids order by id \
+                 on conflict (consumer, message_id) do nothing \
+                 returning message_id";
+    let new = MessageId::generate();
+    let ids: Vec<uuid::Uuid> = [new, id, new].map(uuid::Uuid::from).to_vec();
+    let taken: Vec<uuid::Uuid> = sqlx::query_scalar(plain)
+        .bind("a")
+        .bind(ids)
+        .fetch_all(&mut *tx)
+        .await
+        .unwrap();
+    assert_eq!(taken, [uuid::Uuid::from(new)]);
 }
 
 #[tokio::test]

@@ -29,8 +29,8 @@ async fn rows(connection: &mut PgConnection) -> i64 {
 async fn what_is_older_is_forgotten_in_batches() {
     let database = Database::migrated().await;
     let mut connection = database.sqlx().await;
-    remember(&mut connection, 25_000, "8 days").await;
-    remember(&mut connection, 100, "6 days 23 hours").await;
+    remember(&mut connection, 25_000, "16 days").await;
+    remember(&mut connection, 100, "14 days 23 hours").await;
     let inbox = Inbox::new();
     let forgotten = inbox.forget(&mut connection, RETENTION_DEFAULT).await;
     assert_eq!(forgotten.unwrap(), 25_000);
@@ -38,8 +38,8 @@ async fn what_is_older_is_forgotten_in_batches() {
 
     let client = database.tokio_postgres().await;
     let days = |days: u64| Duration::from_secs(days * 24 * 3600);
-    assert_eq!(inbox.forget(&client, days(7)).await.unwrap(), 0);
-    assert_eq!(inbox.forget(&client, days(6)).await.unwrap(), 100);
+    assert_eq!(inbox.forget(&client, days(15)).await.unwrap(), 0);
+    assert_eq!(inbox.forget(&client, days(14)).await.unwrap(), 100);
     let error = inbox.forget(&client, Duration::MAX).await.unwrap_err();
     assert!(matches!(error, ForgetError::Database { .. }), "{error:?}");
 }
@@ -79,7 +79,7 @@ async fn nothing_is_forgotten_below_the_floor() {
 async fn many_forget_at_once_and_each_row_once() {
     let database = Database::migrated().await;
     let mut connection = database.sqlx().await;
-    remember(&mut connection, 40_000, "8 days").await;
+    remember(&mut connection, 40_000, "16 days").await;
     let mut instances = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let client = database.tokio_postgres().await;
@@ -101,7 +101,7 @@ async fn forgetting_does_not_hold_up_accepts() {
     let mut keeper = database.sqlx().await;
     let mut consumer = database.sqlx().await;
     let inbox = Inbox::new();
-    remember(&mut keeper, 10, "8 days").await;
+    remember(&mut keeper, 10, "16 days").await;
     let mut forgetting = keeper.begin().await.unwrap();
     // In the caller's transaction, since one is open.
     let forgotten = inbox.forget(&mut *forgetting, RETENTION_DEFAULT).await;

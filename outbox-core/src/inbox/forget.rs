@@ -4,9 +4,9 @@ use std::time::Duration;
 use super::Inbox;
 use crate::schema::{Connection, Script};
 
-/// How long an id is remembered unless somebody says otherwise: as long as Kafka keeps a record by
-/// default, seven days.
-pub const RETENTION_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long an id is remembered unless somebody says otherwise: 15 days, longer than Kafka keeps a
+/// record by its defaults (seven days, and seven more until its segment is full).
+pub const RETENTION_DEFAULT: Duration = Duration::from_secs(15 * 24 * 3600);
 
 /// No id is forgotten sooner: one hour. It stops slips, no more; what is right for a broker is longer.
 /// The database refuses less, too.
@@ -53,7 +53,7 @@ impl Inbox {
     /// [`inbox_keeper_role`](crate::schema::grants::inbox_keeper_role).
     ///
     /// **What is forgotten and delivered again is acted on again**: `older_than` must be longer than
-    /// anything that delivers again may reach back, see the guide to the inbox.
+    /// anything that delivers again may reach back, see `docs/inbox.md`.
     ///
     /// ```no_run
     /// # #[cfg(feature = "sqlx")]

@@ -29,10 +29,12 @@ comment on column {schema}.inbox.received_at is 'When it was accepted; forget_in
 -- how many: call it until it answers less than rows_max, each call in a transaction of its own.
 --
 -- What is forgotten and delivered again is acted on again. So the age has a floor that no caller can
--- go below; how to find the right one is in the guide. Callers at once share the work. An accept
--- never waits for it, except for one of the very id that is being forgotten.
+-- go below, and a default that is longer than Kafka keeps a record by its own defaults (seven days,
+-- and seven more until its segment is full); docs/inbox.md says how to find the right one. Callers at
+-- once share the work. An accept never waits for it, except for one of the very id that is being
+-- forgotten.
 create function {schema}.forget_inbox(
-    older_than interval default '7 days',
+    older_than interval default '15 days',
     rows_max   bigint   default 10000
 ) returns bigint
 language plpgsql
