@@ -116,8 +116,8 @@ async fn killed_again_and_again_it_settles_each_event_once() {
     for _ in 0..KILLS {
         let before = service.settled().await;
         let mut transactions = Vec::new();
-        for _ in 0..EVENTS_A_ROUND / 10 {
-            let events: Vec<Event> = (0..10).map(|_| Event::random(&mut random)).collect();
+        for _ in 0..EVENTS_A_ROUND / 30 {
+            let events: Vec<Event> = (0..30).map(|_| Event::random(&mut random)).collect();
             let commits = random.u8(..5) > 0;
             let mut records = events.clone();
             if commits && random.bool() {
