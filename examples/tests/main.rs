@@ -14,5 +14,6 @@ mod database;
 mod enqueue_tokio_postgres;
 mod orders;
 mod report;
+mod report_orders;
 mod seed;
 mod settlement;

@@ -1,6 +1,6 @@
 //! The consumer of RabbitMQ: whatever is killed when, each report is made once.
 
-mod queue;
+pub(crate) mod queue;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use queue::{Order, Queue};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
-struct Service {
+pub(crate) struct Service {
     database: Database,
-    program: Program,
+    pub(crate) program: Program,
 }
 
 impl Service {
     /// The service on a queue of its own, which it makes.
-    async fn start(queue: &Queue, amqp_url: &str) -> Self {
+    pub(crate) async fn start(queue: &Queue, amqp_url: &str) -> Self {
         let database = Database::create().await;
         let command = Spawn::new(env!("CARGO_BIN_EXE_report"))
             .args(["--database-url", &database.url()])
@@ -33,7 +33,7 @@ impl Service {
     }
 
     /// Waits until it has subscribed so many times.
-    async fn until_consuming(&self, times: usize) {
+    pub(crate) async fn until_consuming(&self, times: usize) {
         let consuming = async || self.logged("consuming") >= times;
         self.until("it consumes", consuming).await;
     }
@@ -51,40 +51,40 @@ impl Service {
     }
 
     /// Orders that came again and were found in the inbox.
-    fn duplicates(&self) -> usize {
+    pub(crate) fn duplicates(&self) -> usize {
         self.logged("a duplicate")
     }
 
-    async fn made(&self) -> usize {
+    pub(crate) async fn made(&self) -> usize {
         let count = "select count(*) from report";
         usize::try_from(self.database.count(count).await).unwrap()
     }
 
-    async fn until_made(&self, count: usize) {
+    pub(crate) async fn until_made(&self, count: usize) {
         let what = format!("{count} reports made");
         let made = async || self.made().await >= count;
         self.until(&what, made).await;
     }
 
-    async fn end_in_order(&self) {
+    pub(crate) async fn end_in_order(&self) {
         self.program.terminate().unwrap();
         let exit = self.program.exited(DEADLINE).await.unwrap();
         assert_eq!(exit.code(), Some(0), "{:?}", self.program.stderr());
     }
 
-    /// Every order's report is made, once, and nothing else is.
-    async fn assert_made_once(&self, orders: &[Order]) {
+    /// Of each of these ids of a message and its report, the report is made, once; and nothing else.
+    pub(crate) async fn assert_made_once(&self, orders: impl IntoIterator<Item = (Uuid, Uuid)>) {
         let client = self.database.client().await;
         let sql = "select message_id, report_id from report";
         let rows = client.query(sql, &[]).await.unwrap();
         let made: HashSet<(Uuid, Uuid)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         assert_eq!(rows.len(), made.len(), "a report is made twice");
-        let wanted: HashSet<(Uuid, Uuid)> = orders
-            .iter()
-            .map(|order| (order.id, order.report_id))
-            .collect();
-        assert_eq!(made, wanted);
+        assert_eq!(made, orders.into_iter().collect());
     }
+}
+
+fn ids(orders: &[Order]) -> impl Iterator<Item = (Uuid, Uuid)> {
+    orders.iter().map(|order| (order.id, order.report_id))
 }
 
 /// Killed while orders flow that also come twice; away in between, while orders wait.
@@ -133,7 +133,7 @@ async fn killed_again_and_again_it_makes_each_report_once() {
     service.until_made(expected.len()).await;
     queue.until_empty().await;
     service.end_in_order().await;
-    service.assert_made_once(&expected).await;
+    service.assert_made_once(ids(&expected)).await;
     let duplicates = service.duplicates();
     println!(
         "{} orders, {published_twice} published twice, {duplicates} duplicates met",
@@ -174,7 +174,7 @@ async fn killed_before_it_acknowledges_it_gets_the_order_again_and_makes_nothing
     service.until_made(orders.len()).await;
     queue.until_empty().await;
     assert!(service.duplicates() >= 1);
-    service.assert_made_once(&orders).await;
+    service.assert_made_once(ids(&orders)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +197,7 @@ async fn orders_wait_while_it_is_down_and_a_lost_connection_is_made_again() {
     service.until_made(200).await;
     queue.until_empty().await;
     service.end_in_order().await;
-    service.assert_made_once(&orders).await;
+    service.assert_made_once(ids(&orders)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,5 +228,5 @@ async fn what_cannot_be_made_is_a_dead_letter_and_can_be_mended() {
     queue.publish_all(vec![mended.clone()]).await;
     service.until_made(3).await;
     orders.push(mended);
-    service.assert_made_once(&orders).await;
+    service.assert_made_once(ids(&orders)).await;
 }

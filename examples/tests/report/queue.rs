@@ -148,16 +148,20 @@ impl Queue {
 
     /// Waits until the queue has neither messages nor any that are not acknowledged.
     pub(crate) async fn until_empty(&self) {
-        let empty = async || {
+        self.until_messages(0).await;
+    }
+
+    /// Waits until so many messages are in the queue, those that are not acknowledged included.
+    pub(crate) async fn until_messages(&self, count: usize) {
+        let count = count.to_string();
+        let reached = async || {
             let fields = ["list_queues", "--silent", "name", "messages"];
             let listed = self.server.control(&fields).await.unwrap();
-            let line = listed.lines().find(|line| {
-                let name = line.split_whitespace().next();
-                name == Some(self.name.as_str())
-            });
-            line.and_then(|line| line.split_whitespace().nth(1)) == Some("0")
+            let mut rows = listed.lines().map(str::split_whitespace);
+            rows.any(|mut row| row.next() == Some(&self.name) && row.next() == Some(&count))
         };
-        wait::until("an empty queue", SOON, empty).await.unwrap();
+        let what = format!("{count} messages in the queue");
+        wait::until(&what, SOON, reached).await.unwrap();
     }
 
     /// Takes the ids of the dead letters away.
