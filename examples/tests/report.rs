@@ -169,6 +169,8 @@ async fn killed_before_it_acknowledges_it_gets_the_order_again_and_makes_nothing
     service.until_made(1).await;
     service.program.kill().await.unwrap();
     proxy.cut();
+    // What the proxy held back must be gone with the connection before it forwards again.
+    queue.until_no_consumer().await;
     proxy.forward();
     service.program.restart().unwrap();
     service.until_made(orders.len()).await;

@@ -12,15 +12,11 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::json;
 use testbed::proxy::TcpProxy;
 use testbed::{RabbitServer, unique, wait};
-use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 /// What a node needs at most; its counts of messages lag by seconds.
 const SOON: Duration = Duration::from_secs(90);
 const PERSISTENT: u8 = 2;
-
-/// The node that these tests share.
-static SERVER: OnceCell<RabbitServer> = OnceCell::const_new();
 
 /// A message to be.
 #[derive(Debug, Clone)]
@@ -87,9 +83,8 @@ pub(crate) struct Queue {
 impl Queue {
     /// A name; the service makes the queue.
     pub(crate) async fn named() -> Self {
-        let start = || async { RabbitServer::start().await };
         Self {
-            server: SERVER.get_or_try_init(start).await.unwrap(),
+            server: testbed::shared_rabbitmq().await.unwrap(),
             name: unique::name("reports"),
         }
     }
@@ -164,16 +159,22 @@ impl Queue {
         wait::until(&what, SOON, reached).await.unwrap();
     }
 
+    /// Waits until the node knows that nobody consumes any more.
+    pub(crate) async fn until_no_consumer(&self) {
+        let (connection, channel) = self.channel().await;
+        let alone = async || {
+            let state = passive(&channel, &self.name).await;
+            state.consumer_count() == 0
+        };
+        wait::until("no consumer", SOON, alone).await.unwrap();
+        connection.close(200, "looked".into()).await.unwrap();
+    }
+
     /// Takes the ids of the dead letters away.
     pub(crate) async fn dead_ids(&self) -> Vec<Uuid> {
         let (connection, channel) = self.channel().await;
         let name = format!("{}.dead", self.name);
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let declared = channel.queue_declare(name.as_str().into(), passive, FieldTable::default());
-        declared.await.unwrap();
+        passive(&channel, &name).await;
         let mut ids = Vec::new();
         let options = BasicGetOptions { no_ack: true };
         while let Some(message) = channel
@@ -187,4 +188,14 @@ impl Queue {
         connection.close(200, "read".into()).await.unwrap();
         ids
     }
+}
+
+/// The state of a queue that is there.
+async fn passive(channel: &Channel, name: &str) -> lapin::Queue {
+    let options = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let asking = channel.queue_declare(name.into(), options, FieldTable::default());
+    asking.await.unwrap()
 }
