@@ -69,8 +69,8 @@ impl Node {
         self.program("rabbitmq-server")
     }
 
-    pub(super) fn control_command(&self, arguments: &[&str]) -> Spawn {
-        self.program("rabbitmqctl")
+    pub(super) fn control_command(&self, tool: &str, arguments: &[&str]) -> Spawn {
+        self.program(tool)
             .args(["--quiet", "--node", &self.name()])
             .args(arguments.iter().copied())
     }

@@ -89,6 +89,19 @@ impl RabbitServer {
         format!("amqp://{user}:{password}@127.0.0.1:{port}/{vhost}")
     }
 
+    /// The stream protocol's URL of user `guest` and vhost `/`.
+    #[must_use]
+    pub fn stream_url(&self) -> String {
+        self.stream_url_of("guest", "guest", "%2f")
+    }
+
+    /// The stream protocol's URL of a user and a vhost, both as they stand in a URL.
+    #[must_use]
+    pub fn stream_url_of(&self, user: &str, password: &str, vhost: &str) -> String {
+        let port = self.ports.stream;
+        format!("rabbitmq-stream://{user}:{password}@127.0.0.1:{port}/{vhost}")
+    }
+
     /// The port for AMQP on 127.0.0.1.
     #[must_use]
     pub fn amqp_port(&self) -> u16 {
@@ -130,7 +143,15 @@ impl RabbitServer {
     /// # Errors
     /// When it fails, or does not end within a minute.
     pub async fn control(&self, arguments: &[&str]) -> Result<String, Error> {
-        control(&self.node, arguments).await
+        control(&self.node, "rabbitmqctl", arguments).await
+    }
+
+    /// Runs `rabbitmq-streams` with these arguments, and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails, or does not end within a minute.
+    pub async fn streams(&self, arguments: &[&str]) -> Result<String, Error> {
+        control(&self.node, "rabbitmq-streams", arguments).await
     }
 
     /// The node's log.
