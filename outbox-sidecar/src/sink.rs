@@ -11,3 +11,4 @@ pub mod kafka;
 pub mod memory;
 mod message_text;
 pub mod rabbitmq;
+pub mod rabbitmq_stream;

@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use super::address::Address;
+
+/// What a relay needs to know of RabbitMQ streams.
+#[derive(Clone)]
+pub struct StreamSettings {
+    /// The relay's name, at most 63 bytes.
+    pub relay: String,
+    /// The brokers, tried in this order: `rabbitmq-stream://user:password@host:5552/vhost`, or
+    /// `rabbitmq-stream+tls`.
+    pub urls: Vec<String>,
+    /// Whether a stream that a message needs is made.
+    pub create_streams: bool,
+    /// How many messages may be on their way at once, 1 to 1,000,000.
+    pub unconfirmed_max: usize,
+    /// How often both sides show that they live, at least a second.
+    pub heartbeat: Duration,
+    /// The largest message, in bytes.
+    pub message_bytes_max: usize,
+    /// Whether to publish into a stream although it holds messages of an earlier timeline that the
+    /// surviving one does not have. They stay in the stream.
+    pub phantoms_accepted: bool,
+}
+
+/// Settings that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamSettingsError {
+    /// No broker is named.
+    #[error("rabbitmq_stream.url is missing: rabbitmq-stream://user:password@host:5552/vhost")]
+    UrlMissing,
+    /// An address that cannot be read. It may hold a password and is not shown.
+    #[error("the address of broker {} is not valid: {what}", number + 1)]
+    Url {
+        /// Its place, from 0.
+        number: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// A value out of its range.
+    #[error("{setting}: expected {expected}")]
+    Range {
+        /// The key of the configuration.
+        setting: &'static str,
+        /// What would be valid.
+        expected: &'static str,
+    },
+    /// The thread that answers heartbeats cannot be started.
+    #[error("a thread for RabbitMQ cannot be started: {0}")]
+    Thread(String),
+    /// The certificates that a broker's own is checked against cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+}
+
+/// A bound for what confirms may take in memory, not for speed.
+const UNCONFIRMED_MAX: usize = 1_000_000;
+/// With it, the reference of a publisher stays within the 255 bytes that the broker stores.
+const RELAY_BYTES_MAX: usize = 63;
+
+impl StreamSettings {
+    pub(super) fn addresses(&self) -> Result<Vec<Address>, StreamSettingsError> {
+        if self.urls.is_empty() {
+            return Err(StreamSettingsError::UrlMissing);
+        }
+        let read = |(number, url): (usize, &String)| {
+            Address::parse(url).map_err(|what| StreamSettingsError::Url { number, what })
+        };
+        self.urls.iter().enumerate().map(read).collect()
+    }
+
+    pub(super) fn check_ranges(&self) -> Result<(), StreamSettingsError> {
+        let range = |setting, expected| StreamSettingsError::Range { setting, expected };
+        if !(1..=UNCONFIRMED_MAX).contains(&self.unconfirmed_max) {
+            let setting = "rabbitmq_stream.unconfirmed_max";
+            return Err(range(setting, "1 to 1000000"));
+        }
+        let heartbeat = self.heartbeat.as_secs();
+        if !(1..=u64::from(u16::MAX)).contains(&heartbeat) {
+            return Err(range("rabbitmq_stream.heartbeat_s", "1 to 65535"));
+        }
+        if self.relay.is_empty() || self.relay.len() > RELAY_BYTES_MAX {
+            return Err(range("relay.name", "1 to 63 bytes"));
+        }
+        Ok(())
+    }
+}

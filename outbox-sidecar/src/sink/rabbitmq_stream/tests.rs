@@ -1,0 +1,12 @@
+//! Against a real node.
+
+mod contract;
+mod crashes;
+mod faults;
+mod hostile;
+mod reading;
+mod refusals;
+mod retention;
+mod super_streams;
+mod support;
+mod timelines;
