@@ -30,8 +30,10 @@ const INCOMING_WAITING_MAX: usize = 1024;
 const PUT_BY_MAX: usize = 1_000_000;
 /// How long the broker may take to say good-bye.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
-/// A broker that is alive but neither answers nor confirms for so long is left. A disk alarm is
-/// such a time, so this is longer than a relay waits before it says why.
+/// How long a broker that is alive may leave a question without an answer. One that is asked while
+/// it starts can forget it.
+const ANSWER_MAX: Duration = Duration::from_secs(35);
+/// How long it may confirm nothing: a disk alarm is such a time.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// Why a connection is of no use any more.
@@ -61,6 +63,8 @@ pub(super) struct Connection {
     correlation: u32,
     frame_bytes_max: usize,
     waiting_since: Option<Instant>,
+    /// Nothing comes from it any more.
+    ended: bool,
     place: String,
     // Dropped, both end, and the socket with them.
     _tasks: JoinSet<()>,
@@ -135,6 +139,7 @@ impl Connection {
             correlation: 0,
             frame_bytes_max: agreement.frame_bytes_max,
             waiting_since: None,
+            ended: false,
             place,
             _tasks: tasks,
         }
@@ -178,7 +183,7 @@ impl Connection {
         match self.incoming.try_recv() {
             Ok(event) => {
                 self.waiting_since = None;
-                self.usual(event?).map(Some)
+                self.usual(event).map(Some)
             }
             Err(mpsc::error::TryRecvError::Empty) => Ok(None),
             Err(mpsc::error::TryRecvError::Disconnected) => Err(self.lost("it ended")),
@@ -235,6 +240,9 @@ impl Connection {
     /// Ends the connection once the broker has read everything that was sent through it, if it
     /// still does.
     pub(super) async fn close(mut self) {
+        if self.ended {
+            return;
+        }
         self.asked = None;
         let deadline = Instant::now() + CLOSE_MAX;
         // It goes whether the broker answers or not.
@@ -245,7 +253,7 @@ impl Connection {
         match timeout_at(deadline, self.incoming.recv()).await {
             Ok(Some(event)) => {
                 self.waiting_since = None;
-                self.usual(event?).map(Some)
+                self.usual(event).map(Some)
             }
             Ok(None) => Err(self.lost("it ended")),
             Err(_) => self.patience().map(|()| None),
@@ -253,8 +261,9 @@ impl Connection {
     }
 
     /// What ends the connection is no event of it.
-    fn usual(&mut self, event: Incoming) -> Result<Incoming, Lost> {
-        match event {
+    fn usual(&mut self, event: Result<Incoming, Lost>) -> Result<Incoming, Lost> {
+        self.ended = event.is_err();
+        match event? {
             Incoming::Close {
                 correlation,
                 code,
@@ -272,10 +281,12 @@ impl Connection {
     /// A call ended in vain.
     fn patience(&mut self) -> Result<(), Lost> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < SILENCE_MAX {
+        let asked = self.asked.is_some();
+        let limit = if asked { ANSWER_MAX } else { SILENCE_MAX };
+        if since.elapsed() < limit {
             return Ok(());
         }
-        let seconds = SILENCE_MAX.as_secs();
+        let seconds = limit.as_secs();
         Err(self.lost(&format!("the broker lives but did nothing for {seconds} s")))
     }
 

@@ -60,6 +60,10 @@ fn a_killed_node_has_each_message_once_afterwards() {
         .map(|number| batch_of(number, &stream, 500))
         .collect();
     publish_all(&mut publisher, &batches[0]);
+    // A stream that 3.10 has made moments before it is killed never gets a leader again.
+    runtime().block_on(rabbit.stop()).unwrap();
+    runtime().block_on(rabbit.restart()).unwrap();
+    publish_all(&mut publisher, &batches[1]);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..2 {
@@ -67,7 +71,7 @@ fn a_killed_node_has_each_message_once_afterwards() {
                 runtime().block_on(rabbit.restart()).unwrap();
             }
         });
-        for batch in &batches[1..] {
+        for batch in &batches[2..] {
             publish_all(&mut publisher, batch);
         }
     });
