@@ -31,8 +31,8 @@ const PUT_BY_MAX: usize = 1_000_000;
 /// How long the broker may take to say good-bye.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// How long a broker that is alive may leave a question without an answer. One that is asked while
-/// it starts can forget it.
-const ANSWER_MAX: Duration = Duration::from_secs(35);
+/// it starts can forget it; one with a disk alarm does not read, but answers a new connection.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long it may confirm nothing: a disk alarm is such a time.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
