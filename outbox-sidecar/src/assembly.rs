@@ -7,6 +7,7 @@ use crate::control::CheckpointRow;
 use crate::sink::at_least_once::AtLeastOnce;
 use crate::sink::kafka::{KafkaPublisher, KafkaSink};
 use crate::sink::rabbitmq::RabbitPublisher;
+use crate::sink::rabbitmq_stream::StreamPublisher;
 use crate::source::connection::Address;
 
 /// The sink of this relay; nothing is contacted yet. Must be called within the runtime, and the
@@ -20,6 +21,10 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Box<dyn Sink>, ConfigError
         )),
         SinkSettings::RabbitMq(rabbit) => Box::new(AtLeastOnce::new(
             RabbitPublisher::new(rabbit.clone())?,
+            checkpoint_row(settings, &settings.address),
+        )),
+        SinkSettings::RabbitMqStream(stream) => Box::new(AtLeastOnce::new(
+            StreamPublisher::new(stream.clone())?,
             checkpoint_row(settings, &settings.address),
         )),
     })

@@ -5,6 +5,7 @@ mod finding;
 mod kafka;
 mod postgres;
 mod rabbitmq;
+mod rabbitmq_stream;
 
 pub(crate) use finding::Findings;
 
@@ -22,6 +23,9 @@ pub(crate) async fn check(settings: &Settings) -> Findings {
                 kafka::check(&settings, kafka, &mut findings)
             }
             SinkSettings::RabbitMq(rabbit) => rabbitmq::check(&settings, rabbit, &mut findings),
+            SinkSettings::RabbitMqStream(stream) => {
+                rabbitmq_stream::check(&settings, stream, &mut findings);
+            }
         }
         checkpoint::check(&settings, &seen, &mut findings);
         findings

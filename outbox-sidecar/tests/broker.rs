@@ -11,6 +11,7 @@ pub(crate) enum Kind {
     KafkaAtLeastOnce,
     ClassicQueue,
     QuorumQueue,
+    Stream,
 }
 
 /// One server, of the kind's own.
@@ -26,7 +27,7 @@ impl Kind {
             Self::KafkaExactlyOnce | Self::KafkaAtLeastOnce => {
                 Broker::Kafka(KafkaServer::start().await.unwrap())
             }
-            Self::ClassicQueue | Self::QuorumQueue => {
+            Self::ClassicQueue | Self::QuorumQueue | Self::Stream => {
                 Broker::RabbitMq(RabbitServer::start().await.unwrap())
             }
         }
@@ -42,6 +43,7 @@ impl Broker {
             }
             (Self::Kafka(kafka), _) => Target::kafka(kafka.address()).await,
             (Self::RabbitMq(rabbit), Kind::QuorumQueue) => Target::queue(rabbit, "quorum").await,
+            (Self::RabbitMq(rabbit), Kind::Stream) => Target::stream(rabbit).await,
             (Self::RabbitMq(rabbit), _) => Target::queue(rabbit, "classic").await,
         }
     }

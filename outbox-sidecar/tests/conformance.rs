@@ -41,6 +41,7 @@ conforms!(kafka_exactly_once, Kind::KafkaExactlyOnce);
 conforms!(kafka_at_least_once, Kind::KafkaAtLeastOnce);
 conforms!(classic_queue, Kind::ClassicQueue);
 conforms!(quorum_queue, Kind::QuorumQueue);
+conforms!(stream, Kind::Stream);
 
 /// So that a test does not wait for half a minute once a server is back.
 const IMPATIENT: [&str; 1] = ["retry.delay_ms_max=1000"];

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use outbox_core::checkpoint::Checkpoint;
-use testbed::history::{Record, Report, read, take_queue};
+use testbed::history::{Record, Report, read, read_stream, take_queue};
 use testbed::{KafkaAddress, RabbitAddress, RabbitServer, unique};
 use tokio_postgres::Client;
 
@@ -16,6 +16,7 @@ const EXACTLY_ONCE: &str = "exactly-once";
 pub(crate) enum Target {
     Kafka(Topic),
     Queue(Queue),
+    Stream(Stream),
 }
 
 /// A topic, and the topic for checkpoints.
@@ -24,6 +25,12 @@ pub(crate) struct Topic {
     pub(crate) name: String,
     pub(crate) checkpoints: String,
     delivery: &'static str,
+}
+
+/// A stream.
+pub(crate) struct Stream {
+    pub(crate) address: RabbitAddress,
+    pub(crate) name: String,
 }
 
 /// A queue, and what was taken out of it.
@@ -64,11 +71,20 @@ impl Target {
         })
     }
 
+    /// A new stream.
+    pub(crate) async fn stream(rabbit: &RabbitServer) -> Self {
+        Self::Stream(Stream {
+            address: rabbit.address(),
+            name: rabbit.create_queue("stream").await.unwrap(),
+        })
+    }
+
     /// The destination that leads there.
     pub(crate) fn destination(&self) -> &str {
         match self {
             Self::Kafka(topic) => &topic.name,
             Self::Queue(queue) => &queue.name,
+            Self::Stream(stream) => &stream.name,
         }
     }
 
@@ -82,6 +98,10 @@ impl Target {
                 topic.checkpoints,
                 topic.address.bootstrap()
             ),
+            Self::Stream(stream) => format!(
+                "[rabbitmq_stream]\nurl = \"{}\"\nheartbeat_s = 1\n",
+                stream.address.stream_url()
+            ),
             Self::Queue(queue) => {
                 format!(
                     "[rabbitmq]\nurl = \"{}\"\nheartbeat_s = 1\n",
@@ -94,6 +114,9 @@ impl Target {
     /// Everything that a consumer has seen by now, in the order of each key.
     pub(crate) async fn records(&self) -> Vec<Record> {
         match self {
+            Self::Stream(stream) => read_stream(&stream.address, &stream.name, DEADLINE)
+                .await
+                .unwrap(),
             Self::Kafka(topic) => read(&topic.address, &[&topic.name], DEADLINE)
                 .await
                 .unwrap(),
@@ -130,6 +153,7 @@ impl Target {
         match self {
             Self::Kafka(topic) => topic.delivery != EXACTLY_ONCE,
             Self::Queue(_) => true,
+            Self::Stream(_) => false,
         }
     }
 

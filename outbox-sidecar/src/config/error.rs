@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use super::origin::Origin;
 use crate::sink::kafka::KafkaSettingsError;
 use crate::sink::rabbitmq::RabbitSettingsError;
+use crate::sink::rabbitmq_stream::StreamSettingsError;
 
 /// A configuration that cannot be used. Nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +83,9 @@ pub(crate) enum ConfigError {
         other_origin: Origin,
     },
     /// No sink, or several.
-    #[error("exactly one sink section is needed, [kafka] or [rabbitmq]: {found}")]
+    #[error(
+        "exactly one sink section is needed, [kafka], [rabbitmq] or [rabbitmq_stream]: {found}"
+    )]
     Sinks {
         /// What was found, and where.
         found: String,
@@ -113,6 +116,14 @@ pub(crate) enum ConfigError {
         /// What the sink says.
         source: RabbitSettingsError,
     },
+    /// The sink of RabbitMQ's streams refuses its settings.
+    #[error("{}{source}", prefix(.origin.as_ref()))]
+    RabbitMqStream {
+        /// Where the setting in question was written, if one is to blame.
+        origin: Option<Origin>,
+        /// What the sink says.
+        source: StreamSettingsError,
+    },
     /// A route that is not whole.
     #[error("rabbitmq.routes, number {}: {name} is missing", number + 1)]
     RouteField {
@@ -121,6 +132,15 @@ pub(crate) enum ConfigError {
         /// What it lacks.
         name: &'static str,
     },
+}
+
+impl From<StreamSettingsError> for ConfigError {
+    fn from(source: StreamSettingsError) -> Self {
+        Self::RabbitMqStream {
+            origin: None,
+            source,
+        }
+    }
 }
 
 impl From<RabbitSettingsError> for ConfigError {

@@ -90,6 +90,30 @@ pub(super) const KEYS: &[Key] = &[
     key("rabbitmq.unconfirmed_max", Kind::Number, Some("1000")),
     key("rabbitmq.create_queues", Kind::Boolean, Some("false")),
     key("rabbitmq.heartbeat_s", Kind::Number, Some("10")),
+    Key {
+        name: "rabbitmq_stream.url",
+        kind: Kind::Text,
+        default: None,
+        secret: true,
+    },
+    Key {
+        name: "rabbitmq_stream.urls",
+        kind: Kind::List,
+        default: None,
+        secret: true,
+    },
+    key("rabbitmq_stream.url_file", Kind::Text, None),
+    key(
+        "rabbitmq_stream.unconfirmed_max",
+        Kind::Number,
+        Some("1000"),
+    ),
+    key(
+        "rabbitmq_stream.create_streams",
+        Kind::Boolean,
+        Some("false"),
+    ),
+    key("rabbitmq_stream.heartbeat_s", Kind::Number, Some("10")),
     key("stuck.policy", Kind::Text, Some("halt")),
     key("batch.messages_max", Kind::Number, Some("10000")),
     key("batch.bytes_max", Kind::Text, Some("8MiB")),
@@ -118,7 +142,7 @@ pub(super) const ROUTES: &str = "rabbitmq.routes.";
 pub(super) const SINKS: [&str; 4] = ["kafka", "rabbitmq", "rabbitmq_stream", "stdout"];
 
 /// Sections of sinks that other releases have.
-pub(super) const OTHER_SINKS: [&str; 2] = ["rabbitmq_stream", "stdout"];
+pub(super) const OTHER_SINKS: [&str; 1] = ["stdout"];
 
 /// The number and the name of a route's field, such as `0.exchange`.
 pub(super) fn route_field(rest: &str) -> Option<(usize, &str)> {
@@ -252,8 +276,8 @@ mod tests {
             advice("kafka.bootstrap.servers"),
             "what is meant for librdkafka is written as kafka.properties.bootstrap.servers"
         );
-        let sections = "the sections are relay, postgres, kafka, rabbitmq, stuck, batch, retry, \
-                        limits, recovery, http, log";
+        let sections = "the sections are relay, postgres, kafka, rabbitmq, rabbitmq_stream, \
+                        stuck, batch, retry, limits, recovery, http, log";
         assert_eq!(advice("something.else"), sections);
         assert_eq!(advice("something"), sections);
     }

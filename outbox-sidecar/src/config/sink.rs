@@ -8,6 +8,7 @@ use super::origin::{Origin, Raw};
 use super::reader::Reader;
 use crate::sink::kafka::{KafkaSettings, KafkaSettingsError, KafkaSink};
 use crate::sink::rabbitmq::{RabbitSettings, RabbitSettingsError, Route};
+use crate::sink::rabbitmq_stream::{StreamSettings, StreamSettingsError};
 
 /// Where messages go, and with which promise.
 #[derive(Clone)]
@@ -18,7 +19,16 @@ pub(crate) enum SinkSettings {
     KafkaAtLeastOnce(KafkaSettings),
     /// RabbitMQ's queues and exchanges, at least once.
     RabbitMq(RabbitSettings),
+    /// RabbitMQ's streams, exactly once in each.
+    RabbitMqStream(StreamSettings),
 }
+
+const URLS: [&str; 3] = ["rabbitmq.url", "rabbitmq.urls", "rabbitmq.url_file"];
+const STREAM_URLS: [&str; 3] = [
+    "rabbitmq_stream.url",
+    "rabbitmq_stream.urls",
+    "rabbitmq_stream.url_file",
+];
 
 /// The most messages that may be on their way unconfirmed.
 const UNCONFIRMED_MAX: i64 = 1_000_000;
@@ -29,13 +39,14 @@ impl SinkSettings {
         match self {
             Self::Kafka(_) | Self::KafkaAtLeastOnce(_) => KAFKA,
             Self::RabbitMq(_) => RABBITMQ,
+            Self::RabbitMqStream(_) => RABBITMQ_STREAM,
         }
     }
 
     /// How often a consumer may see a message.
     pub(crate) const fn delivery(&self) -> &'static str {
         match self {
-            Self::Kafka(_) => EXACTLY_ONCE,
+            Self::Kafka(_) | Self::RabbitMqStream(_) => EXACTLY_ONCE,
             Self::KafkaAtLeastOnce(_) | Self::RabbitMq(_) => AT_LEAST_ONCE,
         }
     }
@@ -44,7 +55,7 @@ impl SinkSettings {
     pub(crate) const fn kafka(&self) -> Option<&KafkaSettings> {
         match self {
             Self::Kafka(kafka) | Self::KafkaAtLeastOnce(kafka) => Some(kafka),
-            Self::RabbitMq(_) => None,
+            Self::RabbitMq(_) | Self::RabbitMqStream(_) => None,
         }
     }
 
@@ -58,6 +69,16 @@ impl SinkSettings {
                     source,
                 })?;
                 Ok(Self::RabbitMq(settings))
+            }
+            RABBITMQ_STREAM => {
+                let settings = read.rabbitmq_stream(relay)?;
+                settings
+                    .check()
+                    .map_err(|source| ConfigError::RabbitMqStream {
+                        origin: read.blamed_for_streams(&source),
+                        source,
+                    })?;
+                Ok(Self::RabbitMqStream(settings))
             }
             _ => {
                 let settings = read.kafka(relay)?;
@@ -78,6 +99,7 @@ impl SinkSettings {
 
 const KAFKA: &str = "kafka";
 const RABBITMQ: &str = "rabbitmq";
+const RABBITMQ_STREAM: &str = "rabbitmq_stream";
 const EXACTLY_ONCE: &str = "exactly-once";
 const AT_LEAST_ONCE: &str = "at-least-once";
 
@@ -90,11 +112,11 @@ pub(super) fn only_section(layers: &Layers) -> Result<&'static str, ConfigError>
     let mut found: Vec<_> = keys::SINKS.iter().filter_map(|name| find(name)).collect();
     found.sort_by_key(|(_, origin)| origin.line());
     match found.as_slice() {
-        [(name, _)] if [KAFKA, RABBITMQ].contains(name) => Ok(name),
+        [(name, _)] if [KAFKA, RABBITMQ, RABBITMQ_STREAM].contains(name) => Ok(name),
         [(name, origin)] => Err(ConfigError::Unavailable {
             origin: origin.clone(),
             what: format!("the sink {name}"),
-            instead: "use the section [kafka] or [rabbitmq]",
+            instead: "use [kafka], [rabbitmq] or [rabbitmq_stream]",
         }),
         [] => Err(ConfigError::Sinks {
             found: format!("found none {}", layers.looked_in()),
@@ -155,10 +177,7 @@ impl Reader<'_> {
 
     fn rabbitmq(&self, relay: &str) -> Result<RabbitSettings, ConfigError> {
         let expected = "a RabbitMQ URL such as amqps://relay@mq/%2f";
-        let urls = self.urls(
-            ["rabbitmq.url", "rabbitmq.urls", "rabbitmq.url_file"],
-            expected,
-        )?;
+        let urls = self.urls(URLS, expected)?;
         Ok(RabbitSettings {
             relay: relay.to_owned(),
             urls,
@@ -170,6 +189,30 @@ impl Reader<'_> {
             routes: self.routes()?,
             message_bytes_max: self.bytes("limits.message_bytes_max", 1000)?,
         })
+    }
+
+    fn rabbitmq_stream(&self, relay: &str) -> Result<StreamSettings, ConfigError> {
+        let expected = "a stream URL such as rabbitmq-stream+tls://relay@mq";
+        Ok(StreamSettings {
+            relay: relay.to_owned(),
+            urls: self.urls(STREAM_URLS, expected)?,
+            create_streams: self.boolean("rabbitmq_stream.create_streams")?,
+            unconfirmed_max: self.number("rabbitmq_stream.unconfirmed_max", 1..=UNCONFIRMED_MAX)?,
+            heartbeat: Duration::from_secs(
+                self.number("rabbitmq_stream.heartbeat_s", 1..=i64::from(u16::MAX))?,
+            ),
+            message_bytes_max: self.bytes("limits.message_bytes_max", 1000)?,
+            phantoms_accepted: false,
+        })
+    }
+
+    fn blamed_for_streams(&self, error: &StreamSettingsError) -> Option<Origin> {
+        let key = match error {
+            StreamSettingsError::Range { setting, .. } => setting,
+            StreamSettingsError::Url { .. } => self.strongest(&STREAM_URLS).ok().flatten()?,
+            _ => return None,
+        };
+        self.layers.get(key).map(|entry| entry.origin)
     }
 
     /// The brokers, from whichever of the three keys was written in the strongest place.
@@ -220,11 +263,7 @@ impl Reader<'_> {
             RabbitSettingsError::Route { number, .. } => {
                 format!("{}{number}.routing_key", keys::ROUTES)
             }
-            RabbitSettingsError::Url { .. } => self
-                .strongest(&["rabbitmq.url", "rabbitmq.urls", "rabbitmq.url_file"])
-                .ok()
-                .flatten()?
-                .to_owned(),
+            RabbitSettingsError::Url { .. } => self.strongest(&URLS).ok().flatten()?.to_owned(),
             RabbitSettingsError::UrlMissing | RabbitSettingsError::Thread(_) => return None,
         };
         self.layers.get(&key).map(|entry| entry.origin)

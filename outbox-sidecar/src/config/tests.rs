@@ -116,8 +116,8 @@ fn an_unknown_key_names_file_line_and_what_was_meant() {
     );
     assert_eq!(
         error(&format!("{GOOD}[btach]\n"), &[], &[]),
-        "o.toml:8: unknown key btach: the sections are relay, postgres, kafka, rabbitmq, stuck, \
-         batch, retry, limits, recovery, http, log"
+        "o.toml:8: unknown key btach: the sections are relay, postgres, kafka, rabbitmq, rabbitmq_stream, \
+         stuck, batch, retry, limits, recovery, http, log"
     );
     assert_eq!(
         error(GOOD, &[("OUTBOX_LOG__LEVLE", "info")], &[]),
@@ -133,18 +133,18 @@ fn an_unknown_key_names_file_line_and_what_was_meant() {
 fn exactly_one_sink() {
     assert_eq!(
         error("[relay]\nname = \"p\"\n", &[], &[]),
-        "exactly one sink section is needed, [kafka] or [rabbitmq]: found \
-         none in o.toml, the environment and the flags"
+        "exactly one sink section is needed, [kafka], [rabbitmq] or \
+         [rabbitmq_stream]: found none in o.toml, the environment and the flags"
     );
     assert_eq!(
         error(&format!("{GOOD}[rabbitmq]\nurl = \"amqp://x\"\n"), &[], &[]),
-        "exactly one sink section is needed, [kafka] or [rabbitmq]: found \
-         kafka (o.toml:7) and rabbitmq (o.toml:9)"
+        "exactly one sink section is needed, [kafka], [rabbitmq] or \
+         [rabbitmq_stream]: found kafka (o.toml:7) and rabbitmq (o.toml:9)"
     );
     assert_eq!(
         error("[relay]\nname = \"p\"\n[stdout]\n", &[], &[]),
-        "o.toml:3: the sink stdout is not available in this release: use the section [kafka] or \
-         [rabbitmq]"
+        "o.toml:3: the sink stdout is not available in this release: use [kafka], \
+         [rabbitmq] or [rabbitmq_stream]"
     );
 }
 

@@ -46,3 +46,4 @@ conforms!(kafka_at_least_once, Outlet::kafka_at_least_once());
 conforms!(rabbitmq_classic_queue, Outlet::queue("classic"));
 conforms!(rabbitmq_quorum_queue, Outlet::queue("quorum"));
 conforms!(rabbitmq_exchange, Outlet::exchange());
+conforms!(rabbitmq_stream, Outlet::stream());

@@ -22,6 +22,7 @@ mod connection;
 mod destinations;
 mod handshake;
 mod hash;
+mod inspection;
 mod lane;
 mod lanes;
 mod message;
@@ -32,14 +33,17 @@ mod suspects;
 mod transport;
 mod wire;
 
+pub use inspection::{Presence, StreamInspection};
 pub use settings::{StreamSettings, StreamSettingsError};
 
 use std::sync::Arc;
 
+use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{AcquireError, Batch, Outcome};
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::rustls::ClientConfig;
 
+use super::at_least_once::Publisher;
 use address::Address;
 use connection::Connection;
 use publishing::{Publishing, Session};
@@ -80,13 +84,11 @@ impl StreamPublisher {
             publishing: Publishing::default(),
         })
     }
+}
 
+impl Publisher for StreamPublisher {
     /// Connects. Nobody is kept from publishing by it, and nobody needs to be.
-    ///
-    /// # Errors
-    /// [`AcquireError::Fatal`] when user, password or vhost are refused,
-    /// [`AcquireError::Unavailable`] when no broker answers.
-    pub fn acquire(&mut self) -> Result<(), AcquireError> {
+    fn acquire(&mut self) -> Result<(), AcquireError> {
         self.release();
         let opening = Connection::open(&self.settings, &self.addresses, self.tls.as_ref());
         let connection = self.runtime.block_on(opening)?;
@@ -94,12 +96,10 @@ impl StreamPublisher {
         Ok(())
     }
 
-    /// Publishes what of the batch is not confirmed yet, for about five seconds at most.
-    ///
-    /// [`Outcome::Poison`] names messages that will never be taken. Messages that follow one of
-    /// them in its stream are not published; the batch without those that are named is handed in
-    /// again, and what of it is in the stream already is not added twice.
-    pub fn publish(&mut self, batch: &Batch) -> Outcome {
+    /// For about five seconds at most. Messages that follow a refused one in its stream are not
+    /// published; the batch without those that are named is handed in again, and what of it is in
+    /// the stream already is not added twice.
+    fn publish(&mut self, batch: &Batch) -> Outcome {
         let Some(session) = &mut self.session else {
             let reason = "the right to publish was not acquired".to_owned();
             return Outcome::Indefinite { reason };
@@ -112,8 +112,11 @@ impl StreamPublisher {
         outcome
     }
 
+    /// The broker remembers what it has.
+    fn settled(&mut self, _: &Checkpoint) {}
+
     /// Ends the connection.
-    pub fn release(&mut self) {
+    fn release(&mut self) {
         self.publishing.disconnected();
         if let Some(session) = self.session.take() {
             self.runtime.block_on(session.connection.close());

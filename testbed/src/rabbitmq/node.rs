@@ -56,13 +56,10 @@ impl Node {
         Ok(node)
     }
 
-    /// The file in which the node keeps which quorum queues there are.
-    pub(super) fn quorum_directory(&self) -> PathBuf {
+    /// The file in which the node keeps which members of a group of replicas it has.
+    pub(super) fn directory_of(&self, group: &str) -> PathBuf {
         let (data, name) = (self.path("data"), self.name());
-        data.join(&name)
-            .join("quorum")
-            .join(&name)
-            .join("names.dets")
+        data.join(&name).join(group).join(&name).join("names.dets")
     }
 
     pub(super) fn command(&self) -> Spawn {

@@ -18,8 +18,8 @@ use crate::{unique, wait};
 /// A cold start on a busy machine.
 const START_MAX: Duration = Duration::from_secs(120);
 const STOP_MAX: Duration = Duration::from_secs(60);
-/// How long the node may take to write which quorum queues there are.
-const QUORUM_DIRECTORY_MAX: Duration = Duration::from_secs(60);
+/// How long the node may take to write which groups of replicas there are.
+const DIRECTORY_MAX: Duration = Duration::from_secs(60);
 
 /// One RabbitMQ node with data of its own; dropped, both are gone.
 #[derive(Debug)]
@@ -116,25 +116,28 @@ impl RabbitServer {
 
     /// Makes a durable queue of this type (`classic`, `quorum` or `stream`), with a name of its own.
     ///
-    /// A quorum queue of RabbitMQ 3.10 is dead for good if the node is killed before its directory
-    /// of queues has reached the disk: this returns once it has.
+    /// A quorum queue of RabbitMQ 3.10, and the first stream, are dead for good if the node is killed
+    /// before its directory of them has reached the disk: this returns once it has.
     ///
     /// # Errors
     /// When the node refuses, or does not answer.
     pub async fn create_queue(&self, kind: &str) -> Result<String, Error> {
         let name = unique::name(kind);
         self.address().create_queue(&name, kind).await?;
-        if kind == "quorum" {
-            let directory = self.node.quorum_directory();
-            let what = format!("{name} in {}", directory.display());
-            wait::until(&what, QUORUM_DIRECTORY_MAX, async || {
-                let bytes = std::fs::read(&directory).unwrap_or_default();
-                bytes
-                    .windows(name.len())
-                    .any(|found| found == name.as_bytes())
-            })
-            .await?;
-        }
+        // What has to be on disk: of a quorum queue the queue, of streams what looks after them all.
+        let (group, known) = match kind {
+            "quorum" => ("quorum", name.as_str()),
+            "stream" => ("coordination", "rabbit_stream_coordinator"),
+            _ => return Ok(name),
+        };
+        let directory = self.node.directory_of(group);
+        let what = format!("{known} in {}", directory.display());
+        wait::until(&what, DIRECTORY_MAX, async || {
+            let bytes = std::fs::read(&directory).unwrap_or_default();
+            let mut places = bytes.windows(known.len());
+            places.any(|found| found == known.as_bytes())
+        })
+        .await?;
         Ok(name)
     }
 

@@ -7,7 +7,7 @@ use lapin::types::FieldTable;
 use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{AcquireError, Batch, Outcome, Sink};
 use outbox_core::{schema, schema::SchemaName};
-use testbed::history::{Record, read, take_queue};
+use testbed::history::{Record, read, read_stream, take_queue};
 use testbed::{KafkaAddress, RabbitServer, unique};
 use tokio::runtime::Runtime;
 
@@ -17,6 +17,7 @@ use crate::sink::at_least_once::AtLeastOnce;
 use crate::sink::kafka::{KafkaAdministration, KafkaPublisher, KafkaSettings, KafkaSink};
 use crate::sink::memory::MemoryBroker;
 use crate::sink::rabbitmq::{RabbitPublisher, RabbitSettings, Route};
+use crate::sink::rabbitmq_stream::{StreamPublisher, StreamSettings};
 use crate::source::connection::Address;
 
 /// How long a server may take to show what it has.
@@ -42,6 +43,12 @@ enum Kind {
         rabbit: &'static RabbitServer,
         settings: Box<RabbitSettings>,
         queue_type: &'static str,
+        /// Where the checkpoint's row is.
+        address: Box<Address>,
+    },
+    Streams {
+        rabbit: &'static RabbitServer,
+        settings: Box<StreamSettings>,
         /// Where the checkpoint's row is.
         address: Box<Address>,
     },
@@ -151,7 +158,7 @@ impl Outlet {
         };
         let address = wait(database_with(&relay));
         let outlet = Self {
-            relay: relay.clone(),
+            relay,
             kind: Kind::Queues {
                 rabbit,
                 settings: Box::new(settings),
@@ -159,13 +166,41 @@ impl Outlet {
                 address: Box::new(address),
             },
         };
-        if let Kind::Queues { address, .. } = &outlet.kind {
-            let written = outlet
-                .checkpoint_row(address)
-                .write_genesis(&genesis(&relay));
-            assert_eq!(written, Ok(true));
-        }
+        outlet.write_genesis();
         outlet
+    }
+
+    /// Destinations are streams.
+    pub(super) fn stream() -> Self {
+        let rabbit = wait(testbed::shared_rabbitmq()).unwrap();
+        let relay = unique::name("relay");
+        let settings = StreamSettings {
+            relay: relay.clone(),
+            urls: vec![rabbit.address().stream_url()],
+            create_streams: false,
+            unconfirmed_max: 500,
+            heartbeat: Duration::from_secs(1),
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            phantoms_accepted: false,
+        };
+        let address = Box::new(wait(database_with(&relay)));
+        let outlet = Self {
+            relay,
+            kind: Kind::Streams {
+                rabbit,
+                settings: Box::new(settings),
+                address,
+            },
+        };
+        outlet.write_genesis();
+        outlet
+    }
+
+    fn write_genesis(&self) {
+        if let Kind::Queues { address, .. } | Kind::Streams { address, .. } = &self.kind {
+            let mut row = self.checkpoint_row(address);
+            assert_eq!(row.write_genesis(&genesis(&self.relay)), Ok(true));
+        }
     }
 
     fn checkpoint_row(&self, address: &Address) -> CheckpointRow {
@@ -186,6 +221,12 @@ impl Outlet {
                 KafkaPublisher::new(KafkaSettings::clone(settings)).unwrap(),
                 KafkaSink::new(KafkaSettings::clone(settings)).unwrap(),
             )),
+            Kind::Streams {
+                settings, address, ..
+            } => Box::new(AtLeastOnce::new(
+                StreamPublisher::new(StreamSettings::clone(settings)).unwrap(),
+                self.checkpoint_row(address),
+            )),
             Kind::Queues {
                 settings, address, ..
             } => Box::new(AtLeastOnce::new(
@@ -205,6 +246,9 @@ impl Outlet {
         let name = unique::name("destination");
         match &self.kind {
             Kind::Memory(_) => {}
+            Kind::Streams { rabbit, .. } => {
+                wait(rabbit.address().create_queue(&name, "stream")).unwrap();
+            }
             Kind::Kafka { address, .. } => wait(address.create_topic(&name, 2)).unwrap(),
             Kind::Queues {
                 rabbit,
@@ -243,7 +287,7 @@ impl Outlet {
     pub(super) fn many(&self) -> usize {
         match &self.kind {
             Kind::Memory(_) => 1000,
-            Kind::Kafka { .. } | Kind::Queues { .. } => 20,
+            _ => 20,
         }
     }
 
@@ -253,6 +297,9 @@ impl Outlet {
         let records = match &self.kind {
             Kind::Memory(broker) => return of_memory(broker, destination),
             Kind::Kafka { address, .. } => wait(read(address, &[destination], SOON)).unwrap(),
+            Kind::Streams { rabbit, .. } => {
+                wait(read_stream(&rabbit.address(), destination, SOON)).unwrap()
+            }
             Kind::Queues { rabbit, .. } => {
                 wait(take_queue(&rabbit.address(), destination, SOON)).unwrap()
             }
@@ -270,7 +317,7 @@ impl Outlet {
 
     fn may_repeat(&self) -> bool {
         match &self.kind {
-            Kind::Memory(_) => false,
+            Kind::Memory(_) | Kind::Streams { .. } => false,
             Kind::Kafka { exactly_once, .. } => !exactly_once,
             Kind::Queues { .. } => true,
         }

@@ -1,6 +1,6 @@
 //! One batch: what may go out goes out, what comes back is taken in, until nothing is left.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::attempt::Attempt;
 use super::destinations::Destinations;
 use super::errors::{refusal_reason, reply};
 use super::message::{message_bytes, properties};
-use super::routing::Routing;
+use super::routing::{Routing, Target};
 use super::session::{ANSWER_MAX, Session};
 use super::settings::RabbitSettings;
 use super::window::{Outgoing, Verdict, Window};
@@ -22,6 +22,11 @@ use super::window::{Outgoing, Verdict, Window};
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// How long no confirm at all may come, while the broker does not say that it is blocked.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How long a message must come back before it is believed that no queue takes it: a broker that
+/// has just started may take connections earlier than messages.
+const MISSING_PATIENCE: Duration = Duration::from_secs(3);
+/// How many targets are remembered whose messages came back; past it the memory starts afresh.
+const MISSING_MAX: usize = 10_000;
 /// Before a message that the broker could not take goes again.
 const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -34,6 +39,8 @@ pub(super) struct Publishing {
     /// again. With their ids, since after a fail-over a position may be another message's.
     confirmed: HashSet<(Position, MessageId)>,
     destinations: Destinations,
+    /// Where messages came back from, and since when.
+    missing: HashMap<Target, Instant>,
     last_confirm: Option<Instant>,
 }
 
@@ -136,7 +143,9 @@ impl Publishing {
                 return Err(Halt::Later(match (session.is_blocked(), put_off) {
                     (true, _) => "the broker blocks publishers: a memory or disk alarm".to_owned(),
                     (false, 0) => "messages are not confirmed yet".to_owned(),
-                    (false, _) => format!("the broker could not take {put_off} messages (nack)"),
+                    (false, _) => format!(
+                        "the broker could not take {put_off} messages (nack, or no queue yet)"
+                    ),
                 }));
             }
             if !published && !self.window.is_empty() {
@@ -153,7 +162,14 @@ impl Publishing {
         for (index, verdict) in self.window.look(published, |index| work.id(index)) {
             self.last_confirm = Some(Instant::now());
             match verdict {
-                Verdict::Confirmed => attempt.confirm(index),
+                Verdict::Confirmed => {
+                    self.found(work, index);
+                    attempt.confirm(index);
+                }
+                Verdict::Returned if self.is_new(work, index) => {
+                    attempt.repeat(index);
+                    put_off += 1;
+                }
                 Verdict::Returned => {
                     let text = "no queue takes it (returned as unroutable)".to_owned();
                     attempt.refuse(index, RefusalReason::DestinationMissing, text);
@@ -165,6 +181,27 @@ impl Publishing {
             }
         }
         put_off
+    }
+
+    /// Whether its target has not been missing for long.
+    fn is_new(&mut self, work: &Work<'_>, index: usize) -> bool {
+        let Some(target) = work.target(index) else {
+            return false;
+        };
+        if self.missing.len() >= MISSING_MAX {
+            self.missing.clear();
+        }
+        let since = self.missing.entry(target).or_insert_with(Instant::now);
+        since.elapsed() < MISSING_PATIENCE
+    }
+
+    /// Its target takes messages.
+    fn found(&mut self, work: &Work<'_>, index: usize) {
+        if !self.missing.is_empty()
+            && let Some(target) = work.target(index)
+        {
+            self.missing.remove(&target);
+        }
     }
 
     /// Waits for a confirm, not past the call's end.
@@ -297,6 +334,11 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    fn target(&self, index: usize) -> Option<Target> {
+        let delivery = self.batch.messages.get(index)?;
+        self.routing.target(&delivery.row).ok()
+    }
+
     fn id(&self, index: usize) -> Option<MessageId> {
         let delivery = self.batch.messages.get(index)?;
         Some(delivery.row.id)

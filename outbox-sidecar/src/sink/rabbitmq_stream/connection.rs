@@ -62,6 +62,7 @@ pub(super) struct Connection {
     asked: Option<Asked>,
     correlation: u32,
     frame_bytes_max: usize,
+    version: Option<String>,
     waiting_since: Option<Instant>,
     /// Nothing comes from it any more.
     ended: bool,
@@ -138,11 +139,17 @@ impl Connection {
             asked: None,
             correlation: 0,
             frame_bytes_max: agreement.frame_bytes_max,
+            version: agreement.version,
             waiting_since: None,
             ended: false,
             place,
             _tasks: tasks,
         }
+    }
+
+    /// The broker's version, if it says.
+    pub(super) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// The longest frame, its length aside.

@@ -1,12 +1,13 @@
 //! From a bare connection to one that may publish: login, tuning, vhost.
 
+use bytes::Bytes;
 use outbox_core::sink::AcquireError;
 use tokio::io::AsyncWriteExt;
 
 use super::address::Address;
 use super::settings::StreamSettings;
 use super::transport::{ReadHalf, WriteHalf};
-use super::wire::{Code, FrameReader, Incoming, Request, code, tune};
+use super::wire::{Code, FrameReader, Incoming, Malformed, Request, code, properties, tune};
 
 /// Frames before anything is agreed are small.
 const HANDSHAKE_FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -16,8 +17,10 @@ const FRAME_BYTES_MAX: u32 = 1024 * 1024;
 const FRAME_BYTES_MIN: u32 = 4 * 1024;
 
 /// What both sides agreed upon.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Agreement {
+    /// The broker's, if it says.
+    pub(super) version: Option<String>,
     /// The longest frame, its length aside.
     pub(super) frame_bytes_max: usize,
     pub(super) heartbeat_s: u32,
@@ -53,10 +56,15 @@ impl<'a> Handshake<'a> {
     ) -> Result<Agreement, AcquireError> {
         let connection_name = format!("outbox-{}", settings.relay);
         let doing = "saying who we are";
-        let answer = self
-            .ask(doing, &Request::peer_properties(&connection_name))
+        let body = self
+            .ask_body(doing, &Request::peer_properties(&connection_name))
             .await?;
-        self.expect_ok(doing, answer)?;
+        let malformed = |error: Malformed| self.unavailable(&format!("{doing}: {error}"));
+        self.expect_ok(doing, code(&body).map_err(malformed)?)?;
+        // Who does not say its version is served all the same.
+        let version = properties(body)
+            .ok()
+            .and_then(|mut said| said.remove("version"));
         let doing = "asking how to log in";
         let answer = self.ask(doing, &Request::sasl_handshake()).await?;
         self.expect_ok(doing, answer)?;
@@ -68,7 +76,10 @@ impl<'a> Handshake<'a> {
             .ask("opening the vhost", &Request::open(&self.address.vhost))
             .await?;
         self.expect_ok("opening the vhost", answer)?;
-        Ok(agreement)
+        Ok(Agreement {
+            version,
+            ..agreement
+        })
     }
 
     async fn tune(&mut self, settings: &StreamSettings) -> Result<Agreement, AcquireError> {
@@ -97,6 +108,7 @@ impl<'a> Handshake<'a> {
         let agreement = Agreement {
             frame_bytes_max: usize::try_from(frame_bytes_max).unwrap_or(usize::MAX),
             heartbeat_s: agreed(their_heartbeat, ours),
+            version: None,
         };
         let answer = tune(frame_bytes_max, agreement.heartbeat_s);
         let sent = self.writer.write_all(&answer).await;
@@ -105,6 +117,11 @@ impl<'a> Handshake<'a> {
     }
 
     async fn ask(&mut self, doing: &str, request: &Request) -> Result<Code, AcquireError> {
+        let body = self.ask_body(doing, request).await?;
+        code(&body).map_err(|error| self.unavailable(&format!("{doing}: {error}")))
+    }
+
+    async fn ask_body(&mut self, doing: &str, request: &Request) -> Result<Bytes, AcquireError> {
         self.correlation += 1;
         let (key, wanted) = (request.key, self.correlation);
         let failed =
@@ -123,8 +140,7 @@ impl<'a> Handshake<'a> {
                     correlation,
                     body,
                 } if answered == key && correlation == wanted => {
-                    let read = code(&body);
-                    return read.map_err(|error| self.unavailable(&format!("{doing}: {error}")));
+                    return Ok(body);
                 }
                 Incoming::Heartbeat => {}
                 other => return Err(self.unexpected(doing, &other)),

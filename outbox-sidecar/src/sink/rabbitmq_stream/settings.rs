@@ -59,6 +59,15 @@ const UNCONFIRMED_MAX: usize = 1_000_000;
 const RELAY_BYTES_MAX: usize = 63;
 
 impl StreamSettings {
+    /// Whether a publisher can be made of these settings.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    pub fn check(&self) -> Result<(), StreamSettingsError> {
+        self.check_ranges()?;
+        self.addresses().map(drop)
+    }
+
     pub(super) fn addresses(&self) -> Result<Vec<Address>, StreamSettingsError> {
         if self.urls.is_empty() {
             return Err(StreamSettingsError::UrlMissing);

@@ -16,7 +16,9 @@ pub(super) use incoming::Incoming;
 pub(super) use publish::PublishFrame;
 pub(super) use reading::{Malformed, Reading};
 pub(super) use request::{Request, close_answer, heartbeat, tune};
-pub(super) use response::{Availability, Code, availability, code, partitions, sequence};
+pub(super) use response::{
+    Availability, Code, availability, code, partitions, properties, sequence,
+};
 
 /// Keys of commands.
 mod key {

@@ -1,3 +1,4 @@
+use crate::sink::at_least_once::Publisher as _;
 use outbox_core::sink::Outcome;
 
 use super::reading::{header, make_stream, read_all, read_payloads};

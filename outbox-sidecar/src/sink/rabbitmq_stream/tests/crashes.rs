@@ -1,5 +1,6 @@
 //! Publishers and nodes that end at the wrong moment.
 
+use crate::sink::at_least_once::Publisher as _;
 use std::time::Duration;
 
 use outbox_core::sink::Outcome;

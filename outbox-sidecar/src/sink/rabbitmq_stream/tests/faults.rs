@@ -1,5 +1,6 @@
 //! Nodes that do not do what they should.
 
+use crate::sink::at_least_once::Publisher as _;
 use std::time::Instant;
 
 use outbox_core::sink::Outcome;

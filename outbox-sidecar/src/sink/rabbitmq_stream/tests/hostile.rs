@@ -1,5 +1,6 @@
 //! Servers that do not speak the protocol, or speak it to do harm.
 
+use crate::sink::at_least_once::Publisher as _;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};

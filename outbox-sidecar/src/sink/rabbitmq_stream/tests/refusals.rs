@@ -1,3 +1,4 @@
+use crate::sink::at_least_once::Publisher as _;
 use outbox_core::sink::{AcquireError, Outcome, RefusalReason};
 
 use super::reading::{make_queue, make_stream, read_payloads};

@@ -1,5 +1,6 @@
 //! Publishers with names of their own, and batches for them.
 
+use crate::sink::at_least_once::Publisher as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 

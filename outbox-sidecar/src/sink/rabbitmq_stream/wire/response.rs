@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -56,6 +57,16 @@ pub(in super::super) fn code(body: &Bytes) -> Result<Code, Malformed> {
 pub(in super::super) fn sequence(body: Bytes) -> Result<(Code, u64), Malformed> {
     let mut reading = Reading::new(body);
     Ok((Code(reading.u16()?), reading.u64()?))
+}
+
+/// What the broker says of itself, by name.
+pub(in super::super) fn properties(body: Bytes) -> Result<HashMap<String, String>, Malformed> {
+    let mut reading = Reading::new(body);
+    let _code = reading.u16()?;
+    let count = reading.count(4)?;
+    (0..count)
+        .map(|_| Ok((reading.text()?, reading.text()?)))
+        .collect()
 }
 
 /// The partitions of a super stream, in their order.
@@ -125,6 +136,7 @@ mod tests {
             let _ = code(&bytes);
             let _ = sequence(bytes.clone());
             let _ = partitions(bytes.clone());
+            let _ = properties(bytes.clone());
             let _ = availability(bytes, "stream");
         }
     }

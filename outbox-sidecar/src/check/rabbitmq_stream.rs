@@ -1,0 +1,42 @@
+use super::Findings;
+use crate::config::Settings;
+use crate::sink::rabbitmq_stream::{Presence, StreamInspection, StreamSettings};
+
+/// Looks at RabbitMQ's streams: plugin and login, and the destinations that are named.
+pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut Findings) {
+    let mut inspection = match StreamInspection::connect(stream) {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            let fix = "rabbitmq-plugins enable rabbitmq_stream; check rabbitmq_stream.url, the \
+                       vhost, the user's rights and the network";
+            return findings.error("rabbitmq_stream", error.to_string(), fix);
+        }
+    };
+    let version = inspection.version().unwrap_or("of unknown version");
+    findings.ok("rabbitmq_stream", format!("RabbitMQ {version}"));
+    let literal = |destination: &&String| !destination.contains('*');
+    for name in settings.destinations.iter().filter(literal) {
+        match inspection.look(name) {
+            Ok(Presence::Stream) => findings.ok("stream", name),
+            Ok(Presence::SuperStream(partitions)) => {
+                findings.ok("stream", format!("{name}, of {partitions} partitions"));
+            }
+            Ok(Presence::Missing) if stream.create_streams => {
+                findings.ok(
+                    "stream",
+                    format!("{name} will be made with its first message"),
+                );
+            }
+            Ok(Presence::Missing) => findings.error(
+                "stream",
+                format!("{name} does not exist: its first message halts the relay"),
+                format!(
+                    "rabbitmqadmin declare queue name={name} durable=true \
+                     arguments='{{\"x-queue-type\": \"stream\"}}', or \
+                     rabbitmq_stream.create_streams = true"
+                ),
+            ),
+            Err(said) => findings.error("stream", said, "check the broker's log"),
+        }
+    }
+}

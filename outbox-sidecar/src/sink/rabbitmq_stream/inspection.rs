@@ -1,0 +1,91 @@
+//! What is where messages are to go, seen without changing anything.
+
+use std::time::Duration;
+
+use outbox_core::sink::AcquireError;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
+
+use super::asking::{Asking, Halt};
+use super::connection::Connection;
+use super::settings::{StreamSettings, StreamSettingsError};
+use super::transport;
+use super::wire::{Code, Request, partitions};
+
+/// How long the broker may take for one answer.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// A connection that looks at streams.
+pub struct StreamInspection {
+    connection: Connection,
+    runtime: Runtime,
+}
+
+/// What a destination is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// A stream.
+    Stream,
+    /// A super stream of so many partitions.
+    SuperStream(usize),
+    /// Neither.
+    Missing,
+}
+
+impl StreamInspection {
+    /// Connects to the first broker that answers, as the relay would.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub fn connect(settings: &StreamSettings) -> Result<Self, AcquireError> {
+        let unusable = |error: StreamSettingsError| AcquireError::Fatal(error.to_string());
+        let addresses = settings.addresses().map_err(unusable)?;
+        let needs_tls = addresses.iter().any(|address| address.tls);
+        let tls = needs_tls.then(transport::tls_config).transpose();
+        let tls = tls.map_err(unusable)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| AcquireError::Fatal(error.to_string()))?;
+        let opening = Connection::open(settings, &addresses, tls.as_ref());
+        let connection = runtime.block_on(opening)?;
+        Ok(Self {
+            connection,
+            runtime,
+        })
+    }
+
+    /// The broker's version, if it says.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.connection.version()
+    }
+
+    /// What a destination is.
+    ///
+    /// # Errors
+    /// The broker does not answer, or not in a way that is understood.
+    pub fn look(&mut self, destination: &str) -> Result<Presence, String> {
+        let mut asking = Asking {
+            connection: &mut self.connection,
+            deadline: Instant::now() + ANSWER_MAX,
+        };
+        let looking = async {
+            if asking.exists(destination).await? {
+                return Ok(Presence::Stream);
+            }
+            let doing = format!("looking for super stream {destination:?}");
+            let body = asking
+                .ask(&Request::partitions(destination), &doing)
+                .await?;
+            Ok(match partitions(body)? {
+                (Code::OK, streams) if !streams.is_empty() => Presence::SuperStream(streams.len()),
+                _ => Presence::Missing,
+            })
+        };
+        self.runtime.block_on(looking).map_err(|halt| match halt {
+            Halt::Later(text) | Halt::Lost(text) | Halt::Fatal(text) => text,
+        })
+    }
+}
