@@ -17,7 +17,8 @@ const HELP: &str = "usage: cargo xtask COMMAND
 
   provision               install or name what is missing, fetch PostgreSQL and Kafka into the cache
   test [--long]           every check and test of the ordinary tier; --long adds the long runs
-  demo [--keep] [ARGS]    the whole path on real servers, ends with a table; --broker rabbitmq
+  demo [--keep] [ARGS]    the whole path on real servers, ends with a table; --broker rabbitmq,
+                          --broker rabbitmq-stream
   bench drain [ARGS]      a backlog drained to Kafka, beside pg_recvlogical
   bench latency [ARGS]    commit to consumer, ten inserts a second
   help                    this text

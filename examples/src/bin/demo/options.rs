@@ -9,6 +9,8 @@ pub(crate) enum Broker {
     Kafka,
     /// A quorum queue, each message at least once.
     Rabbitmq,
+    /// A stream, each message exactly once.
+    RabbitmqStream,
 }
 
 /// Orders over HTTP, an outbox, a relay that is killed, a broker, and a consumer: ends with a table.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testbed::history::{Follower, Record, Report, read};
+use testbed::history::{Follower, Record, Report, read, read_stream};
 use testbed::{Error, KafkaServer, RabbitServer};
 
 use crate::options::Broker;
@@ -17,6 +17,7 @@ const READ_MAX: Duration = Duration::from_secs(120);
 pub(crate) enum Outlet {
     Kafka(KafkaServer),
     Queue(RabbitServer),
+    Stream(RabbitServer),
 }
 
 impl Outlet {
@@ -33,6 +34,11 @@ impl Outlet {
                 rabbit.address().create_queue(DESTINATION, "quorum").await?;
                 Ok(Self::Queue(rabbit))
             }
+            Broker::RabbitmqStream => {
+                let rabbit = RabbitServer::start().await?;
+                rabbit.address().create_queue(DESTINATION, "stream").await?;
+                Ok(Self::Stream(rabbit))
+            }
         }
     }
 
@@ -45,6 +51,9 @@ impl Outlet {
                 kafka.bootstrap()
             ),
             Self::Queue(rabbit) => format!("[rabbitmq]\nurl = \"{}\"\n", rabbit.url()),
+            Self::Stream(rabbit) => {
+                format!("[rabbitmq_stream]\nurl = \"{}\"\n", rabbit.stream_url())
+            }
         }
     }
 
@@ -55,6 +64,9 @@ impl Outlet {
             Self::Queue(rabbit) => {
                 Follower::of_rabbitmq(&rabbit.address(), DESTINATION, false).await
             }
+            Self::Stream(rabbit) => {
+                Follower::of_rabbitmq(&rabbit.address(), DESTINATION, true).await
+            }
         }
     }
 
@@ -64,13 +76,14 @@ impl Outlet {
         match self {
             Self::Kafka(kafka) => read(kafka.address(), &[DESTINATION], READ_MAX).await,
             Self::Queue(_) => Ok(follower.records()),
+            Self::Stream(rabbit) => read_stream(&rabbit.address(), DESTINATION, READ_MAX).await,
         }
     }
 
     /// Whether the report is what this kind of broker promises.
     pub(crate) fn keeps_its_promise(&self, report: &Report) -> bool {
         match self {
-            Self::Kafka(_) => report.is_exactly_once(),
+            Self::Kafka(_) | Self::Stream(_) => report.is_exactly_once(),
             Self::Queue(_) => report.is_at_least_once(),
         }
     }
@@ -78,7 +91,7 @@ impl Outlet {
     /// What a duplicate means here.
     pub(crate) fn about_duplicates(&self) -> &'static str {
         match self {
-            Self::Kafka(_) => "",
+            Self::Kafka(_) | Self::Stream(_) => "",
             Self::Queue(_) => "with the same message_id: an inbox acts on each once",
         }
     }
@@ -88,6 +101,7 @@ impl Outlet {
         match self {
             Self::Kafka(_) => "of the committed ones, seen by a read_committed consumer",
             Self::Queue(_) => "of the committed ones, taken from the queue by a consumer",
+            Self::Stream(_) => "of the committed ones, in the stream",
         }
     }
 
@@ -96,6 +110,7 @@ impl Outlet {
         match self {
             Self::Kafka(kafka) => format!("Kafka at {}", kafka.bootstrap()),
             Self::Queue(rabbit) => format!("RabbitMQ at {}", rabbit.url()),
+            Self::Stream(rabbit) => format!("RabbitMQ at {}", rabbit.stream_url()),
         }
     }
 }
