@@ -1,4 +1,4 @@
-//! A read_committed consumer that reads a topic to its end and checks it, outside of any timing.
+//! A consumer that reads to the end and checks what it sees, outside of any timing.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use testbed::KafkaServer;
 
 use crate::backlog::{Backlog, NUMBER_DIGITS};
 use crate::servers::Servers;
@@ -58,16 +59,47 @@ pub(crate) fn consumer(
     Ok((consumer, partitions))
 }
 
+/// What was read so far.
+pub(crate) struct Tally {
+    seen: Vec<bool>,
+    last_of_key: HashMap<Vec<u8>, usize>,
+    pub(crate) audience: Audience,
+}
+
+impl Tally {
+    /// Of a backlog of so many rows, nothing was read yet.
+    pub(crate) fn new(rows: u64) -> anyhow::Result<Self> {
+        Ok(Self {
+            seen: vec![false; usize::try_from(rows)?],
+            last_of_key: HashMap::new(),
+            audience: Audience::default(),
+        })
+    }
+
+    /// One more message.
+    pub(crate) fn add(&mut self, key: &[u8], payload: Option<&[u8]>) -> anyhow::Result<()> {
+        let number = number(payload).context("a record has no number")?;
+        let place = self.seen.get_mut(number);
+        let place = place.with_context(|| format!("row {number} was never written"))?;
+        if std::mem::replace(place, true) {
+            self.audience.duplicated += 1;
+            return Ok(());
+        }
+        self.audience.seen += 1;
+        match self.last_of_key.get_mut(key) {
+            Some(last) if number < *last => self.audience.out_of_order += 1,
+            Some(last) => *last = number,
+            None => drop(self.last_of_key.insert(key.to_vec(), number)),
+        }
+        Ok(())
+    }
+}
+
 /// Reads the topic of a drained backlog to its end. Blocks.
-///
-/// # Errors
-/// When the end is not reached within five minutes, or a record is none of the backlog.
-pub fn verify(servers: &Servers, backlog: &Backlog) -> anyhow::Result<Audience> {
+pub(crate) fn read_topic(kafka: &KafkaServer, backlog: &Backlog) -> anyhow::Result<Audience> {
     let topic = &backlog.place.topic;
-    let (consumer, mut open) = consumer(servers.kafka().address().client_config(), topic)?;
-    let mut seen = vec![false; usize::try_from(backlog.rows)?];
-    let mut last_of_key: HashMap<Vec<u8>, usize> = HashMap::new();
-    let mut audience = Audience::default();
+    let (consumer, mut open) = consumer(kafka.address().client_config(), topic)?;
+    let mut tally = Tally::new(backlog.rows)?;
     let started = Instant::now();
     while !open.is_empty() {
         if started.elapsed() > READ_MAX {
@@ -75,20 +107,7 @@ pub fn verify(servers: &Servers, backlog: &Backlog) -> anyhow::Result<Audience> 
         }
         match consumer.poll(POLL) {
             Some(Ok(record)) => {
-                let number = number(record.payload()).context("a record has no number")?;
-                let place = seen.get_mut(number);
-                let place = place.with_context(|| format!("row {number} was never written"))?;
-                if std::mem::replace(place, true) {
-                    audience.duplicated += 1;
-                    continue;
-                }
-                audience.seen += 1;
-                let key = record.key().unwrap_or_default();
-                match last_of_key.get_mut(key) {
-                    Some(last) if number < *last => audience.out_of_order += 1,
-                    Some(last) => *last = number,
-                    None => drop(last_of_key.insert(key.to_vec(), number)),
-                }
+                tally.add(record.key().unwrap_or_default(), record.payload())?;
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);
@@ -97,7 +116,15 @@ pub fn verify(servers: &Servers, backlog: &Backlog) -> anyhow::Result<Audience> 
             Some(Err(_)) | None => {}
         }
     }
-    Ok(audience)
+    Ok(tally.audience)
+}
+
+/// Reads what a drained backlog has become to its end.
+///
+/// # Errors
+/// When the end is not reached within five minutes, or a message is none of the backlog.
+pub async fn verify(servers: &Servers, backlog: &Backlog) -> anyhow::Result<Audience> {
+    servers.outlet().verify(backlog).await
 }
 
 /// The number at the beginning of a payload.

@@ -12,7 +12,7 @@ use crate::servers::{Place, Servers};
 const PAYLOAD_BYTES: usize = 300;
 /// Of the number at the beginning of the payload.
 pub(crate) const NUMBER_DIGITS: usize = 10;
-const KEYS: u64 = 1000;
+pub(crate) const KEYS: u64 = 1000;
 
 /// How the rows are spread over transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,11 +138,16 @@ async fn mark(client: &mut Client, topic: &str, number: u64) -> anyhow::Result<L
     end.parse().with_context(|| format!("{end:?} is no LSN"))
 }
 
-fn message(topic: &str, number: u64) -> Message {
+/// A row's payload.
+pub(crate) fn payload(number: u64) -> Vec<u8> {
     let mut payload = format!("{number:0NUMBER_DIGITS$}").into_bytes();
     payload.resize(PAYLOAD_BYTES, b'x');
+    payload
+}
+
+fn message(topic: &str, number: u64) -> Message {
     Message::new(topic, "OrderPlaced")
         .key(format_args!("customer-{:04}", number % KEYS))
-        .bytes(payload)
+        .bytes(payload(number))
         .content_type("application/json")
 }

@@ -79,7 +79,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_ceiling_reads_each_shape_to_its_end() {
         const ROWS: u64 = 2500;
-        let servers = Servers::start().await.unwrap();
+        let servers = Servers::start(crate::outlet::Broker::Kafka).await.unwrap();
         for shape in Shape::ALL {
             let place = servers.make_place().await.unwrap();
             let client = servers.client(&place.database).await.unwrap();

@@ -38,7 +38,7 @@ pub(crate) struct Listener {
 impl Listener {
     /// Listens to the topic from its beginning.
     pub(crate) fn start(servers: &Servers, topic: &str) -> anyhow::Result<Self> {
-        let mut config = servers.kafka().address().client_config();
+        let mut config = servers.kafka()?.address().client_config();
         config.set("fetch.wait.max.ms", FETCH_WAIT_MS);
         let (consumer, _) = consumer(config, topic)?;
         let ended = Arc::new(AtomicBool::new(false));

@@ -6,6 +6,7 @@ use testbed::{KafkaServer, PostgresServer, unique};
 use tokio_postgres::Client;
 
 use crate::machine::busy_warning;
+use crate::outlet::{Broker, Outlet};
 use crate::report::note;
 
 /// Enough to keep several backlogs between two checkpoints.
@@ -16,16 +17,15 @@ const POSTGRES: [(&str, &str); 4] = [
     ("checkpoint_timeout", "1h"),
     ("autovacuum", "off"),
 ];
-const PARTITIONS: i32 = 6;
 
-/// PostgreSQL and Kafka; dropped, they are gone.
+/// PostgreSQL and a broker; dropped, they are gone.
 #[derive(Debug)]
 pub struct Servers {
     postgres: PostgresServer,
-    kafka: KafkaServer,
+    outlet: Outlet,
 }
 
-/// A database with an outbox, and a topic, for one run.
+/// A database with an outbox, and a topic (queue, stream), for one run.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) database: String,
@@ -39,27 +39,30 @@ impl Servers {
     ///
     /// # Errors
     /// When one cannot be provisioned or does not start.
-    pub async fn start() -> anyhow::Result<Self> {
+    pub async fn start(broker: Broker) -> anyhow::Result<Self> {
         if let Some(warning) = busy_warning() {
             note(&warning);
         }
-        note("starting PostgreSQL and Kafka");
+        note("starting PostgreSQL and the broker");
         let postgres = POSTGRES
             .iter()
             .fold(PostgresServer::options(), |options, (name, value)| {
                 options.setting(name, value)
             });
-        let kafka = KafkaServer::options().throughput();
-        let (postgres, kafka) = tokio::try_join!(postgres.start(), kafka.start())?;
-        Ok(Self { postgres, kafka })
+        let (postgres, outlet) = tokio::try_join!(postgres.start(), Outlet::start(broker))?;
+        Ok(Self { postgres, outlet })
     }
 
     pub(crate) fn postgres(&self) -> &PostgresServer {
         &self.postgres
     }
 
-    pub(crate) fn kafka(&self) -> &KafkaServer {
-        &self.kafka
+    pub(crate) fn outlet(&self) -> &Outlet {
+        &self.outlet
+    }
+
+    pub(crate) fn kafka(&self) -> anyhow::Result<&KafkaServer> {
+        self.outlet.kafka()
     }
 
     /// Makes a database with the outbox's schema, and a topic.
@@ -67,7 +70,7 @@ impl Servers {
         let database = self.postgres.create_database().await?;
         schema::migrate(&self.client(&database).await?).await?;
         let topic = unique::name("bench");
-        self.kafka.create_topic(&topic, PARTITIONS).await?;
+        self.outlet.make(&topic).await?;
         Ok(Place { database, topic })
     }
 
@@ -82,8 +85,7 @@ impl Servers {
             .context("the slots cannot be dropped")?;
         let database = format!("drop database {} with (force)", place.database);
         client.batch_execute(&database).await?;
-        self.kafka.delete_topic(&place.topic).await?;
-        Ok(())
+        self.outlet.delete(&place.topic).await
     }
 
     /// The superuser in `database`.

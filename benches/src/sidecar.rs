@@ -212,17 +212,11 @@ name = "{name}"
 [postgres]
 url = "{url}?sslmode=disable"
 
-[kafka]
-replication_factor = 1
-checkpoint_topic = "checkpoints_{name}"
-
-[kafka.properties]
-"bootstrap.servers" = "{}"
-
+{}
 [http]
 listen = "127.0.0.1:{port}"
 "#,
-        servers.kafka().bootstrap(),
+        servers.outlet().section(name),
     )
 }
 

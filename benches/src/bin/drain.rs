@@ -1,10 +1,13 @@
-//! `cargo xtask bench drain`: a backlog drained into Kafka exactly once, beside `pg_recvlogical`.
+//! `cargo xtask bench drain`: a backlog drained into a broker, beside `pg_recvlogical` and, with
+//! RabbitMQ, beside a plain client that publishes the same bytes with confirms.
 
 use std::time::Duration;
 
 use anyhow::bail;
 use clap::Parser;
-use outbox_benches::{Drained, Servers, Shape, Sidecar, Spread, Table, json_line, note, verify};
+use outbox_benches::{
+    Broker, Drained, Servers, Shape, Sidecar, Spread, Table, json_line, note, plain_client, verify,
+};
 use serde_json::json;
 
 /// How fast the relay drains a backlog, beside a reader that throws everything away.
@@ -16,6 +19,9 @@ struct Options {
     /// How often each shape is measured; which system goes first alternates.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// What it is drained into.
+    #[arg(long, value_enum, default_value_t = Broker::Kafka)]
+    broker: Broker,
     /// Prints each run as a line of JSON instead of the table.
     #[arg(long)]
     json: bool,
@@ -25,12 +31,13 @@ struct Options {
 struct Round {
     ceiling: Duration,
     relay: Drained,
+    plain: Option<Duration>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let servers = Servers::start().await?;
+    let servers = Servers::start(options.broker).await?;
     let mut table = Table::new(&[
         "backlog",
         "system",
@@ -40,6 +47,7 @@ async fn main() -> anyhow::Result<()> {
         "of the ceiling",
         "after start-up",
         "of the ceiling",
+        "of the plain client",
         "start-up s",
         "CPU us/row",
         "MiB",
@@ -73,15 +81,25 @@ async fn run(
     let round = if ceiling_first {
         let ceiling = ceiling.run(servers, &backlog).await?;
         let relay = sidecar.drain(&backlog).await?;
-        Round { ceiling, relay }
+        let plain = plain_client(servers, rows).await?;
+        Round {
+            ceiling,
+            relay,
+            plain,
+        }
     } else {
+        let plain = plain_client(servers, rows).await?;
         let relay = sidecar.drain(&backlog).await?;
         let ceiling = ceiling.run(servers, &backlog).await?;
-        Round { ceiling, relay }
+        Round {
+            ceiling,
+            relay,
+            plain,
+        }
     };
-    let audience = verify(servers, &backlog)?;
+    let audience = verify(servers, &backlog).await?;
     if (audience.seen, audience.duplicated, audience.out_of_order) != (rows, 0, 0) {
-        bail!("of {rows} rows a read_committed consumer saw: {audience:?}");
+        bail!("of {rows} rows a consumer saw: {audience:?}");
     }
     backlog.clear(servers).await?;
     Ok(round)
@@ -93,6 +111,13 @@ fn rate(rows: u64, elapsed: Duration) -> f64 {
 
 fn after_start_up(relay: &Drained) -> Duration {
     relay.elapsed.saturating_sub(relay.start_up)
+}
+
+/// Of its rate, the relay's start-up aside: the plain client's connection is not timed either.
+fn of_the_plain_client(round: &Round) -> f64 {
+    round.plain.map_or(0.0, |plain| {
+        plain.as_secs_f64() / after_start_up(&round.relay).as_secs_f64()
+    })
 }
 
 fn cpu_microseconds(rows: u64, relay: &Drained) -> f64 {
@@ -114,6 +139,17 @@ fn json_lines(shape: Shape, number: u32, rows: u64, round: &Round) -> anyhow::Re
         "seconds": round.ceiling.as_secs_f64(),
         "rows_per_second": rate(rows, round.ceiling),
     }))?;
+    if let Some(plain) = round.plain {
+        json_line(&json!({
+            "bench": "drain",
+            "system": "plain client",
+            "backlog": shape,
+            "round": number,
+            "rows": rows,
+            "seconds": plain.as_secs_f64(),
+            "rows_per_second": rate(rows, plain),
+        }))?;
+    }
     let relay = &round.relay;
     json_line(&json!({
         "bench": "drain",
@@ -126,6 +162,7 @@ fn json_lines(shape: Shape, number: u32, rows: u64, round: &Round) -> anyhow::Re
         "start_up_seconds": relay.start_up.as_secs_f64(),
         "rows_per_second_after_start_up": rate(rows, after_start_up(relay)),
         "of_the_ceiling": rate(rows, relay.elapsed) / rate(rows, round.ceiling),
+        "of_the_plain_client": of_the_plain_client(round),
         "cpu_microseconds_per_row": cpu_microseconds(rows, relay),
         "resident_mebibytes_max": mebibytes(relay),
         "batches": relay.batches,
@@ -148,6 +185,11 @@ fn summarise(table: &mut Table, shape: Shape, rows: u64, rounds: &[Round]) {
     table.row(rates("pg_recvlogical", |rows, round| {
         rate(rows, round.ceiling)
     }));
+    if rounds.iter().all(|round| round.plain.is_some()) {
+        table.row(rates("plain client", |rows, round| {
+            rate(rows, round.plain.unwrap_or_default())
+        }));
+    }
     let mut row = rates("outbox-sidecar", |rows, round| {
         rate(rows, round.relay.elapsed)
     });
@@ -166,6 +208,10 @@ fn summarise(table: &mut Table, shape: Shape, rows: u64, rounds: &[Round]) {
             round.ceiling.as_secs_f64() / after_start_up(&round.relay).as_secs_f64()
         })
     ));
+    row.push(match rounds.first().and_then(|round| round.plain) {
+        Some(_) => format!("{:.2}", median(|_, round| of_the_plain_client(round))),
+        None => "-".to_owned(),
+    });
     row.push(format!(
         "{:.2}",
         median(|_, round| round.relay.start_up.as_secs_f64())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Parser;
-use outbox_benches::{LatencyPlan, Servers, Table, json_line, note, percentile};
+use outbox_benches::{Broker, LatencyPlan, Servers, Table, json_line, note, percentile};
 use serde_json::json;
 
 /// Commit to read_committed consumer, exactly once, on real servers.
@@ -26,7 +26,7 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let servers = Servers::start().await?;
+    let servers = Servers::start(Broker::Kafka).await?;
     note(&format!(
         "{} inserts a second for {} s",
         options.rate, options.seconds
