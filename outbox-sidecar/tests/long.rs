@@ -9,6 +9,8 @@
     reason = "shares its modules with the ordinary tier, and needs a part of each"
 )]
 
+use std::time::Duration;
+
 mod broker;
 mod scenario;
 mod target;
@@ -18,6 +20,7 @@ use broker::Kind;
 use trials::busy_neighbour::busy_neighbour;
 use trials::crash_mix::{Kills, crash_mix};
 use trials::large_transaction::one_transaction_with_kills;
+use trials::memory_alarm::memory_alarm;
 
 #[tokio::test]
 async fn each_message_is_seen_once_whatever_is_killed_for_long() {
@@ -27,6 +30,43 @@ async fn each_message_is_seen_once_whatever_is_killed_for_long() {
         postgres: 5,
     };
     crash_mix(Kind::KafkaExactlyOnce, 200_000, kills).await;
+}
+
+/// Of a relay to RabbitMQ, and of its node.
+const RABBITMQ_KILLS: Kills = Kills {
+    relay: 10,
+    broker: 5,
+    postgres: 0,
+};
+
+#[tokio::test]
+async fn a_classic_queue_loses_nothing_whatever_is_killed_for_long() {
+    crash_mix(Kind::ClassicQueue, 50_000, RABBITMQ_KILLS).await;
+}
+
+#[tokio::test]
+async fn a_quorum_queue_loses_nothing_whatever_is_killed_for_long() {
+    crash_mix(Kind::QuorumQueue, 50_000, RABBITMQ_KILLS).await;
+}
+
+#[tokio::test]
+async fn a_stream_holds_each_message_once_whatever_is_killed_for_long() {
+    crash_mix(Kind::Stream, 50_000, RABBITMQ_KILLS).await;
+}
+
+#[tokio::test]
+async fn kafka_at_least_once_loses_nothing_whatever_is_killed_for_long() {
+    let kills = Kills {
+        relay: 20,
+        broker: 3,
+        postgres: 3,
+    };
+    crash_mix(Kind::KafkaAtLeastOnce, 50_000, kills).await;
+}
+
+#[tokio::test]
+async fn a_memory_alarm_of_half_a_minute_pauses_publishing_and_passes() {
+    memory_alarm(Duration::from_secs(30)).await;
 }
 
 #[tokio::test]

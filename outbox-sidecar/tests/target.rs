@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use outbox_core::Lsn;
 use outbox_core::checkpoint::Checkpoint;
 use testbed::history::{Record, Report, read, read_stream, take_queue};
 use testbed::{KafkaAddress, RabbitAddress, RabbitServer, unique};
@@ -154,6 +155,22 @@ impl Target {
             Self::Kafka(topic) => topic.delivery != EXACTLY_ONCE,
             Self::Queue(_) => true,
             Self::Stream(_) => false,
+        }
+    }
+
+    /// A stream shows the order in which everything was committed, whatever its key.
+    pub(crate) fn assert_commit_order(&self, records: &[Record]) {
+        if !matches!(self, Self::Stream(_)) {
+            return;
+        }
+        let mut last = None;
+        for record in records {
+            let position = record.header("outbox-position").unwrap();
+            let (_, place) = position.split_once(':').unwrap();
+            let (lsn, index) = place.split_once(':').unwrap();
+            let here: (Lsn, u32) = (lsn.parse().unwrap(), index.parse().unwrap());
+            assert!(last < Some(here), "{position} at {record} after {last:?}");
+            last = Some(here);
         }
     }
 

@@ -83,7 +83,9 @@ pub(crate) async fn crash_mix(kind: Kind, messages: usize, kills: Kills) {
     let history = writers.finish().await.unwrap();
     let client = scenario.client().await;
     scenario.drained(&client).await;
-    let report = check(&history, &scenario.records().await);
+    let records = scenario.records().await;
+    scenario.target.assert_commit_order(&records);
+    let report = check(&history, &records);
     println!("{report}");
     let kept = scenario.target.keeps_its_promise(&report);
     assert!(kept, "{kind:?}, seed {seed}:\n{report}");

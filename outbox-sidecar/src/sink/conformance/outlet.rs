@@ -283,10 +283,12 @@ impl Outlet {
         unique::name("missing")
     }
 
-    /// How many destinations the trial of many has in the ordinary tier.
+    /// How many destinations the trial of many has.
     pub(super) fn many(&self) -> usize {
         match &self.kind {
             Kind::Memory(_) => 1000,
+            Kind::Kafka { .. } if cfg!(feature = "long") => 1000,
+            Kind::Queues { .. } if cfg!(feature = "long") => 100,
             _ => 20,
         }
     }
