@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use outbox_core::relay::{self, Stop};
+use outbox_core::relay::{self, BatchLimits, Stop};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
@@ -61,7 +61,12 @@ fn driver_settings(settings: &Settings) -> DriverSettings {
     DriverSettings {
         relay: relay::Settings {
             name: settings.relay.clone(),
-            batch: settings.batch,
+            batch: BatchLimits {
+                messages_max: settings
+                    .sink
+                    .batch_messages_max(settings.batch.messages_max),
+                ..settings.batch
+            },
             buffer_bytes_max: settings.buffer_bytes_max,
             retry: settings.retry,
             drain_max: settings.drain_max,

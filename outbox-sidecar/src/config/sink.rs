@@ -30,6 +30,9 @@ const STREAM_URLS: [&str; 3] = [
     "rabbitmq_stream.url_file",
 ];
 
+/// How many windows of unconfirmed messages make a batch for a queue.
+const BATCH_WINDOWS_MAX: usize = 2;
+
 /// The most messages that may be on their way unconfirmed.
 const UNCONFIRMED_MAX: i64 = 1_000_000;
 
@@ -48,6 +51,17 @@ impl SinkSettings {
         match self {
             Self::Kafka(_) | Self::RabbitMqStream(_) => EXACTLY_ONCE,
             Self::KafkaAtLeastOnce(_) | Self::RabbitMq(_) => AT_LEAST_ONCE,
+        }
+    }
+
+    /// The most messages of a batch: what a relay that dies in the middle of one may show twice is
+    /// kept within a few windows of unconfirmed messages.
+    pub(crate) fn batch_messages_max(&self, configured: usize) -> usize {
+        match self {
+            Self::RabbitMq(rabbit) => {
+                configured.min(rabbit.unconfirmed_max.saturating_mul(BATCH_WINDOWS_MAX))
+            }
+            _ => configured,
         }
     }
 

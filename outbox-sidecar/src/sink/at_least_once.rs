@@ -56,12 +56,18 @@ pub trait CheckpointStore: Send {
 pub struct AtLeastOnce<P, S> {
     publisher: P,
     store: S,
+    /// The checkpoint of a batch whose messages are all confirmed: only it is left to write.
+    owed: Option<Checkpoint>,
 }
 
 impl<P: Publisher, S: CheckpointStore> AtLeastOnce<P, S> {
     /// A sink that has acquired nothing yet.
     pub const fn new(publisher: P, store: S) -> Self {
-        Self { publisher, store }
+        Self {
+            publisher,
+            store,
+            owed: None,
+        }
     }
 }
 
@@ -73,17 +79,27 @@ impl<P: Publisher, S: CheckpointStore> Sink for AtLeastOnce<P, S> {
     /// The publisher first: once it is ours, whoever had it cannot send any more, and what it had
     /// confirmed is in the checkpoint or comes again.
     fn acquire(&mut self, epoch: u64) -> Result<Option<Checkpoint>, AcquireError> {
+        self.owed = None;
         self.publisher.acquire()?;
         self.store.acquire(epoch)
     }
 
     fn publish(&mut self, batch: &Batch) -> Outcome {
-        let mut outcome = self.publisher.publish(batch);
+        let mut outcome = if self.owed.as_ref() == Some(&batch.checkpoint) {
+            Outcome::Durable
+        } else {
+            self.owed = None;
+            self.publisher.publish(batch)
+        };
         if outcome == Outcome::Durable {
+            self.owed = Some(batch.checkpoint.clone());
             outcome = self.store.write(&batch.checkpoint);
         }
         match &outcome {
-            Outcome::Durable => self.publisher.settled(&batch.checkpoint),
+            Outcome::Durable => {
+                self.owed = None;
+                self.publisher.settled(&batch.checkpoint);
+            }
             Outcome::Indefinite { .. } | Outcome::Fenced { .. } | Outcome::Fatal { .. } => {
                 self.release();
             }
@@ -93,6 +109,7 @@ impl<P: Publisher, S: CheckpointStore> Sink for AtLeastOnce<P, S> {
     }
 
     fn release(&mut self) {
+        self.owed = None;
         self.publisher.release();
         self.store.release();
     }

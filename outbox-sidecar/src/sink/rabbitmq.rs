@@ -114,6 +114,7 @@ impl Publisher for RabbitPublisher {
 
     /// Gives the guard up.
     fn release(&mut self) {
+        metrics::gauge!(names::SINK_BLOCKED).set(0.0);
         self.publishing.disconnected();
         if let Some(session) = self.session.take() {
             self.runtime.block_on(session.close());

@@ -112,6 +112,33 @@ fn what_is_confirmed_is_settled_only_by_its_checkpoint() {
 }
 
 #[test]
+fn a_checkpoint_that_must_be_written_again_does_not_send_its_messages_again() {
+    let part = Part {
+        answers: Arc::new(Mutex::new([Outcome::Durable, retry()].into())),
+        ..Part::default()
+    };
+    let mut sink = AtLeastOnce::new(Messages(part.clone()), Store(part.clone()));
+    let batch = batch_of(1, &[None]);
+    assert_eq!(sink.publish(&batch), retry());
+    assert_eq!(sink.publish(&batch), Outcome::Durable);
+    let asked = part.asked.lock().unwrap().clone();
+    assert_eq!(asked, ["publish", "write", "write", "settled"]);
+    // Another batch is another matter, and so is the same one for a new holder.
+    sink.publish(&batch_of(2, &[None]));
+    part.answers
+        .lock()
+        .unwrap()
+        .extend([Outcome::Durable, retry()]);
+    let batch = batch_of(3, &[None]);
+    sink.publish(&batch);
+    sink.acquire(2).unwrap();
+    sink.publish(&batch);
+    let asked = part.asked.lock().unwrap().clone();
+    let published = asked.iter().filter(|what| **what == "publish").count();
+    assert_eq!(published, 4);
+}
+
+#[test]
 fn whoever_is_fenced_in_one_part_gives_up_both() {
     let fenced = Outcome::Fenced {
         reason: String::new(),

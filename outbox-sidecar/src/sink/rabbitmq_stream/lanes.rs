@@ -253,8 +253,8 @@ async fn check(
         );
         if !conditions.phantoms_accepted {
             return Err(Halt::Fatal(format!(
-                "{text}. Nothing is published into it. See what consumers made of them, then set \
-                 recovery.phantoms = \"report\" to go on with them in the stream"
+                "{text}. Nothing is published into it. See what consumers made of them, then make \
+                 the stream anew, or go on under another relay.name"
             )));
         }
         warn!(stream = %stream, %last, %switch_point, "{text}; that is accepted");

@@ -350,7 +350,8 @@ fn prepare<'a>(
     );
     if bytes > limit {
         let text = format!(
-            "the message has {bytes} bytes with its properties, the broker's stream.frame_max              leaves {limit}"
+            "the message has {bytes} bytes with its properties, the broker's \
+             stream.frame_max leaves {limit}"
         );
         return Ok(Err((RefusalReason::TooLarge, text)));
     }
