@@ -18,16 +18,23 @@ pub(crate) async fn check(settings: &Settings) -> Findings {
     let settings = settings.clone();
     let asked = tokio::task::spawn_blocking(move || {
         let mut findings = Findings::default();
-        match &settings.sink {
+        // Where the checkpoint is kept must answer; that it does not was said already.
+        let can_be_read = match &settings.sink {
             SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) => {
                 kafka::check(&settings, kafka, &mut findings)
             }
-            SinkSettings::RabbitMq(rabbit) => rabbitmq::check(&settings, rabbit, &mut findings),
+            SinkSettings::RabbitMq(rabbit) => {
+                rabbitmq::check(&settings, rabbit, &mut findings);
+                seen.connected
+            }
             SinkSettings::RabbitMqStream(stream) => {
                 rabbitmq_stream::check(&settings, stream, &mut findings);
+                seen.connected
             }
+        };
+        if can_be_read {
+            checkpoint::check(&settings, &seen, &mut findings);
         }
-        checkpoint::check(&settings, &seen, &mut findings);
         findings
     });
     match asked.await {

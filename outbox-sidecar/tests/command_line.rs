@@ -88,7 +88,7 @@ fn an_unknown_key() {
 fn two_sinks() {
     refused(
         &format!("{CONFIGURATION}[stdout]\n"),
-        "exactly one sink section is needed, which in this release is [kafka]: found \
+        "exactly one sink section is needed, [kafka], [rabbitmq] or [rabbitmq_stream]: found \
          kafka (outbox.toml:6) and stdout (outbox.toml:8)",
     );
 }

@@ -2,13 +2,13 @@ use super::Findings;
 use crate::config::Settings;
 use crate::sink::kafka::{BrokerSummary, KafkaAdministration, KafkaSettings};
 
-/// Looks at Kafka: brokers, checkpoint topic, the topics that are named.
-pub(super) fn check(settings: &Settings, kafka: &KafkaSettings, findings: &mut Findings) {
+/// Looks at Kafka: brokers, checkpoint topic, the topics that are named. False when nobody answers.
+pub(super) fn check(settings: &Settings, kafka: &KafkaSettings, findings: &mut Findings) -> bool {
     let administration = match KafkaAdministration::new(kafka.clone()) {
         Ok(administration) => administration,
         Err(error) => {
             findings.error("kafka", error.to_string(), "correct [kafka.properties]");
-            return;
+            return false;
         }
     };
     let brokers = match administration.broker_summary() {
@@ -16,12 +16,13 @@ pub(super) fn check(settings: &Settings, kafka: &KafkaSettings, findings: &mut F
         Err(error) => {
             let fix = "check bootstrap.servers, the listener's security and the network";
             findings.error("kafka", error.to_string(), fix);
-            return;
+            return false;
         }
     };
     findings.ok("kafka", format!("{} brokers", brokers.brokers.len()));
     checkpoint_topic(kafka, &administration, &brokers, findings);
     destinations(settings, kafka, &administration, findings);
+    true
 }
 
 fn checkpoint_topic(

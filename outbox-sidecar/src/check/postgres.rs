@@ -14,6 +14,8 @@ use crate::source::slot::read_slot;
 /// What the checkpoint is compared with.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
+    /// Whether the server could be asked at all.
+    pub(super) connected: bool,
     pub(super) system_id: Option<SystemId>,
     /// Of a publication that is fit.
     pub(super) publication_fingerprint: Option<String>,
@@ -42,6 +44,7 @@ pub(super) async fn check(settings: &Settings, findings: &mut Findings) -> Seen 
         }
     };
     findings.ok("connection", format!("as {}", settings.address.user()));
+    seen.connected = true;
     let mut look = Look {
         client: &client,
         settings,
