@@ -43,7 +43,14 @@ impl Broker {
             }
             (Self::Kafka(kafka), _) => Target::kafka(kafka.address()).await,
             (Self::RabbitMq(rabbit), Kind::QuorumQueue) => Target::queue(rabbit, "quorum").await,
-            (Self::RabbitMq(rabbit), Kind::Stream) => Target::stream(rabbit).await,
+            (Self::RabbitMq(rabbit), Kind::Stream) => {
+                let target = Target::stream(rabbit).await;
+                // A stream of RabbitMQ 3.10 that was never shut down in order may stay without a
+                // leader for good when its node is killed.
+                rabbit.stop().await.unwrap();
+                rabbit.restart().await.unwrap();
+                target
+            }
             (Self::RabbitMq(rabbit), _) => Target::queue(rabbit, "classic").await,
         }
     }

@@ -117,7 +117,8 @@ impl RabbitServer {
     /// Makes a durable queue of this type (`classic`, `quorum` or `stream`), with a name of its own.
     ///
     /// A quorum queue of RabbitMQ 3.10, and the first stream, are dead for good if the node is killed
-    /// before its directory of them has reached the disk: this returns once it has.
+    /// before its directory of them has reached the disk: this returns once it has. A stream may stay
+    /// without a leader even then: before the node is killed, stop and start it once.
     ///
     /// # Errors
     /// When the node refuses, or does not answer.
