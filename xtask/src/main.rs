@@ -16,10 +16,12 @@ use failure::Failure;
 const HELP: &str = "usage: cargo xtask COMMAND
 
   provision               install or name what is missing, fetch PostgreSQL and Kafka into the cache
+                          (RabbitMQ comes from the system's packages)
   test [--long]           every check and test of the ordinary tier; --long adds the long runs
   demo [--keep] [ARGS]    the whole path on real servers, ends with a table; --broker rabbitmq,
                           --broker rabbitmq-stream
-  bench drain [ARGS]      a backlog drained to Kafka, beside pg_recvlogical
+  bench drain [ARGS]      a backlog drained, beside pg_recvlogical; --broker rabbitmq-classic,
+                          rabbitmq-quorum, rabbitmq-stream: beside a plain client, too
   bench latency [ARGS]    commit to consumer, ten inserts a second
   help                    this text
 
