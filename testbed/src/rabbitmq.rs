@@ -2,6 +2,7 @@
 
 mod address;
 mod control;
+mod files;
 mod node;
 mod server;
 

@@ -9,6 +9,7 @@ use testbed_supervisor::Spawn;
 use crate::directory::RunDirectory;
 use crate::error::Error;
 use crate::provision::RabbitInstallation;
+use crate::rabbitmq::files::Files;
 use crate::user::ServerUser;
 
 const COOKIE: &str = "OUTBOXTESTBED";
@@ -56,10 +57,9 @@ impl Node {
         Ok(node)
     }
 
-    /// The file in which the node keeps which members of a group of replicas it has.
-    pub(super) fn directory_of(&self, group: &str) -> PathBuf {
-        let (data, name) = (self.path("data"), self.name());
-        data.join(&name).join(group).join(&name).join("names.dets")
+    /// What the node has written.
+    pub(super) fn files(&self) -> Files {
+        Files::of(self.path("data").join(self.name()), self.name())
     }
 
     pub(super) fn command(&self) -> Spawn {

@@ -18,8 +18,8 @@ use crate::{unique, wait};
 /// A cold start on a busy machine.
 const START_MAX: Duration = Duration::from_secs(120);
 const STOP_MAX: Duration = Duration::from_secs(60);
-/// How long the node may take to write which groups of replicas there are.
-const DIRECTORY_MAX: Duration = Duration::from_secs(60);
+/// How long the node may take to write which queues there are.
+const WRITING_MAX: Duration = Duration::from_secs(60);
 
 /// One RabbitMQ node with data of its own; dropped, both are gone.
 #[derive(Debug)]
@@ -114,32 +114,40 @@ impl RabbitServer {
         self.ports.stream
     }
 
-    /// Makes a durable queue of this type (`classic`, `quorum` or `stream`), with a name of its own.
-    ///
-    /// A quorum queue of RabbitMQ 3.10, and the first stream, are dead for good if the node is killed
-    /// before its directory of them has reached the disk: this returns once it has. A stream may stay
-    /// without a leader even then: before the node is killed, stop and start it once.
+    /// Makes a durable queue of this type (`classic`, `quorum` or `stream`), with a name of its own,
+    /// that a kill of the node does not take away: see [`RabbitServer::wrote`].
     ///
     /// # Errors
     /// When the node refuses, or does not answer.
     pub async fn create_queue(&self, kind: &str) -> Result<String, Error> {
         let name = unique::name(kind);
         self.address().create_queue(&name, kind).await?;
-        // What has to be on disk: of a quorum queue the queue, of streams what looks after them all.
-        let (group, known) = match kind {
-            "quorum" => ("quorum", name.as_str()),
-            "stream" => ("coordination", "rabbit_stream_coordinator"),
-            _ => return Ok(name),
-        };
-        let directory = self.node.directory_of(group);
-        let what = format!("{known} in {}", directory.display());
-        wait::until(&what, DIRECTORY_MAX, async || {
-            let bytes = std::fs::read(&directory).unwrap_or_default();
-            let mut places = bytes.windows(known.len());
-            places.any(|found| found == known.as_bytes())
-        })
-        .await?;
+        self.wrote(&name, kind).await?;
         Ok(name)
+    }
+
+    /// Waits until a queue of this type is on disk.
+    ///
+    /// RabbitMQ 3.10 answers a declaration before: a queue that was just made is gone if the node is
+    /// killed, with every message that it had confirmed, and a quorum queue, or the first stream, may
+    /// stay without a leader for good. A stream may do so even then: before the node is killed, stop and
+    /// start it once.
+    ///
+    /// # Errors
+    /// When it is not there within a minute.
+    pub async fn wrote(&self, queue: &str, kind: &str) -> Result<(), Error> {
+        let what = format!("queue {queue} on the node's disk");
+        wait::until(&what, WRITING_MAX, async || {
+            let files = self.node.files();
+            // Besides: of a quorum queue its group of replicas, of streams what looks after them all.
+            files.hold_queue(queue)
+                && match kind {
+                    "quorum" => files.hold_group("quorum", queue),
+                    "stream" => files.hold_group("coordination", "rabbit_stream_coordinator"),
+                    _ => true,
+                }
+        })
+        .await
     }
 
     /// Runs `rabbitmqctl` with these arguments, and returns what it printed.

@@ -248,6 +248,7 @@ impl Outlet {
             Kind::Memory(_) => {}
             Kind::Streams { rabbit, .. } => {
                 wait(rabbit.address().create_queue(&name, "stream")).unwrap();
+                wait(rabbit.wrote(&name, "stream")).unwrap();
             }
             Kind::Kafka { address, .. } => wait(address.create_topic(&name, 2)).unwrap(),
             Kind::Queues {
@@ -257,6 +258,7 @@ impl Outlet {
                 ..
             } => wait(async {
                 rabbit.address().create_queue(&name, queue_type).await?;
+                rabbit.wrote(&name, queue_type).await?;
                 if let Some(route) = settings.routes.first() {
                     let channel = rabbit.address().channel().await?;
                     let (queue, exchange) = (name.as_str().into(), route.exchange.as_str().into());

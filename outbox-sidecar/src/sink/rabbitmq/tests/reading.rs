@@ -25,6 +25,7 @@ pub(super) fn channel(rabbit: &RabbitServer) -> Channel {
 pub(super) fn make_queue(rabbit: &RabbitServer, name: &str, kind: &str) {
     let text = |value: &str| AMQPValue::LongString(LongString::from(value));
     make_queue_with(rabbit, name, &[("x-queue-type", text(kind))]);
+    runtime().block_on(rabbit.wrote(name, kind)).unwrap();
 }
 
 /// A durable queue with these arguments.
@@ -40,6 +41,7 @@ pub(super) fn make_queue_with(rabbit: &RabbitServer, name: &str, with: &[(&str, 
     };
     let declaring = channel.queue_declare(name.into(), options, arguments);
     runtime().block_on(declaring).unwrap();
+    runtime().block_on(rabbit.wrote(name, "classic")).unwrap();
 }
 
 /// A topic exchange.

@@ -40,6 +40,7 @@ pub(super) fn make_stream(rabbit: &RabbitServer, name: &str, with: &[(&str, i64)
         let channel = channel(rabbit).await;
         let declaring = channel.queue_declare(name.into(), options, arguments);
         declaring.await.unwrap();
+        rabbit.wrote(name, "stream").await.unwrap();
     });
 }
 
