@@ -45,6 +45,9 @@ impl Broker {
             (Self::RabbitMq(rabbit), Kind::QuorumQueue) => Target::queue(rabbit, "quorum").await,
             (Self::RabbitMq(rabbit), Kind::Stream) => {
                 let target = Target::stream(rabbit).await;
+                // The one that `init` would make.
+                let name = "outbox-checkpoints";
+                rabbit.address().create_queue(name, "stream").await.unwrap();
                 // A stream of RabbitMQ 3.10 that was never shut down in order may stay without a
                 // leader for good when its node is killed.
                 rabbit.stop().await.unwrap();

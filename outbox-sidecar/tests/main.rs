@@ -19,6 +19,7 @@ mod large;
 mod program;
 mod rabbitmq;
 mod refused;
+mod restored;
 mod scenario;
 mod shutdown;
 mod takeover;

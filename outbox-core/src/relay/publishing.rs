@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::active::Active;
 use super::core::{Core, Next};
 use super::recovery::Recovery;
-use super::{Action, Notice, Ticket};
+use super::{Action, Notice, Stop, Ticket};
 use crate::OutboxRow;
 use crate::sink::{Batch, Outcome};
 
@@ -84,6 +84,7 @@ impl Active {
             }
             Outcome::Poison(refusals) => self.isolate(core, &batch, &refusals),
             Outcome::Fenced { reason } => Err(core.fenced(reason)),
+            Outcome::Diverged { reason } => Err(Next::Stop(Stop::Diverged(reason))),
             Outcome::Fatal { reason } => Err(core.sink_refused(reason)),
         }
     }

@@ -28,6 +28,12 @@ pub enum Outcome {
         /// What the broker said.
         reason: String,
     },
+    /// The broker holds what the log that is published now does not have: a database that was set
+    /// back, or a fail-over that lost what was published. Nothing of the batch was sent on.
+    Diverged {
+        /// What is where.
+        reason: String,
+    },
     /// The broker will not let this relay publish at all.
     Fatal {
         /// What the broker said, and what to do.

@@ -14,6 +14,16 @@ pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut
     };
     let version = inspection.version().unwrap_or("of unknown version");
     findings.ok("rabbitmq_stream", format!("RabbitMQ {version}"));
+    let copies = &stream.checkpoint_stream;
+    match inspection.look(copies) {
+        Ok(Presence::Stream) => findings.ok("checkpoint_stream", copies),
+        Ok(_) => findings.error(
+            "checkpoint_stream",
+            format!("there is no stream {copies}: nobody could tell a database that was set back"),
+            "outbox-sidecar init",
+        ),
+        Err(said) => findings.error("checkpoint_stream", said, "check the broker's log"),
+    }
     let literal = |destination: &&String| !destination.contains('*');
     for name in settings.destinations.iter().filter(literal) {
         match inspection.look(name) {

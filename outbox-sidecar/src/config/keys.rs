@@ -104,6 +104,11 @@ pub(super) const KEYS: &[Key] = &[
     },
     key("rabbitmq_stream.url_file", Kind::Text, None),
     key(
+        "rabbitmq_stream.checkpoint_stream",
+        Kind::Text,
+        Some("outbox-checkpoints"),
+    ),
+    key(
         "rabbitmq_stream.unconfirmed_max",
         Kind::Number,
         Some("1000"),

@@ -210,6 +210,7 @@ impl Reader<'_> {
         Ok(StreamSettings {
             relay: relay.to_owned(),
             urls: self.urls(STREAM_URLS, expected)?,
+            checkpoint_stream: self.text("rabbitmq_stream.checkpoint_stream")?,
             create_streams: self.boolean("rabbitmq_stream.create_streams")?,
             unconfirmed_max: self.number("rabbitmq_stream.unconfirmed_max", 1..=UNCONFIRMED_MAX)?,
             heartbeat: Duration::from_secs(

@@ -64,9 +64,12 @@ async fn connect_to(
             on_end();
         }
     });
+    // What the relay writes is a promise: on disk before it is answered, whatever the default is.
     let limits = format!(
         "set statement_timeout = {0}; set lock_timeout = {0}; \
-         set idle_in_transaction_session_timeout = {0}",
+         set idle_in_transaction_session_timeout = {0}; \
+         select pg_catalog.set_config('synchronous_commit', 'local', false) \
+         where pg_catalog.current_setting('synchronous_commit') = 'off'",
         STATEMENT_MAX.as_millis()
     );
     bounded("setting limits", client.batch_execute(&limits)).await?;

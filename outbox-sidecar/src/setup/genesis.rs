@@ -6,8 +6,9 @@ use outbox_core::{Frontier, Lsn, TimelineHistory, Timestamp};
 
 use super::SetupError;
 use crate::assembly::{assemble, checkpoint_row};
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Settings, SinkSettings};
 use crate::sink::kafka::{KafkaAdministration, KafkaSettings, KafkaSink};
+use crate::sink::rabbitmq_stream::StreamPublisher;
 use crate::source::connection::Address;
 use crate::source::replication::IdentifiedSystem;
 
@@ -45,6 +46,7 @@ pub(super) async fn write_genesis(
     blocking(move || match settings.sink.kafka() {
         Some(kafka) => write_to_topic(kafka, &checkpoint),
         None => {
+            make_copies(&settings)?;
             if checkpoint_row(&settings, &address).write_genesis(&checkpoint)? {
                 return Ok(());
             }
@@ -86,14 +88,28 @@ pub(super) async fn require_checkpoint(
         address: address.clone(),
         ..settings.clone()
     };
-    blocking(move || match assemble(&settings)?.peek()? {
-        Some(_) => Ok(()),
-        None => Err(SetupError::Checkpoint(
-            "the checkpoint is gone although one was written; see docs/command-line.md, Exit codes"
-                .to_owned(),
-        )),
+    blocking(move || {
+        make_copies(&settings)?;
+        match assemble(&settings)?.peek()? {
+            Some(_) => Ok(()),
+            None => Err(SetupError::Checkpoint(
+                "the checkpoint is gone although one was written; see docs/command-line.md, Exit \
+                 codes"
+                    .to_owned(),
+            )),
+        }
     })
     .await
+}
+
+/// Makes the place of the checkpoint's copies, where the sink has one.
+fn make_copies(settings: &Settings) -> Result<(), SetupError> {
+    if let SinkSettings::RabbitMqStream(stream) = &settings.sink {
+        let publisher = StreamPublisher::new(stream.clone());
+        let mut publisher = publisher.map_err(ConfigError::from)?;
+        publisher.create_checkpoint_stream()?;
+    }
+    Ok(())
 }
 
 /// Ends the relay's checkpoints, where they do not go with its row.

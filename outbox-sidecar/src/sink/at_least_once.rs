@@ -22,7 +22,8 @@ pub trait Publisher: Send {
     /// that are not named and do not follow a named one in its key.
     fn publish(&mut self, batch: &Batch) -> Outcome;
 
-    /// The checkpoint is durable: what it covers will not be handed in again.
+    /// The checkpoint is durable: what it covers will not be handed in again. Called with the one
+    /// that was found, too, after [`acquire`](Self::acquire).
     fn settled(&mut self, checkpoint: &Checkpoint);
 
     /// Gives up the right to publish, and the connections that serve it.
@@ -81,7 +82,11 @@ impl<P: Publisher, S: CheckpointStore> Sink for AtLeastOnce<P, S> {
     fn acquire(&mut self, epoch: u64) -> Result<Option<Checkpoint>, AcquireError> {
         self.owed = None;
         self.publisher.acquire()?;
-        self.store.acquire(epoch)
+        let found = self.store.acquire(epoch)?;
+        if let Some(checkpoint) = &found {
+            self.publisher.settled(checkpoint);
+        }
+        Ok(found)
     }
 
     fn publish(&mut self, batch: &Batch) -> Outcome {
@@ -100,9 +105,10 @@ impl<P: Publisher, S: CheckpointStore> Sink for AtLeastOnce<P, S> {
                 self.owed = None;
                 self.publisher.settled(&batch.checkpoint);
             }
-            Outcome::Indefinite { .. } | Outcome::Fenced { .. } | Outcome::Fatal { .. } => {
-                self.release();
-            }
+            Outcome::Indefinite { .. }
+            | Outcome::Fenced { .. }
+            | Outcome::Diverged { .. }
+            | Outcome::Fatal { .. } => self.release(),
             Outcome::Retry { .. } | Outcome::Abort { .. } | Outcome::Poison(_) => {}
         }
         outcome

@@ -170,7 +170,10 @@ impl Sink for KafkaSink {
         };
         let (outcome, merely_slow) = transaction.publish(producer, batch, &around);
         match &outcome {
-            Outcome::Indefinite { .. } | Outcome::Fenced { .. } | Outcome::Fatal { .. } => {
+            Outcome::Indefinite { .. }
+            | Outcome::Fenced { .. }
+            | Outcome::Diverged { .. }
+            | Outcome::Fatal { .. } => {
                 if merely_slow {
                     self.properties.slower();
                 }

@@ -18,6 +18,7 @@
 mod address;
 mod amqp;
 mod asking;
+mod checkpoint_copies;
 mod connection;
 mod destinations;
 mod handshake;
@@ -37,16 +38,23 @@ pub use inspection::{Presence, StreamInspection};
 pub use settings::{StreamSettings, StreamSettingsError};
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytestring::ByteString;
 use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{AcquireError, Batch, Outcome};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::at_least_once::Publisher;
 use address::Address;
+use asking::Asking;
 use connection::Connection;
 use publishing::{Publishing, Session};
+
+/// How long the broker may take to answer questions before publishing begins.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// A relay's access to RabbitMQ streams.
 pub struct StreamPublisher {
@@ -84,14 +92,42 @@ impl StreamPublisher {
             publishing: Publishing::default(),
         })
     }
+
+    /// Makes the stream of the checkpoint's copies, unless it is there.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub fn create_checkpoint_stream(&mut self) -> Result<(), AcquireError> {
+        let mut connection = self.connect()?;
+        let mut asking = Asking {
+            connection: &mut connection,
+            deadline: Instant::now() + ANSWER_MAX,
+        };
+        let stream = ByteString::from(self.settings.checkpoint_stream.as_str());
+        let creating = checkpoint_copies::create_stream(&mut asking, &stream);
+        let created = self.runtime.block_on(creating);
+        self.runtime.block_on(connection.close());
+        created
+    }
+
+    fn connect(&self) -> Result<Connection, AcquireError> {
+        let opening = Connection::open(&self.settings, &self.addresses, self.tls.as_ref());
+        self.runtime.block_on(opening)
+    }
 }
 
 impl Publisher for StreamPublisher {
     /// Connects. Nobody is kept from publishing by it, and nobody needs to be.
     fn acquire(&mut self) -> Result<(), AcquireError> {
         self.release();
-        let opening = Connection::open(&self.settings, &self.addresses, self.tls.as_ref());
-        let connection = self.runtime.block_on(opening)?;
+        let mut connection = self.connect()?;
+        let mut asking = Asking {
+            connection: &mut connection,
+            deadline: Instant::now() + ANSWER_MAX,
+        };
+        let stream = ByteString::from(self.settings.checkpoint_stream.as_str());
+        let requiring = checkpoint_copies::require_stream(&mut asking, &stream);
+        self.runtime.block_on(requiring)?;
         self.session = Some(Session::new(connection));
         Ok(())
     }
@@ -106,14 +142,21 @@ impl Publisher for StreamPublisher {
         };
         let publishing = self.publishing.publish(session, &self.settings, batch);
         let outcome = self.runtime.block_on(publishing);
-        if matches!(outcome, Outcome::Indefinite { .. } | Outcome::Fatal { .. }) {
+        if matches!(
+            outcome,
+            Outcome::Indefinite { .. } | Outcome::Diverged { .. } | Outcome::Fatal { .. }
+        ) {
             self.release();
         }
         outcome
     }
 
-    /// The broker remembers what it has.
-    fn settled(&mut self, _: &Checkpoint) {}
+    /// The broker gets a copy, which nothing waits for.
+    fn settled(&mut self, checkpoint: &Checkpoint) {
+        let session = self.session.as_mut();
+        let settling = self.publishing.settled(session, checkpoint);
+        self.runtime.block_on(settling);
+    }
 
     /// Ends the connection.
     fn release(&mut self) {

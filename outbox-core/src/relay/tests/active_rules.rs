@@ -121,6 +121,14 @@ fn a_refusal_of_a_message_that_was_not_sent_exits_1() {
 }
 
 #[test]
+fn a_broker_that_holds_what_the_log_does_not_ends_the_relay_with_6() {
+    let mut scenario = in_flight();
+    scenario.outcome(Outcome::Diverged { reason: reason() });
+    assert_eq!(scenario.exit_code(), Some(6));
+    assert!(scenario.confirmed().is_empty());
+}
+
+#[test]
 fn a_relay_that_is_refused_once_it_ran_gives_everything_up_and_tries_again_ever_later() {
     let mut scenario = in_flight();
     for _ in 0..20 {

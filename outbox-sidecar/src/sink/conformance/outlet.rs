@@ -177,12 +177,15 @@ impl Outlet {
         let settings = StreamSettings {
             relay: relay.clone(),
             urls: vec![rabbit.address().stream_url()],
+            checkpoint_stream: "outbox-checkpoints".into(),
             create_streams: false,
             unconfirmed_max: 500,
             heartbeat: Duration::from_secs(1),
             message_bytes_max: MESSAGE_BYTES_MAX,
             phantoms_accepted: false,
         };
+        let mut publisher = StreamPublisher::new(settings.clone()).unwrap();
+        publisher.create_checkpoint_stream().unwrap();
         let address = Box::new(wait(database_with(&relay)));
         let outlet = Self {
             relay,

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use outbox_core::sink::RefusalReason;
 use tokio::time::Instant;
 
 use super::connection::{Connection, Lost};
-use super::wire::{Availability, Malformed, Request, availability};
+use super::wire::{Availability, Code, Malformed, Request, availability, sequence};
 
 /// Before a stream that has no leader is looked at again.
 const LEADER_PAUSE: Duration = Duration::from_millis(100);
@@ -16,13 +17,19 @@ const LEADER_PAUSE: Duration = Duration::from_millis(100);
 pub(super) type Refused = (RefusalReason, String);
 
 /// Why a call ended before its batch did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Halt {
     /// The same call again goes on.
+    #[error("{0}")]
     Later(String),
     /// The connection is of no use any more.
+    #[error("{0}")]
     Lost(String),
+    /// The broker holds what the log does not.
+    #[error("{0}")]
+    Diverged(String),
     /// Going on would hide that something is wrong.
+    #[error("{0}")]
     Fatal(String),
 }
 
@@ -65,5 +72,25 @@ impl Asking<'_> {
                 Availability::NoLeader => tokio::time::sleep(LEADER_PAUSE).await,
             }
         }
+    }
+}
+
+/// The highest publishing id that a stream has seen of a publisher; 0 of one that it does not know.
+pub(super) async fn last_id(
+    asking: &mut Asking<'_>,
+    stream: &ByteString,
+    reference: &str,
+) -> Result<Result<u64, Refused>, Halt> {
+    let doing = format!("asking for the last publishing id in stream {stream:?}");
+    let request = Request::query_sequence(reference, stream);
+    let (code, last) = sequence(asking.ask(&request, &doing).await?)?;
+    match code {
+        Code::OK => Ok(Ok(last)),
+        refused @ Code::ACCESS_REFUSED => {
+            let text =
+                format!("{doing}: {refused}: give the user the rights to read and to write it");
+            Ok(Err((RefusalReason::NotAuthorised, text)))
+        }
+        other => Err(Halt::Lost(format!("{doing}: {other}"))),
     }
 }

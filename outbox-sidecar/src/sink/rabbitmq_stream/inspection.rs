@@ -84,8 +84,7 @@ impl StreamInspection {
                 _ => Presence::Missing,
             })
         };
-        self.runtime.block_on(looking).map_err(|halt| match halt {
-            Halt::Later(text) | Halt::Lost(text) | Halt::Fatal(text) => text,
-        })
+        let looked: Result<_, Halt> = self.runtime.block_on(looking);
+        looked.map_err(|halt| halt.to_string())
     }
 }

@@ -4,19 +4,19 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::{Buf, Bytes};
 use bytestring::ByteString;
-use outbox_core::Lsn;
 use outbox_core::sink::RefusalReason;
+use outbox_core::{Frontier, Position};
 use tracing::warn;
 
-use super::asking::{Asking, Halt, Refused};
+use super::asking::{Asking, Halt, Refused, last_id};
 use super::connection::Lost;
 use super::lane::Lane;
 use super::publishing_id::{Lineage, Reference};
 use super::suspects::Suspects;
-use super::wire::{Code, Request, code, sequence};
+use super::wire::{Code, Request, code};
 
-/// A publisher's number on its connection is a byte.
-const LANES_MAX: usize = 256;
+/// A publisher's number on its connection is a byte, and one writes the checkpoint's copies.
+const LANES_MAX: usize = 255;
 
 /// Whether a stream can be published to now.
 pub(super) enum Opened {
@@ -32,6 +32,8 @@ pub(super) enum Opened {
 pub(super) struct Conditions<'a> {
     pub(super) lineage: &'a Lineage,
     pub(super) suspects: &'a mut Suspects,
+    /// The newest durable checkpoint's.
+    pub(super) frontier: Option<Frontier>,
     pub(super) phantoms_accepted: bool,
 }
 
@@ -65,7 +67,7 @@ impl Lanes {
         asking: &mut Asking<'_>,
         conditions: &mut Conditions<'_>,
         stream: &ByteString,
-        (reference, lsn): (Reference, Lsn),
+        (reference, position): (Reference, Position),
     ) -> Result<Opened, Halt> {
         let present = self.by_stream.get(stream).copied();
         if let Some(lane) = present.and_then(|number| self.lane(number))
@@ -75,7 +77,7 @@ impl Lanes {
             return Ok(present.map_or(Opened::Busy, Opened::Ready));
         }
         if !self.checked.contains(stream) {
-            if let Err(refused) = check(asking, conditions, stream, lsn).await? {
+            if let Err(refused) = check(asking, conditions, stream, position).await? {
                 return Ok(Opened::Refused(refused));
             }
             self.checked.insert(stream.clone());
@@ -220,7 +222,7 @@ async fn check(
     asking: &mut Asking<'_>,
     conditions: &mut Conditions<'_>,
     stream: &ByteString,
-    lsn: Lsn,
+    first: Position,
 ) -> Result<Result<(), Refused>, Halt> {
     if !asking.exists(stream).await? {
         let text = format!("there is no stream {stream:?}");
@@ -237,22 +239,32 @@ async fn check(
         }
         conditions.suspects.clear(stream);
     }
-    for (reference, switch_point) in lineage.witnesses(lsn) {
+    for (reference, switch_point) in lineage.witnesses(first.commit_lsn) {
         let last = match last_id(asking, stream, &reference.name(lineage)).await? {
             Ok(0) => continue,
             Ok(last) => reference.position(last),
             Err(refused) => return Ok(Err(refused)),
         };
-        let Some(switch_point) = switch_point.filter(|point| last.commit_lsn >= *point) else {
+        let Some(switch_point) = switch_point else {
+            let behind = |frontier: Frontier| frontier.covers(last);
+            if last < first && !conditions.frontier.is_none_or(behind) {
+                return Err(Halt::Diverged(format!(
+                    "stream {stream:?} holds a message at {last}, which the log does not have: the \
+                     first one for it since the checkpoint is at {first}"
+                )));
+            }
             break;
         };
+        if last.commit_lsn < switch_point {
+            break;
+        }
         let text = format!(
             "stream {stream:?} holds messages up to {last} of a timeline that was left at \
              {switch_point}: timeline {} does not have them",
             lineage.timeline()
         );
         if !conditions.phantoms_accepted {
-            return Err(Halt::Fatal(format!(
+            return Err(Halt::Diverged(format!(
                 "{text}. Nothing is published into it. See what consumers made of them, then make \
                  the stream anew, or go on under another relay.name"
             )));
@@ -261,23 +273,4 @@ async fn check(
         break;
     }
     Ok(Ok(()))
-}
-
-async fn last_id(
-    asking: &mut Asking<'_>,
-    stream: &ByteString,
-    reference: &str,
-) -> Result<Result<u64, Refused>, Halt> {
-    let doing = format!("asking for the last publishing id in stream {stream:?}");
-    let request = Request::query_sequence(reference, stream);
-    let (code, last) = sequence(asking.ask(&request, &doing).await?)?;
-    match code {
-        Code::OK => Ok(Ok(last)),
-        refused @ Code::ACCESS_REFUSED => {
-            let text =
-                format!("{doing}: {refused}: give the user the rights to read and to write it");
-            Ok(Err((RefusalReason::NotAuthorised, text)))
-        }
-        other => Err(Halt::Lost(format!("{doing}: {other}"))),
-    }
 }

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use outbox_core::Position;
+use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{Batch, Delivery, Outcome, Refusal, RefusalReason};
+use outbox_core::{Frontier, Position};
 use tokio::time::Instant;
 
 use super::asking::{Asking, Halt, Refused};
+use super::checkpoint_copies::{self, CheckpointCopies, Circumstances};
 use super::connection::Connection;
 use super::destinations::Destinations;
 use super::lanes::{Conditions, Lanes, Opened};
@@ -28,6 +30,7 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     destinations: Destinations,
     lanes: Lanes,
+    copies: CheckpointCopies,
     lineage: Option<Lineage>,
 }
 
@@ -37,6 +40,7 @@ impl Session {
             connection,
             destinations: Destinations::default(),
             lanes: Lanes::default(),
+            copies: CheckpointCopies::default(),
             lineage: None,
         }
     }
@@ -48,6 +52,8 @@ pub(super) struct Publishing {
     attempt: Option<Attempt>,
     suspects: Suspects,
     encoder: Encoder,
+    /// The newest durable checkpoint's.
+    frontier: Option<Frontier>,
 }
 
 /// How far the batch in hand is.
@@ -103,6 +109,8 @@ impl Publishing {
             },
             destinations: &mut session.destinations,
             lanes: &mut session.lanes,
+            copies: &mut session.copies,
+            frontier: self.frontier,
             suspects: &mut self.suspects,
             encoder: &mut self.encoder,
             lineage,
@@ -118,8 +126,21 @@ impl Publishing {
                 Outcome::Retry { reason }
             }
             Err(Halt::Lost(reason)) => Outcome::Indefinite { reason },
+            Err(Halt::Diverged(reason)) => Outcome::Diverged { reason },
             Err(Halt::Fatal(reason)) => Outcome::Fatal { reason },
         }
+    }
+
+    /// A checkpoint is durable: what follows it may come, and a copy of it goes to the broker.
+    pub(super) async fn settled(&mut self, session: Option<&mut Session>, checkpoint: &Checkpoint) {
+        self.frontier = Some(checkpoint.frontier);
+        let Some(session) = session else { return };
+        let Some(lineage) = &session.lineage else {
+            return;
+        };
+        let connection = &mut session.connection;
+        // A lost connection says so to the next batch.
+        let _ = session.copies.write(connection, lineage, checkpoint).await;
     }
 
     /// The connection is gone; the broker knows how far we came.
@@ -153,6 +174,8 @@ struct Work<'a> {
     asking: Asking<'a>,
     destinations: &'a mut Destinations,
     lanes: &'a mut Lanes,
+    copies: &'a mut CheckpointCopies,
+    frontier: Option<Frontier>,
     suspects: &'a mut Suspects,
     encoder: &'a mut Encoder,
     lineage: Lineage,
@@ -163,6 +186,17 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn run(&mut self) -> Result<(), Halt> {
+        let last = self.batch.checkpoint.last;
+        let circumstances = Circumstances {
+            stream: &ByteString::from(self.settings.checkpoint_stream.as_str()),
+            lineage: &self.lineage,
+            frontier: self.frontier,
+            phantoms_accepted: self.settings.phantoms_accepted,
+            last: last.map(|last| last.position()),
+        };
+        self.copies
+            .prepare(&mut self.asking, &circumstances)
+            .await?;
         loop {
             while let Some(event) = self.asking.connection.next_waiting()? {
                 self.take_in(event)?;
@@ -221,6 +255,12 @@ impl Work<'_> {
         }
         let create = self.settings.create_streams;
         let destination = &delivery.row.destination;
+        if *destination == self.settings.checkpoint_stream {
+            let text = format!("{destination:?} is rabbitmq_stream.checkpoint_stream");
+            self.attempt
+                .refuse((RefusalReason::DestinationInvalid, text));
+            return Ok(Step::Done);
+        }
         let target = self
             .destinations
             .look_up(&mut self.asking, destination, create);
@@ -254,9 +294,10 @@ impl Work<'_> {
         let mut conditions = Conditions {
             lineage: &self.lineage,
             suspects: self.suspects,
+            frontier: self.frontier,
             phantoms_accepted: self.settings.phantoms_accepted,
         };
-        let place = (reference, position.commit_lsn);
+        let place = (reference, position);
         let opening = self
             .lanes
             .open(&mut self.asking, &mut conditions, &stream, place);
@@ -278,6 +319,16 @@ impl Work<'_> {
 impl Work<'_> {
     fn take_in(&mut self, event: Incoming) -> Result<(), Halt> {
         match event {
+            Incoming::Confirmed { publisher, ids } if publisher == checkpoint_copies::PUBLISHER => {
+                self.copies.answered(ids.len() / size_of::<u64>());
+                Ok(())
+            }
+            Incoming::Refused { publisher, errors }
+                if publisher == checkpoint_copies::PUBLISHER =>
+            {
+                self.copies.answered(errors.len());
+                Ok(())
+            }
             Incoming::Confirmed { publisher, ids } => Ok(self.lanes.confirm(publisher, ids)?),
             Incoming::Refused { publisher, errors } => Err(self.refused(publisher, &errors)),
             Incoming::StreamChanged { stream } => Err(Halt::Lost(format!(

@@ -10,6 +10,8 @@ pub struct StreamSettings {
     /// The brokers, tried in this order: `rabbitmq-stream://user:password@host:5552/vhost`, or
     /// `rabbitmq-stream+tls`.
     pub urls: Vec<String>,
+    /// The stream that gets copies of the checkpoints of any number of relays.
+    pub checkpoint_stream: String,
     /// Whether a stream that a message needs is made.
     pub create_streams: bool,
     /// How many messages may be on their way at once, 1 to 1,000,000.

@@ -15,6 +15,7 @@ fn settings_to(port: u16) -> StreamSettings {
         relay: "hostile".into(),
         urls: vec![format!("rabbitmq-stream://127.0.0.1:{port}")],
         unconfirmed_max: 100,
+        checkpoint_stream: "c".into(),
         create_streams: false,
         heartbeat: Duration::from_secs(1),
         message_bytes_max: 1024 * 1024,
@@ -69,20 +70,27 @@ fn welcome(stream: &mut TcpStream) {
     answer(stream, &[0, 1, 0, 0, 0, 0]);
 }
 
-/// What METADATA says of stream `s`: it is there.
-fn present(stream: &mut TcpStream) {
+/// What METADATA says of a stream: it is there.
+fn present(stream: &mut TcpStream, name: u8) {
     let broker = [0, 0, 0, 1, 0, 0, 0, 1, b'h', 0, 0, 0, 1];
-    let found = [0, 0, 0, 1, 0, 1, b's', 0, 1, 0, 0, 0, 0, 0, 0];
+    let found = [0, 0, 0, 1, 0, 1, name, 0, 1, 0, 0, 0, 0, 0, 0];
     let (_, correlation) = next(stream);
     let content = [&[0x80, 15, 0, 1][..], &correlation, &broker, &found].concat();
     stream.write_all(&frame(&content)).unwrap();
 }
 
-/// Lets a client publish: stream, last id, publisher.
-fn let_publish(stream: &mut TcpStream) {
+/// Lets a client acquire the right to publish.
+fn admit(stream: &mut TcpStream) {
     welcome(stream);
-    present(stream);
-    present(stream);
+    present(stream, b'c');
+}
+
+/// Lets a client publish: publisher of the copies, stream, last id, publisher.
+fn let_publish(stream: &mut TcpStream) {
+    admit(stream);
+    answer(stream, &[0, 1]);
+    present(stream, b's');
+    present(stream, b's');
     answer(stream, &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
     answer(stream, &[0, 1]);
     assert_eq!(next(stream).0, 2);
@@ -195,9 +203,10 @@ fn a_hole_is_never_published_over() {
         linger(stream);
         // And yet the broker has the third.
         let (mut stream, _) = listener.accept().unwrap();
-        welcome(&mut stream);
-        present(&mut stream);
-        present(&mut stream);
+        admit(&mut stream);
+        answer(&mut stream, &[0, 1]);
+        present(&mut stream, b's');
+        present(&mut stream, b's');
         answer(&mut stream, &[&[0, 1][..], &id(2)].concat());
         linger(stream);
     });
@@ -222,7 +231,7 @@ fn random_bytes_at_any_moment_are_an_error_and_nothing_else() {
     let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..100 {
-        let moment = random.u8(0..3);
+        let moment = random.u8(0..4);
         let bytes: Vec<u8> = (0..random.usize(1..200))
             .map(|place| match place % 13 {
                 // Often enough, something that looks like a frame.
@@ -237,6 +246,7 @@ fn random_bytes_at_any_moment_are_an_error_and_nothing_else() {
             match moment {
                 0 => drop(next(&mut stream)),
                 1 => welcome(&mut stream),
+                2 => admit(&mut stream),
                 _ => let_publish(&mut stream),
             }
             let _ = stream.write_all(&bytes);

@@ -3,8 +3,8 @@ use outbox_core::sink::{AcquireError, Outcome, RefusalReason};
 
 use super::reading::{make_queue, make_stream, read_payloads};
 use super::support::{
-    batch_of, batch_to, control, payloads, publish_all, publish_surely, publisher, refusals,
-    settings, shared, unique,
+    acquire_surely, batch_of, batch_to, control, payloads, publish_all, publish_surely, publisher,
+    refusals, settings, shared, unique,
 };
 use crate::sink::rabbitmq_stream::{StreamPublisher, StreamSettingsError};
 
@@ -151,10 +151,8 @@ fn a_stream_without_permission_is_named_and_the_others_go_on() {
     };
     let mut settings = settings(rabbit);
     settings.urls = vec![rabbit.stream_url_of(&user, "secret", "%2f")];
-    for (number, (write, read)) in [("^allowed-.*", ".*"), (".*", "^allowed-.*")]
-        .iter()
-        .enumerate()
-    {
+    let some = "^(allowed-.*|outbox-checkpoints)$";
+    for (number, (write, read)) in [(some, ".*"), (".*", some)].iter().enumerate() {
         permit("", write, read);
         let sequence = 1 + u64::try_from(number).unwrap();
         let batch = batch_to(sequence, &[&allowed, &forbidden, &allowed, &forbidden]);
@@ -193,22 +191,27 @@ fn a_permission_that_is_taken_away_loses_nothing() {
         .map(|number| batch_of(number, &stream, 2000))
         .collect();
     publish_all(&mut publisher, &batches[0]);
-    control(
-        rabbit,
-        &["set_permissions", "-p", "/", &user, ".*", "", ".*"],
-    );
-    let found = loop {
-        match publish_surely(&mut publisher, &batches[1]) {
-            // What the broker remembers of permissions goes with the connection.
-            Outcome::Durable => publisher.acquire().unwrap(),
-            outcome => break refusals(outcome),
-        }
+    let may_write = |what: &str| {
+        let order = ["set_permissions", "-p", "/", &user, ".*", what, ".*"];
+        control(rabbit, &order);
     };
+    // What the broker remembers of permissions goes with the connection.
+    may_write("^outbox-checkpoints$");
+    publisher.acquire().unwrap();
+    let found = refusals(publish_surely(&mut publisher, &batches[1]));
     assert_eq!(found[0].reason, RefusalReason::NotAuthorised);
-    control(
-        rabbit,
-        &["set_permissions", "-p", "/", &user, ".*", ".*", ".*"],
+    may_write("^stream-.*");
+    publisher.acquire().unwrap();
+    let outcome = publish_surely(&mut publisher, &batches[1]);
+    let Outcome::Fatal { reason } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(
+        reason.contains("outbox-checkpoints") && reason.contains("rights"),
+        "{reason}"
     );
+    may_write(".*");
+    acquire_surely(&mut publisher);
     publish_all(&mut publisher, &batches[1]);
     let expected: Vec<String> = batches
         .iter()
@@ -315,4 +318,14 @@ fn settings_that_cannot_work_are_refused() {
         text.contains("broker 1") && !text.contains("secret"),
         "{text}"
     );
+}
+
+#[test]
+fn the_stream_of_the_checkpoints_copies_is_no_destination() {
+    let rabbit = shared();
+    let settings = settings(rabbit);
+    let mut publisher = publisher(&settings);
+    let batch = batch_of(1, &settings.checkpoint_stream, 1);
+    let refused = refusals(publish_surely(&mut publisher, &batch));
+    assert_eq!(refused[0].reason, RefusalReason::DestinationInvalid);
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outbox_core::checkpoint::Checkpoint;
+use outbox_core::checkpoint::{Checkpoint, LastHandled};
 use outbox_core::sink::{Batch, Delivery, Outcome, Refusal};
 use outbox_core::{
     Frontier, HistoryEntry, Lsn, MessageId, OutboxRow, Position, SystemId, TimelineHistory,
@@ -49,6 +49,7 @@ pub(super) fn settings(rabbit: &RabbitServer) -> StreamSettings {
         relay: format!("relay-{}", MessageId::generate()),
         urls: vec![rabbit.stream_url()],
         unconfirmed_max: 500,
+        checkpoint_stream: "outbox-checkpoints".into(),
         create_streams: true,
         heartbeat: Duration::from_secs(2),
         message_bytes_max: 1024 * 1024,
@@ -59,6 +60,7 @@ pub(super) fn settings(rabbit: &RabbitServer) -> StreamSettings {
 /// A publisher that is connected.
 pub(super) fn publisher(settings: &StreamSettings) -> StreamPublisher {
     let mut publisher = StreamPublisher::new(settings.clone()).unwrap();
+    publisher.create_checkpoint_stream().unwrap();
     acquire_surely(&mut publisher);
     publisher
 }
@@ -87,6 +89,13 @@ pub(super) fn seed() -> u64 {
 
 /// A batch with one message for each destination. Payloads are `<sequence>.<index>`.
 pub(super) fn batch_to(sequence: u64, destinations: &[&str]) -> Batch {
+    let last = destinations.len().checked_sub(1).map(|last| LastHandled {
+        commit_lsn: Lsn::new(sequence * STEP),
+        xid: 7,
+        commit_time: Timestamp::default(),
+        index: u32::try_from(last).unwrap(),
+        message_id: MessageId::generate(),
+    });
     let delivery = |(index, destination): (usize, &&str)| Delivery {
         position: Position {
             commit_lsn: Lsn::new(sequence * STEP),
@@ -113,7 +122,7 @@ pub(super) fn batch_to(sequence: u64, destinations: &[&str]) -> Batch {
             timeline: TimelineId(1),
             timeline_history: TimelineHistory::default(),
             frontier: Frontier::at(Lsn::new((sequence + 1) * STEP)),
-            last: None,
+            last,
             last_parked: None,
             publication_fingerprint: "f".into(),
             sequence,

@@ -64,9 +64,13 @@ impl Request {
     }
 
     pub(in super::super) fn create(stream: &str) -> Self {
+        Self::create_with(stream, &[])
+    }
+
+    pub(in super::super) fn create_with(stream: &str, arguments: &[(&str, &str)]) -> Self {
         let mut request = Self::new(key::CREATE);
         request.text(stream);
-        request.map(&[]);
+        request.map(arguments);
         request
     }
 
