@@ -17,10 +17,10 @@ mod target;
 mod trials;
 
 use broker::Kind;
+use trials::alarm::{Alarm, alarm};
 use trials::busy_neighbour::busy_neighbour;
 use trials::crash_mix::{Kills, crash_mix};
 use trials::large_transaction::one_transaction_with_kills;
-use trials::memory_alarm::memory_alarm;
 
 #[tokio::test]
 async fn each_message_is_seen_once_whatever_is_killed_for_long() {
@@ -66,7 +66,7 @@ async fn kafka_at_least_once_loses_nothing_whatever_is_killed_for_long() {
 
 #[tokio::test]
 async fn a_memory_alarm_of_half_a_minute_pauses_publishing_and_passes() {
-    memory_alarm(Duration::from_secs(30)).await;
+    alarm(Alarm::Memory, Duration::from_secs(30)).await;
 }
 
 #[tokio::test]

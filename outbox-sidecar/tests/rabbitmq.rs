@@ -7,7 +7,7 @@ use testbed::RabbitServer;
 use crate::scenario::observation::lines;
 use crate::scenario::{DEADLINE, Scenario};
 use crate::target::Target;
-use crate::trials::memory_alarm::memory_alarm;
+use crate::trials::alarm::{Alarm, alarm};
 
 async fn scenario_on(rabbit: &RabbitServer) -> Scenario {
     let postgres = testbed::shared_postgres().await.unwrap();
@@ -18,7 +18,12 @@ async fn scenario_on(rabbit: &RabbitServer) -> Scenario {
 
 #[tokio::test]
 async fn a_memory_alarm_pauses_publishing_says_so_and_passes() {
-    memory_alarm(Duration::from_secs(5)).await;
+    alarm(Alarm::Memory, Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_disk_alarm_pauses_publishing_says_so_and_passes() {
+    alarm(Alarm::Disk, Duration::from_secs(5)).await;
 }
 
 #[tokio::test]
@@ -74,6 +79,49 @@ async fn a_relay_that_was_set_up_for_another_sink_publishes_nothing() {
     let ran = scenario.run_to_end().await;
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_relay_that_was_set_up_for_another_delivery_publishes_nothing() {
+    let postgres = testbed::shared_postgres().await.unwrap();
+    let kafka = testbed::shared_kafka().await.unwrap();
+    let scenario = Scenario::to(postgres, Target::kafka(kafka).await).await;
+    scenario.init(&[]).await;
+    let text = scenario.configuration();
+    scenario.configure(&text.replace("\"exactly-once\"", "\"at-least-once\""));
+    for command in ["init", "run"] {
+        let ran = scenario.command(&[command], &[]).await;
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        let said = "set up for kafka exactly-once, the configuration says kafka at-least-once";
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_is_gone_or_altered_in_the_database_ends_with_exit_5() {
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let scenario = scenario_on(rabbit).await;
+    let client = scenario.client().await;
+    let relay = scenario.start_active().await;
+    scenario.enqueue(&client, 0..10).await;
+    scenario.drained(&client).await;
+    relay.kill().await.unwrap();
+    scenario.enqueue(&client, 10..20).await;
+    for (sql, said) in [
+        (
+            "replace(checkpoint, '0', '1')",
+            "the checkpoint cannot be read",
+        ),
+        ("null, checkpoint_sequence = null", "the checkpoint is gone"),
+    ] {
+        let sql = format!("update outbox.relay set checkpoint = {sql} where name = $1");
+        client.execute(&sql, &[&scenario.relay]).await.unwrap();
+        scenario.check(3).await;
+        let ran = scenario.run_to_end().await;
+        assert_eq!(ran.code, Some(5), "{}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+    assert_eq!(scenario.numbers().await, (0..10).collect::<Vec<_>>());
 }
 
 #[tokio::test]

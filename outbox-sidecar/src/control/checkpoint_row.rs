@@ -195,3 +195,6 @@ fn acquire_error(failure: SourceFailure) -> AcquireError {
         _ => AcquireError::Unavailable(failure.message),
     }
 }
+
+#[cfg(test)]
+mod tests;

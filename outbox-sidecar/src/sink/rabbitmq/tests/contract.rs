@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use lapin::types::AMQPValue;
 use outbox_core::sink::Outcome;
 
@@ -81,6 +83,42 @@ fn a_route_leads_to_its_exchange() {
     let seen = take_all(rabbit, &queue);
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].delivery.routing_key.as_str(), "OrderPlaced.7");
+}
+
+#[test]
+fn ten_thousand_routing_keys_of_one_exchange_get_each_its_own() {
+    const KEYS: usize = 10_000;
+    let (rabbit, queue, exchange) = (shared(), unique("queue"), unique("exchange"));
+    make_queue(rabbit, &queue, "classic");
+    make_exchange(rabbit, &exchange);
+    bind(rabbit, &queue, &exchange, "policy.#");
+    let mut settings = settings(rabbit);
+    settings.routes = vec![Route {
+        destination: "policies".into(),
+        exchange,
+        routing_key: "policy.{key}".into(),
+    }];
+    let keys: Vec<String> = (0..KEYS).map(|key| format!("k{key}")).collect();
+    let keys: Vec<Option<&str>> = keys.iter().map(|key| Some(key.as_str())).collect();
+    let mut publisher = publisher(&settings);
+    let mut sent = Vec::new();
+    for sequence in [1, 2] {
+        let batch = batch_to(sequence, "policies", &keys);
+        assert_eq!(publish_surely(&mut publisher, &batch), Outcome::Durable);
+        sent.push(payloads(&batch));
+    }
+    let mut seen: HashMap<String, Vec<String>> = HashMap::new();
+    for message in take_all(rabbit, &queue) {
+        let key = message.delivery.routing_key.as_str().to_owned();
+        let payload = String::from_utf8(message.delivery.data).unwrap();
+        seen.entry(key).or_default().push(payload);
+    }
+    assert_eq!(seen.len(), KEYS);
+    for (place, key) in keys.iter().flatten().enumerate() {
+        let expected = [&sent[0][place], &sent[1][place]];
+        let here: Vec<&String> = seen[&format!("policy.{key}")].iter().collect();
+        assert_eq!(here, expected, "{key}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! A broker that runs out of memory takes nothing: the relay waits, and says why.
+//! A broker with an alarm takes nothing: the relay waits, and says why.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use testbed::{RabbitServer, wait};
@@ -8,8 +9,38 @@ use crate::scenario::observation::assert_calm;
 use crate::scenario::{DEADLINE, Scenario};
 use crate::target::Target;
 
+/// What a broker can run out of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Alarm {
+    Memory,
+    Disk,
+}
+
+impl Alarm {
+    async fn raise(self, rabbit: &RabbitServer) {
+        match self {
+            Self::Memory => set(rabbit, &[MEMORY, "absolute", "1MB"]).await,
+            Self::Disk => set(rabbit, &[DISK, "900GB"]).await,
+        }
+    }
+
+    async fn end(self, rabbit: &RabbitServer) {
+        match self {
+            Self::Memory => set(rabbit, &[MEMORY, "absolute", "1GB"]).await,
+            Self::Disk => set(rabbit, &[DISK, "50MB"]).await,
+        }
+    }
+}
+
+const MEMORY: &str = "set_vm_memory_high_watermark";
+const DISK: &str = "set_disk_free_limit";
+
+async fn set(rabbit: &RabbitServer, order: &[&str]) {
+    rabbit.control(order).await.unwrap();
+}
+
 /// Raises the alarm by hand, for at least so long.
-pub(crate) async fn memory_alarm(at_least: Duration) {
+pub(crate) async fn alarm(alarm: Alarm, at_least: Duration) {
     let rabbit = RabbitServer::start().await.unwrap();
     let postgres = testbed::shared_postgres().await.unwrap();
     let scenario = Scenario::to(postgres, Target::queue(&rabbit, "classic").await).await;
@@ -19,12 +50,14 @@ pub(crate) async fn memory_alarm(at_least: Duration) {
     scenario.enqueue(&client, 0..50).await;
     scenario.drained(&client).await;
 
-    let watermark = ["set_vm_memory_high_watermark", "absolute"];
-    let set = async |limit| rabbit.control(&[&watermark[..], &[limit]].concat()).await;
-    set("1MB").await.unwrap();
+    alarm.raise(&rabbit).await;
     let raised = Instant::now();
-    scenario.enqueue(&client, 50..100).await;
+    let enqueued = Cell::new(50);
     wait::until("readiness to say why", DEADLINE, || async {
+        // The broker says so with the first message that comes after the alarm.
+        let next = enqueued.get();
+        scenario.enqueue(&client, next..next + 1).await;
+        enqueued.set(next + 1);
         let answer = scenario.get("/ready").await;
         answer.is_some_and(|(code, why)| code == 200 && why.contains("memory or disk alarm"))
     })
@@ -43,9 +76,12 @@ pub(crate) async fn memory_alarm(at_least: Duration) {
         "nothing is confirmed that is not published"
     );
 
-    set("1GB").await.unwrap();
+    alarm.end(&rabbit).await;
     scenario.drained(&client).await;
     assert_eq!(scenario.metric("outbox_sink_blocked").await, Some(0.0));
-    assert_eq!(scenario.numbers().await, (0..100).collect::<Vec<_>>());
+    assert_eq!(
+        scenario.numbers().await,
+        (0..enqueued.get()).collect::<Vec<_>>()
+    );
     assert_calm(&relay);
 }
