@@ -8,6 +8,7 @@ use crate::sink::at_least_once::AtLeastOnce;
 use crate::sink::kafka::{KafkaPublisher, KafkaSink};
 use crate::sink::rabbitmq::RabbitPublisher;
 use crate::sink::rabbitmq_stream::StreamPublisher;
+use crate::sink::stdout::LinePublisher;
 use crate::source::connection::Address;
 
 /// The sink of this relay; nothing is contacted yet. Must be called within the runtime, and the
@@ -25,6 +26,10 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Box<dyn Sink>, ConfigError
         )),
         SinkSettings::RabbitMqStream(stream) => Box::new(AtLeastOnce::new(
             StreamPublisher::new(stream.clone())?,
+            checkpoint_row(settings, &settings.address),
+        )),
+        SinkSettings::Stdout(stdout) => Box::new(AtLeastOnce::new(
+            LinePublisher::new(std::io::stdout(), stdout.message_bytes_max),
             checkpoint_row(settings, &settings.address),
         )),
     })

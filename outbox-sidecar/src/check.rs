@@ -31,6 +31,7 @@ pub(crate) async fn check(settings: &Settings) -> Findings {
                 rabbitmq_stream::check(&settings, stream, &mut findings);
                 seen.connected
             }
+            SinkSettings::Stdout(_) => seen.connected,
         };
         if can_be_read {
             checkpoint::check(&settings, &seen, &mut findings);

@@ -12,3 +12,4 @@ pub mod memory;
 mod message_text;
 pub mod rabbitmq;
 pub mod rabbitmq_stream;
+pub mod stdout;

@@ -22,6 +22,7 @@ mod refused;
 mod restored;
 mod scenario;
 mod shutdown;
+mod stdout;
 mod takeover;
 mod target;
 mod trials;

@@ -84,7 +84,7 @@ pub(crate) enum ConfigError {
     },
     /// No sink, or several.
     #[error(
-        "exactly one sink section is needed, [kafka], [rabbitmq] or [rabbitmq_stream]: {found}"
+        "exactly one sink section is needed, [kafka], [rabbitmq], [rabbitmq_stream] or [stdout]: {found}"
     )]
     Sinks {
         /// What was found, and where.

@@ -146,9 +146,6 @@ pub(super) const ROUTES: &str = "rabbitmq.routes.";
 /// The sections of sinks.
 pub(super) const SINKS: [&str; 4] = ["kafka", "rabbitmq", "rabbitmq_stream", "stdout"];
 
-/// Sections of sinks that other releases have.
-pub(super) const OTHER_SINKS: [&str; 1] = ["stdout"];
-
 /// The number and the name of a route's field, such as `0.exchange`.
 pub(super) fn route_field(rest: &str) -> Option<(usize, &str)> {
     let (number, name) = rest.split_once('.')?;
@@ -167,7 +164,7 @@ pub(super) fn is_section(name: &str) -> bool {
         key.strip_prefix(name)
             .is_some_and(|rest| rest.starts_with('.'))
     };
-    name == "kafka.properties" || KEYS.iter().any(|key| begins(key.name))
+    ["kafka.properties", "stdout"].contains(&name) || KEYS.iter().any(|key| begins(key.name))
 }
 
 /// Whether the value of a key may be shown.
@@ -191,6 +188,9 @@ pub(super) fn advice(unknown: &str) -> String {
     let (section, name) = unknown.split_once('.').unwrap_or((unknown, ""));
     if section == "kafka" && name.contains('.') {
         return format!("what is meant for librdkafka is written as {PROPERTIES}{name}");
+    }
+    if section == "stdout" {
+        return "stdout has no keys".to_owned();
     }
     if is_section(section) && !name.is_empty() {
         return format!("{section} has {}", names_in(section).join(", "));

@@ -103,14 +103,12 @@ impl Layers {
 
     fn require_known_keys(&self) -> Result<(), ConfigError> {
         for (key, entry) in &self.entries {
-            let section = key.split('.').next().unwrap_or_default();
             let is_empty_section = entry.raw == Raw::Other(EMPTY_SECTION);
             let known = keys::find(key).is_some()
                 || key.starts_with(keys::PROPERTIES)
                 || key
                     .strip_prefix(keys::ROUTES)
                     .is_some_and(|rest| keys::route_field(rest).is_some())
-                || keys::OTHER_SINKS.contains(&section)
                 || is_empty_section && keys::is_section(key);
             if !known {
                 return Err(ConfigError::UnknownKey {

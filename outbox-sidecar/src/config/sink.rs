@@ -21,6 +21,15 @@ pub(crate) enum SinkSettings {
     RabbitMq(RabbitSettings),
     /// RabbitMQ's streams, exactly once in each.
     RabbitMqStream(StreamSettings),
+    /// Lines on standard output, at least once.
+    Stdout(StdoutSettings),
+}
+
+/// What a relay needs to know of standard output.
+#[derive(Clone, Copy)]
+pub(crate) struct StdoutSettings {
+    /// The largest message, in bytes.
+    pub(crate) message_bytes_max: usize,
 }
 
 const URLS: [&str; 3] = ["rabbitmq.url", "rabbitmq.urls", "rabbitmq.url_file"];
@@ -43,6 +52,7 @@ impl SinkSettings {
             Self::Kafka(_) | Self::KafkaAtLeastOnce(_) => KAFKA,
             Self::RabbitMq(_) => RABBITMQ,
             Self::RabbitMqStream(_) => RABBITMQ_STREAM,
+            Self::Stdout(_) => STDOUT,
         }
     }
 
@@ -50,7 +60,7 @@ impl SinkSettings {
     pub(crate) const fn delivery(&self) -> &'static str {
         match self {
             Self::Kafka(_) | Self::RabbitMqStream(_) => EXACTLY_ONCE,
-            Self::KafkaAtLeastOnce(_) | Self::RabbitMq(_) => AT_LEAST_ONCE,
+            Self::KafkaAtLeastOnce(_) | Self::RabbitMq(_) | Self::Stdout(_) => AT_LEAST_ONCE,
         }
     }
 
@@ -69,7 +79,7 @@ impl SinkSettings {
     pub(crate) const fn kafka(&self) -> Option<&KafkaSettings> {
         match self {
             Self::Kafka(kafka) | Self::KafkaAtLeastOnce(kafka) => Some(kafka),
-            Self::RabbitMq(_) | Self::RabbitMqStream(_) => None,
+            Self::RabbitMq(_) | Self::RabbitMqStream(_) | Self::Stdout(_) => None,
         }
     }
 
@@ -94,6 +104,9 @@ impl SinkSettings {
                     })?;
                 Ok(Self::RabbitMqStream(settings))
             }
+            STDOUT => Ok(Self::Stdout(StdoutSettings {
+                message_bytes_max: read.bytes("limits.message_bytes_max", 1000)?,
+            })),
             _ => {
                 let settings = read.kafka(relay)?;
                 // The sink checks its properties where it is made; here, so that nothing is started.
@@ -114,6 +127,7 @@ impl SinkSettings {
 const KAFKA: &str = "kafka";
 const RABBITMQ: &str = "rabbitmq";
 const RABBITMQ_STREAM: &str = "rabbitmq_stream";
+const STDOUT: &str = "stdout";
 const EXACTLY_ONCE: &str = "exactly-once";
 const AT_LEAST_ONCE: &str = "at-least-once";
 
@@ -126,12 +140,7 @@ pub(super) fn only_section(layers: &Layers) -> Result<&'static str, ConfigError>
     let mut found: Vec<_> = keys::SINKS.iter().filter_map(|name| find(name)).collect();
     found.sort_by_key(|(_, origin)| origin.line());
     match found.as_slice() {
-        [(name, _)] if [KAFKA, RABBITMQ, RABBITMQ_STREAM].contains(name) => Ok(name),
-        [(name, origin)] => Err(ConfigError::Unavailable {
-            origin: origin.clone(),
-            what: format!("the sink {name}"),
-            instead: "use [kafka], [rabbitmq] or [rabbitmq_stream]",
-        }),
+        [(name, _)] => Ok(name),
         [] => Err(ConfigError::Sinks {
             found: format!("found none {}", layers.looked_in()),
         }),

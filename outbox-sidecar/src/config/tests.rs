@@ -133,18 +133,22 @@ fn an_unknown_key_names_file_line_and_what_was_meant() {
 fn exactly_one_sink() {
     assert_eq!(
         error("[relay]\nname = \"p\"\n", &[], &[]),
-        "exactly one sink section is needed, [kafka], [rabbitmq] or \
-         [rabbitmq_stream]: found none in o.toml, the environment and the flags"
+        "exactly one sink section is needed, [kafka], [rabbitmq], \
+         [rabbitmq_stream] or [stdout]: found none in o.toml, the environment and the flags"
     );
     assert_eq!(
         error(&format!("{GOOD}[rabbitmq]\nurl = \"amqp://x\"\n"), &[], &[]),
-        "exactly one sink section is needed, [kafka], [rabbitmq] or \
-         [rabbitmq_stream]: found kafka (o.toml:7) and rabbitmq (o.toml:9)"
+        "exactly one sink section is needed, [kafka], [rabbitmq], \
+         [rabbitmq_stream] or [stdout]: found kafka (o.toml:7) and rabbitmq (o.toml:9)"
     );
     assert_eq!(
-        error("[relay]\nname = \"p\"\n[stdout]\n", &[], &[]),
-        "o.toml:3: the sink stdout is not available in this release: use [kafka], \
-         [rabbitmq] or [rabbitmq_stream]"
+        error(&format!("{GOOD}[stdout]\n"), &[], &[]),
+        "exactly one sink section is needed, [kafka], [rabbitmq], \
+         [rabbitmq_stream] or [stdout]: found kafka (o.toml:7) and stdout (o.toml:8)"
+    );
+    assert_eq!(
+        error(&format!("{GOOD}[stdout]\nlines = 1\n"), &[], &[]),
+        "o.toml:9: unknown key stdout.lines: stdout has no keys"
     );
 }
 

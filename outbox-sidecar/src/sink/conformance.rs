@@ -1,6 +1,8 @@
 //! What every sink must keep of its contract, against real servers: a new one is done when it passes
 //! here, and through the relay in `tests/conformance.rs`.
 
+mod limited;
+mod lines;
 mod outlet;
 mod trials;
 
@@ -41,6 +43,7 @@ macro_rules! conforms {
 }
 
 conforms!(memory, Outlet::memory());
+conforms!(stdout, Outlet::lines());
 conforms!(kafka_exactly_once, Outlet::kafka());
 conforms!(kafka_at_least_once, Outlet::kafka_at_least_once());
 conforms!(rabbitmq_classic_queue, Outlet::queue("classic"));

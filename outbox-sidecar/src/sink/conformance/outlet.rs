@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions};
 use lapin::types::FieldTable;
-use outbox_core::checkpoint::Checkpoint;
-use outbox_core::sink::{AcquireError, Batch, Outcome, Sink};
+use outbox_core::sink::{Batch, RefusalReason, Sink};
 use outbox_core::{schema, schema::SchemaName};
 use testbed::history::{Record, read, read_stream, take_queue};
 use testbed::{KafkaAddress, RabbitServer, unique};
 use tokio::runtime::Runtime;
 
+use super::limited::{LimitedSink, seen_in};
+use super::lines::Output;
 use super::trials::genesis;
 use crate::control::CheckpointRow;
 use crate::sink::at_least_once::AtLeastOnce;
@@ -18,6 +19,7 @@ use crate::sink::kafka::{KafkaAdministration, KafkaPublisher, KafkaSettings, Kaf
 use crate::sink::memory::MemoryBroker;
 use crate::sink::rabbitmq::{RabbitPublisher, RabbitSettings, Route};
 use crate::sink::rabbitmq_stream::{StreamPublisher, StreamSettings};
+use crate::sink::stdout::LinePublisher;
 use crate::source::connection::Address;
 
 /// How long a server may take to show what it has.
@@ -34,6 +36,11 @@ pub(super) struct Outlet {
 
 enum Kind {
     Memory(MemoryBroker),
+    Lines {
+        output: Output,
+        /// Where the checkpoint's row is.
+        address: Box<Address>,
+    },
     Kafka {
         address: KafkaAddress,
         settings: Box<KafkaSettings>,
@@ -72,6 +79,20 @@ impl Outlet {
             relay,
             kind: Kind::Memory(broker),
         }
+    }
+
+    /// Standard output, or what stands for it.
+    pub(super) fn lines() -> Self {
+        let relay = unique::name("relay");
+        let outlet = Self {
+            kind: Kind::Lines {
+                output: Output::default(),
+                address: Box::new(wait(database_with(&relay))),
+            },
+            relay,
+        };
+        outlet.write_genesis();
+        outlet
     }
 
     pub(super) fn kafka() -> Self {
@@ -200,7 +221,10 @@ impl Outlet {
     }
 
     fn write_genesis(&self) {
-        if let Kind::Queues { address, .. } | Kind::Streams { address, .. } = &self.kind {
+        if let Kind::Queues { address, .. }
+        | Kind::Streams { address, .. }
+        | Kind::Lines { address, .. } = &self.kind
+        {
             let mut row = self.checkpoint_row(address);
             assert_eq!(row.write_genesis(&genesis(&self.relay)), Ok(true));
         }
@@ -215,6 +239,10 @@ impl Outlet {
     pub(super) fn sink(&self) -> Box<dyn Sink> {
         match &self.kind {
             Kind::Memory(broker) => Box::new(LimitedSink(broker.sink())),
+            Kind::Lines { output, address } => Box::new(AtLeastOnce::new(
+                LinePublisher::new(output.clone(), MESSAGE_BYTES_MAX),
+                self.checkpoint_row(address),
+            )),
             Kind::Kafka {
                 settings,
                 exactly_once: true,
@@ -248,7 +276,7 @@ impl Outlet {
     pub(super) fn destination(&self) -> String {
         let name = unique::name("destination");
         match &self.kind {
-            Kind::Memory(_) => {}
+            Kind::Memory(_) | Kind::Lines { .. } => {}
             Kind::Streams { rabbit, .. } => {
                 wait(rabbit.address().create_queue(&name, "stream")).unwrap();
                 wait(rabbit.wrote(&name, "stream")).unwrap();
@@ -279,19 +307,26 @@ impl Outlet {
         name
     }
 
-    /// A destination that no broker has.
-    pub(super) fn missing(&self, batch: &Batch, index: usize) -> String {
-        if let Kind::Memory(broker) = &self.kind {
-            let reason = outbox_core::sink::RefusalReason::DestinationMissing;
-            broker.refuse(batch.messages[index].row.id, reason);
+    /// Makes a message one that is refused for itself: to a destination that no broker has, where
+    /// destinations are something to have.
+    pub(super) fn spoil(&self, batch: &mut Batch, index: usize) -> RefusalReason {
+        let row = &mut batch.messages[index].row;
+        match &self.kind {
+            Kind::Lines { .. } => {
+                row.headers = "[]".into();
+                return RefusalReason::HeadersInvalid;
+            }
+            Kind::Memory(broker) => broker.refuse(row.id, RefusalReason::DestinationMissing),
+            _ => {}
         }
-        unique::name("missing")
+        row.destination = unique::name("missing").into();
+        RefusalReason::DestinationMissing
     }
 
     /// How many destinations the trial of many has.
     pub(super) fn many(&self) -> usize {
         match &self.kind {
-            Kind::Memory(_) => 1000,
+            Kind::Memory(_) => 100,
             Kind::Kafka { .. } if cfg!(feature = "long") => 1000,
             Kind::Queues { .. } if cfg!(feature = "long") => 100,
             _ => 20,
@@ -302,7 +337,8 @@ impl Outlet {
     /// sink may repeat.
     pub(super) fn seen(&self, destination: &str) -> Vec<Seen> {
         let records = match &self.kind {
-            Kind::Memory(broker) => return of_memory(broker, destination),
+            Kind::Memory(broker) => return seen_in(broker, destination),
+            Kind::Lines { output, .. } => return output.seen(destination),
             Kind::Kafka { address, .. } => wait(read(address, &[destination], SOON)).unwrap(),
             Kind::Streams { rabbit, .. } => {
                 wait(read_stream(&rabbit.address(), destination, SOON)).unwrap()
@@ -324,7 +360,7 @@ impl Outlet {
 
     fn may_repeat(&self) -> bool {
         match &self.kind {
-            Kind::Memory(_) | Kind::Streams { .. } => false,
+            Kind::Memory(_) | Kind::Lines { .. } | Kind::Streams { .. } => false,
             Kind::Kafka { exactly_once, .. } => !exactly_once,
             Kind::Queues { .. } => true,
         }
@@ -357,55 +393,6 @@ fn of_record(record: &Record) -> Seen {
         key: record.key.clone(),
         payload: record.payload.clone().filter(|_| !is_tombstone),
         headers,
-    }
-}
-
-fn of_memory(broker: &MemoryBroker, destination: &str) -> Vec<Seen> {
-    let messages = broker.messages();
-    let here = messages
-        .iter()
-        .filter(|delivery| delivery.row.destination == destination);
-    here.map(|delivery| Seen {
-        id: delivery.row.id.to_string(),
-        key: delivery.row.key.as_ref().map(ToString::to_string),
-        payload: delivery.row.payload.as_ref().map(|bytes| bytes.to_vec()),
-        headers: serde_json::from_str(&delivery.row.headers).unwrap(),
-    })
-    .collect()
-}
-
-/// The broker in memory knows no limit of its own.
-struct LimitedSink(crate::sink::memory::MemorySink);
-
-impl Sink for LimitedSink {
-    fn peek(&mut self) -> Result<Option<Checkpoint>, AcquireError> {
-        self.0.peek()
-    }
-
-    fn acquire(&mut self, epoch: u64) -> Result<Option<Checkpoint>, AcquireError> {
-        self.0.acquire(epoch)
-    }
-
-    fn publish(&mut self, batch: &Batch) -> Outcome {
-        let mut too_large = Vec::new();
-        for (batch_index, delivery) in batch.messages.iter().enumerate() {
-            if delivery.row.content_bytes() > MESSAGE_BYTES_MAX {
-                too_large.push(outbox_core::sink::Refusal {
-                    batch_index,
-                    reason: outbox_core::sink::RefusalReason::TooLarge,
-                    error: "too large".to_owned(),
-                });
-            }
-        }
-        if too_large.is_empty() {
-            self.0.publish(batch)
-        } else {
-            Outcome::Poison(too_large)
-        }
-    }
-
-    fn release(&mut self) {
-        self.0.release();
     }
 }
 

@@ -131,13 +131,13 @@ pub(super) fn one_refused_among_good_ones(outlet: &Outlet) {
     let destination = outlet.destination();
     let mut sink = acquired(outlet);
     let mut whole = batch(outlet, 1, &destination, COUNT);
-    whole.messages[BAD].row.destination = outlet.missing(&whole, BAD).into();
+    let expected = outlet.spoil(&mut whole, BAD);
     let refusals = decide(sink.as_mut(), &whole).unwrap_err();
     let named: Vec<_> = refusals
         .iter()
         .map(|refusal| (refusal.batch_index, refusal.reason))
         .collect();
-    assert_eq!(named, [(BAD, RefusalReason::DestinationMissing)]);
+    assert_eq!(named, [(BAD, expected)]);
 
     // What the relay does then: everything before it, and once it is out of the way the rest.
     let position = whole.messages[BAD].position;
