@@ -1,5 +1,5 @@
 //! Gets the servers: pinned versions, fetched once by Maven into one cache; RabbitMQ comes with the
-//! system's packages.
+//! system's packages, or in version 4 with a Debian that is installed into the cache.
 //!
 //! The cache is `/var/cache/outbox-testbed` for root (the unprivileged user that runs the servers
 //! must reach it, and root's home is private), else `$XDG_CACHE_HOME` or `~/.cache`; the variable
@@ -9,6 +9,7 @@
 
 mod cache;
 mod command;
+mod debian;
 mod kafka;
 mod maven;
 mod postgres;
@@ -20,7 +21,7 @@ use crate::error::Error;
 
 pub use kafka::{KafkaInstallation, kafka};
 pub use postgres::{PostgresInstallation, PostgresVersion, postgres};
-pub use rabbitmq::{RabbitInstallation, rabbitmq};
+pub use rabbitmq::{RabbitInstallation, RabbitVersion, rabbitmq};
 
 /// A client program of PostgreSQL (`psql`, `pg_recvlogical`), which the server's distribution that
 /// we fetch does not hold: from PATH, else from the newest installation of the system's packages.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use testbed::provision::{PostgresVersion, kafka, postgres, rabbitmq};
+use testbed::provision::{PostgresVersion, RabbitVersion, kafka, postgres, rabbitmq};
 use testbed::{Error, KAFKA_VARIABLE, KafkaServer, POSTGRES_VARIABLE, PostgresServer};
 
 const USAGE: &str = "usage: testbed provision   fetch the servers into the cache
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
 fn provision() -> Result<(), Error> {
     postgres(PostgresVersion::from_environment()?)?;
     kafka()?;
-    rabbitmq()?;
+    rabbitmq(RabbitVersion::from_environment()?)?;
     Ok(())
 }
 

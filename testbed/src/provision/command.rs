@@ -3,8 +3,15 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use testbed_supervisor::Spawn;
 
 use crate::error::Error;
+use crate::server::Server;
+
+/// How often a program that runs is looked at.
+const POLL: Duration = Duration::from_millis(50);
 
 /// The program in PATH.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
@@ -44,4 +51,30 @@ pub(super) fn run(program: &Path, arguments: &[&str], folder: &Path) -> Result<(
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )))
+}
+
+/// Runs a program to its end under the supervisor: it ends with this process, and so does all that it
+/// has started. Its output goes to `log`, the end of which becomes the error's text when it fails.
+pub(super) fn run_supervised(
+    name: &str,
+    command: Spawn,
+    log: &Path,
+    deadline: Duration,
+) -> Result<(), Error> {
+    let server = Server::new(name, command, log.to_owned());
+    server.spawn()?;
+    let end = Instant::now() + deadline;
+    loop {
+        match server.exit()? {
+            Some(exit) if exit.success() => return Ok(()),
+            Some(exit) => {
+                return Err(server.with_log(&Error::new(format!("{name} failed: {exit}"))));
+            }
+            None if Instant::now() >= end => {
+                let late = Error::new(format!("{name} has not ended within {deadline:?}"));
+                return Err(server.with_log(&late));
+            }
+            None => std::thread::sleep(POLL),
+        }
+    }
 }

@@ -75,13 +75,9 @@ impl Node {
     /// In the foreground: the daemon that a node would start outlives it.
     pub(super) fn epmd_command(&self) -> Spawn {
         let port = self.ports.epmd.to_string();
-        let command = Spawn::new(self.installation.epmd().to_string_lossy()).args([
-            "-port",
-            &port,
-            "-address",
-            "127.0.0.1",
-        ]);
-        self.owned(command)
+        self.installation
+            .epmd(self.directory.path(), self.user)
+            .args(["-port", &port, "-address", "127.0.0.1"])
     }
 
     pub(super) fn log(&self) -> PathBuf {
@@ -101,9 +97,10 @@ impl Node {
     }
 
     fn program(&self, name: &str) -> Spawn {
-        let path = |name| self.path(name).to_string_lossy().into_owned();
-        let command = Spawn::new(self.installation.program(name).to_string_lossy())
-            .directory(self.directory.path())
+        let home = self.installation.seen(self.directory.path());
+        let path = |name| home.join(name).to_string_lossy().into_owned();
+        self.installation
+            .program(name, self.directory.path(), self.user)
             .env("HOME", path(""))
             .env("LANG", "C.UTF-8")
             .env("RABBITMQ_NODENAME", self.name())
@@ -117,15 +114,7 @@ impl Node {
             .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERLANG)
             .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
-            .env("ERL_EPMD_ADDRESS", "127.0.0.1");
-        self.owned(command)
-    }
-
-    fn owned(&self, command: Spawn) -> Spawn {
-        match self.user.map(ServerUser::ids) {
-            Some((uid, gid)) => command.user(uid, gid),
-            None => command,
-        }
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
     }
 
     fn settings(&self) -> String {

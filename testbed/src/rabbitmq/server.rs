@@ -8,7 +8,7 @@ use testbed_supervisor::{Signal, Target};
 use crate::error::Error;
 use crate::kafka::blocking;
 use crate::ports::ReservedPort;
-use crate::provision;
+use crate::provision::{self, RabbitVersion};
 use crate::rabbitmq::address::RabbitAddress;
 use crate::rabbitmq::control::control;
 use crate::rabbitmq::node::{Node, Ports};
@@ -33,12 +33,14 @@ pub struct RabbitServer {
 }
 
 impl RabbitServer {
-    /// A node with streams and the management page, user `guest`, vhost `/`.
+    /// A node with streams and the management page, user `guest`, vhost `/`, in the version that the
+    /// environment names ([`RabbitVersion::from_environment`]).
     ///
     /// # Errors
     /// When RabbitMQ is not installed, or does not serve within two minutes.
     pub async fn start() -> Result<Self, Error> {
-        let installation = blocking(provision::rabbitmq).await?;
+        let version = RabbitVersion::from_environment()?;
+        let installation = blocking(move || provision::rabbitmq(version)).await?;
         let reserved = [
             ReservedPort::find()?,
             ReservedPort::find()?,
