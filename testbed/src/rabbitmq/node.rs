@@ -14,6 +14,8 @@ use crate::user::ServerUser;
 
 const COOKIE: &str = "OUTBOXTESTBED";
 const PLUGINS: &str = "[rabbitmq_management,rabbitmq_stream].\n";
+/// Read instead of the system's. Without it the tools of 4.0 do not know the plugins' commands.
+const CONF_ENV: &str = "PLUGINS_DIR=\"$RABBITMQ_HOME/plugins\"\n";
 /// Two schedulers, and no port but on the loopback.
 const ERLANG: &str = "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2";
 
@@ -52,8 +54,7 @@ impl Node {
         ))?;
         node.write(&node.path("rabbitmq.conf"), &node.settings())?;
         node.write(&node.path("enabled_plugins"), PLUGINS)?;
-        // Empty: the system's own is not read.
-        node.write(&node.path("rabbitmq-env.conf"), "")?;
+        node.write(&node.path("rabbitmq-env.conf"), CONF_ENV)?;
         Ok(node)
     }
 

@@ -194,6 +194,7 @@ enum Objection<'a> {
 impl<'a> Objection<'a> {
     /// `inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received none but current is the
     /// value 'quorum' of type 'longstr'`, and for flags `… but current is 'false'`.
+    /// RabbitMQ 4 says of a queue's type `received 'classic' but current is 'quorum'`.
     fn read(text: &'a str) -> Option<Self> {
         let (_, rest) = text.split_once("inequivalent arg '")?;
         let (name, rest) = rest.split_once('\'')?;
@@ -206,6 +207,7 @@ impl<'a> Objection<'a> {
         match current.trim_start_matches('\'').split('\'').next()? {
             "true" => Some(Self::Flag(name, true)),
             "false" => Some(Self::Flag(name, false)),
+            value if name == "x-queue-type" => Some(Self::Argument(name, value, "longstr")),
             _ => None,
         }
     }
@@ -215,5 +217,35 @@ fn typed(value: &str, kind: &str) -> AMQPValue {
     match (kind, value.parse::<i64>()) {
         ("longstr", _) | (_, Err(_)) => AMQPValue::LongString(LongString::from(value)),
         (_, Ok(number)) => AMQPValue::LongLongInt(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Objection;
+
+    /// What 3.10 and 4.0 answered; the former is also what either says of other arguments.
+    #[test]
+    fn objections_of_every_version_are_understood() {
+        let begin = "PRECONDITION_FAILED - inequivalent arg";
+        for (end, expected) in [
+            (
+                "'x-queue-type' for queue 'q' in vhost '/': received none but current is the value \
+                 'quorum' of type 'longstr'",
+                Objection::Argument("x-queue-type", "quorum", "longstr"),
+            ),
+            (
+                "'x-queue-type' for queue 'q' in vhost '/': received 'classic' but current is \
+                 'quorum'",
+                Objection::Argument("x-queue-type", "quorum", "longstr"),
+            ),
+            (
+                "'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'",
+                Objection::Flag("durable", false),
+            ),
+        ] {
+            let text = format!("{begin} {end}");
+            assert_eq!(Objection::read(&text), Some(expected), "{text}");
+        }
     }
 }

@@ -21,7 +21,7 @@ impl RabbitVersion {
     /// When the variable names another.
     pub fn from_environment() -> Result<Self, Error> {
         match std::env::var(VARIABLE).as_deref() {
-            Err(_) | Ok("system") => Ok(Self::System),
+            Err(_) | Ok("" | "system") => Ok(Self::System),
             Ok("4") => Ok(Self::V4),
             Ok(other) => Err(Error::new(format!(
                 "{VARIABLE}={other} is not known; use 4, or system (the default)"
