@@ -160,12 +160,17 @@ async fn check_finds_what_would_lose_or_halt() {
         "[[rabbitmq.routes]]\ndestination = \"policy-*\"\nexchange = \"{missing}\"\n\
          routing_key = \"{{type}}\"\n"
     );
-    with(&route, &format!("\"{queue}\", \"{missing}\", \"policy-a\""));
+    let quorum = rabbit.create_queue("quorum").await.unwrap();
+    with(
+        &route,
+        &format!("\"{queue}\", \"{quorum}\", \"{missing}\", \"policy-a\""),
+    );
     let said = scenario.check(3).await;
     for finding in [
         format!("{missing} does not exist: its first message halts the relay"),
         format!("{missing} does not exist: the first message to it halts the relay"),
         format!("{queue} is a classic queue"),
+        format!("{quorum} drops a message that was redelivered 20 times"),
     ] {
         assert!(said.contains(&finding), "{finding:?} is not in\n{said}");
     }

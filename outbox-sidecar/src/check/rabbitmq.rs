@@ -113,11 +113,22 @@ fn pitfalls(name: &str, facts: &QueueFacts, findings: &mut Findings) {
             "set x-dead-letter-exchange, or take x-message-ttl away",
         );
     }
-    if argument("x-delivery-limit").is_some() && !has_dead_letters {
-        warn(
-            format!("{name} drops a message that was redelivered too often"),
-            "set x-dead-letter-exchange",
-        );
+    if !has_dead_letters {
+        match argument("x-delivery-limit") {
+            Some(limit) if limit.starts_with('-') => {}
+            Some(_) => warn(
+                format!("{name} drops a message that was redelivered too often"),
+                "set x-dead-letter-exchange",
+            ),
+            None if argument("x-queue-type") == Some("quorum") => warn(
+                format!(
+                    "{name} drops a message that was redelivered 20 times, from RabbitMQ 4 on: \
+                     the limit where x-delivery-limit is not set"
+                ),
+                "set x-dead-letter-exchange; one that a policy sets is not seen here",
+            ),
+            None => {}
+        }
     }
     if facts.durable.is_none() {
         warn(
