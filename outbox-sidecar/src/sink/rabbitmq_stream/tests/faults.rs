@@ -8,8 +8,8 @@ use testbed::proxy::TcpProxy;
 
 use super::reading::{delete_stream, make_stream, read_payloads};
 use super::support::{
-    SOON, acquire_surely, batch_of, control, own, payloads, publish_all, publisher, settings,
-    shared, unique,
+    SOON, acquire_surely, batch_of, control, own, payloads, publish_all, publisher, runtime,
+    settings, shared, unique,
 };
 
 #[test]
@@ -134,6 +134,12 @@ fn a_memory_alarm_does_not_concern_streams() {
         &rabbit,
         &["set_vm_memory_high_watermark", "absolute", "1MB"],
     );
+    let alarms = ["eval", "rabbit_alarm:get_alarms()."];
+    let raised = testbed::wait::until("the memory alarm", SOON, async || {
+        let said = rabbit.control(&alarms).await;
+        said.is_ok_and(|alarms| alarms.contains("memory"))
+    });
+    runtime().block_on(raised).unwrap();
     let batches: Vec<_> = (2..=20)
         .map(|number| batch_of(number, &stream, 100))
         .collect();
