@@ -4,6 +4,7 @@ mod failure;
 mod features;
 mod packages;
 mod programs;
+mod rabbitmq;
 mod run;
 mod serve;
 mod test;
@@ -17,7 +18,8 @@ const HELP: &str = "usage: cargo xtask COMMAND
 
   provision               install or name what is missing, fetch PostgreSQL and Kafka into the cache
                           (RabbitMQ comes from the system's packages)
-  test [--long]           every check and test of the ordinary tier; --long adds the long runs
+  test [--long]           every check and test of the ordinary tier; --long adds the long runs, and
+                          those of sinks and relay once more with RabbitMQ 4
   demo [--keep] [ARGS]    the whole path on real servers, ends with a table; --broker rabbitmq,
                           --broker rabbitmq-stream
   bench drain [ARGS]      a backlog drained, beside pg_recvlogical; --broker rabbitmq-classic,
@@ -28,6 +30,8 @@ const HELP: &str = "usage: cargo xtask COMMAND
 environment:
   OUTBOX_TESTBED_CACHE          where fetched servers are kept
   OUTBOX_TEST_POSTGRES_VERSION  15, 16, 17 (default) or 18
+  OUTBOX_TEST_RABBITMQ_VERSION  system (default), or 4: Debian 13's, installed into the cache; needs
+                                root
   OUTBOX_TEST_POSTGRES_BIN      bin directory of an installed server to use instead
   OUTBOX_TEST_POSTGRES_URL      a running server to use for the tests that share one
   OUTBOX_TEST_KAFKA_BOOTSTRAP   a running cluster to use for the tests that share one";

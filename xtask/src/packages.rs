@@ -22,9 +22,19 @@ const NEEDED: [(Need, &str); 11] = [
     (Need::RabbitMq, "rabbitmq-server"),
 ];
 
+/// What installing RabbitMQ 4 needs besides.
+const NEEDED_FOR_RABBITMQ_4: [(Need, &str); 2] = [
+    (Need::Program("debootstrap"), "debootstrap"),
+    (
+        Need::File("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        "debian-archive-keyring",
+    ),
+];
+
 #[derive(Debug, Clone, Copy)]
 enum Need {
     Program(&'static str),
+    File(&'static str),
     Java,
     Openssl,
     RabbitMq,
@@ -38,6 +48,7 @@ impl Need {
                 in_path("pg_recvlogical") || Path::new("/usr/lib/postgresql").is_dir()
             }
             Self::Program(program) => in_path(program),
+            Self::File(path) => Path::new(path).is_file(),
             Self::Java => std::env::var_os("JAVA_HOME").is_some() || in_path("java"),
             // Its wrappers in PATH may not be run by everyone, and are not used.
             Self::RabbitMq => Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").is_file(),
@@ -50,16 +61,20 @@ impl Need {
 
 /// Installs what is missing, when we are root and apt-get is there; else names the command.
 pub(crate) fn ensure(runner: &Runner) -> Result<(), Failure> {
-    let missing = missing();
+    install(runner, &missing(&NEEDED))
+}
+
+/// As [`ensure`], what installing RabbitMQ 4 needs.
+pub(crate) fn ensure_for_rabbitmq_4(runner: &Runner) -> Result<(), Failure> {
+    install(runner, &missing(&NEEDED_FOR_RABBITMQ_4))
+}
+
+fn install(runner: &Runner, missing: &[&str]) -> Result<(), Failure> {
     if missing.is_empty() {
         return Ok(());
     }
     say(&format!("missing: {}", missing.join(" ")));
-    let install = [
-        &["install", "--yes", "--no-install-recommends"],
-        &missing[..],
-    ]
-    .concat();
+    let install = [&["install", "--yes", "--no-install-recommends"], missing].concat();
     let command = format!("apt-get {}", install.join(" "));
     if !in_path("apt-get") {
         return Err(Failure::new(format!(
@@ -78,8 +93,8 @@ pub(crate) fn ensure(runner: &Runner) -> Result<(), Failure> {
         .map_err(|failure| Failure::new(format!("{failure}; this must succeed first: {command}")))
 }
 
-fn missing() -> Vec<&'static str> {
-    NEEDED
+fn missing(needed: &[(Need, &'static str)]) -> Vec<&'static str> {
+    needed
         .iter()
         .filter(|(need, _)| !need.is_met())
         .map(|(_, package)| *package)
@@ -103,7 +118,8 @@ fn pkg_config_knows(library: &str) -> bool {
     known.is_ok_and(|status| status.success())
 }
 
-fn is_root() -> bool {
+/// Whether we are root.
+pub(crate) fn is_root() -> bool {
     let answer = Command::new("id").arg("-u").output();
     answer.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use crate::packages;
-use crate::run::Runner;
+use crate::rabbitmq;
+use crate::run::{Runner, cargo};
 
 /// `cargo xtask provision`.
 pub(crate) fn provision() -> Result<(), Failure> {
@@ -12,7 +13,24 @@ pub(crate) fn provision() -> Result<(), Failure> {
 /// Installs or names what is missing, then fills the cache.
 pub(crate) fn provision_with(runner: &Runner) -> Result<(), Failure> {
     packages::ensure(runner)?;
-    runner.cargo(&[
+    if rabbitmq::version_4_is_asked_for() {
+        packages::ensure_for_rabbitmq_4(runner)?;
+    }
+    fill_cache(runner, &[])
+}
+
+/// Installs or names what RabbitMQ 4 needs, then fills the cache with it; `asked` is the variable that
+/// asks for it.
+pub(crate) fn provision_rabbitmq_4(
+    runner: &Runner,
+    asked: &(String, String),
+) -> Result<(), Failure> {
+    packages::ensure_for_rabbitmq_4(runner)?;
+    fill_cache(runner, std::slice::from_ref(asked))
+}
+
+fn fill_cache(runner: &Runner, environment: &[(String, String)]) -> Result<(), Failure> {
+    let provision = [
         "run",
         "--quiet",
         "--package",
@@ -21,7 +39,8 @@ pub(crate) fn provision_with(runner: &Runner) -> Result<(), Failure> {
         "testbed",
         "--",
         "provision",
-    ])
+    ];
+    runner.run(&cargo(), &provision, environment)
 }
 
 /// `cargo xtask demo`.

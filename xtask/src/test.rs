@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::features;
 use crate::packages;
 use crate::programs;
+use crate::rabbitmq;
 use crate::run::{Runner, cargo, say};
 use crate::serve::Servers;
 
@@ -22,11 +23,16 @@ pub(crate) fn run(tier: Tier) -> Result<(), Failure> {
     checks(&runner)?;
     let servers = Servers::start(&runner)?;
     let features = features::all(tier == Tier::Long)?;
-    let mut arguments = vec!["test", "--workspace"];
-    if !features.is_empty() {
-        arguments.extend(["--features", &features]);
+    let features = match features.as_str() {
+        "" => vec![],
+        features => vec!["--features", features],
+    };
+    let arguments = [&["test", "--workspace"], &features[..]].concat();
+    runner.run(&cargo(), &arguments, &servers.variables())?;
+    match tier {
+        Tier::Ordinary => Ok(()),
+        Tier::Long => rabbitmq::test_version_4(&runner, &features, servers.variables()),
     }
-    runner.run(&cargo(), &arguments, &servers.variables())
 }
 
 fn checks(runner: &Runner) -> Result<(), Failure> {
