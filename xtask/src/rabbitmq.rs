@@ -9,8 +9,8 @@ use crate::run::{Runner, cargo, say};
 const VARIABLE: &str = "OUTBOX_TEST_RABBITMQ_VERSION";
 const VERSION_4: &str = "4";
 
-/// What runs on RabbitMQ 4 as well: targets, and the beginnings of their tests' names.
-const TESTS: [(&[&str], &[&str]); 3] = [
+/// What runs on RabbitMQ 4 as well: targets, and what is in their tests' names.
+const TESTS: [(&[&str], &[&str]); 4] = [
     // The test bed's own.
     (&["--test", "rabbitmq"], &[]),
     // Each sink to RabbitMQ: at the contract of all, and its own.
@@ -26,7 +26,17 @@ const TESTS: [(&[&str], &[&str]); 3] = [
             "conformance::quorum_queue",
             "conformance::stream",
             "rabbitmq::",
+            "restored::",
             "report",
+        ],
+    ),
+    (
+        &["--test", "long"],
+        &[
+            "a_classic_queue",
+            "a_quorum_queue",
+            "a_stream",
+            "a_memory_alarm",
         ],
     ),
 ];
