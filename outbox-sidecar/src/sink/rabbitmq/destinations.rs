@@ -1,6 +1,6 @@
 //! Whether the places that messages go to exist.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
@@ -14,10 +14,10 @@ use super::session::answer_of;
 /// A queue of this name exists with other arguments: it is the operator's own.
 const PRECONDITION_FAILED: u16 = 406;
 
-/// What is known of exchanges and queues, until the connection ends.
+/// The exchanges and queues that are there, until the connection ends.
 #[derive(Debug, Default)]
 pub(super) struct Destinations {
-    exchanges: HashMap<String, Option<(RefusalReason, String)>>,
+    exchanges: HashSet<String>,
     queues: HashSet<String>,
 }
 
@@ -42,15 +42,15 @@ impl Destinations {
             }
             return Ok(None);
         }
-        if let Some(known) = self.exchanges.get(&target.exchange) {
-            return Ok(known.clone());
+        if self.exchanges.contains(&target.exchange) {
+            return Ok(None);
         }
-        let found = find_exchange(connection, &target.exchange).await?;
-        // One that is missing may be made any time; one that exists is only looked up once.
-        if found.is_none() {
-            self.exchanges.insert(target.exchange.clone(), None);
+        let refusal = find_exchange(connection, &target.exchange).await?;
+        // One that is missing may be made any time: it is looked up again.
+        if refusal.is_none() {
+            self.exchanges.insert(target.exchange.clone());
         }
-        Ok(found)
+        Ok(refusal)
     }
 
     /// Everything is looked up again.
