@@ -115,8 +115,10 @@ async fn two_relays(kind: Kind) {
     scenario.enqueue(&client, 200..300).await;
     scenario.phase("active").await;
     scenario.drained(&client).await;
+    let seen = scenario.records().await.len();
     other.program.thaw().unwrap();
     other.phase("standby").await;
+    assert_eq!(scenario.records().await.len(), seen, "the one that woke");
     scenario.enqueue(&client, 300..400).await;
     scenario.drained(&client).await;
     assert_eq!(scenario.numbers().await, (0..400).collect::<Vec<_>>());

@@ -27,6 +27,7 @@ mod inspection;
 mod lane;
 mod lanes;
 mod message;
+mod prepared;
 mod publishing;
 mod publishing_id;
 mod settings;

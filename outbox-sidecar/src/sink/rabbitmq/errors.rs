@@ -14,7 +14,8 @@ const NOT_ALLOWED: u16 = 530;
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
-    /// The broker's reply code; `None` when the broker did not answer.
+    /// The broker's reply to this request; `None` when it did not answer, or ended the connection,
+    /// which says nothing of the request.
     pub(super) code: Option<u16>,
     /// What was done, and what the broker said.
     pub(super) text: String,
@@ -24,7 +25,7 @@ impl Refused {
     /// What it means for a relay that wants to publish.
     pub(super) fn into_acquire_error(self) -> AcquireError {
         match self.code {
-            Some(ACCESS_REFUSED | NOT_ALLOWED) => AcquireError::Fatal(format!(
+            Some(ACCESS_REFUSED) => AcquireError::Fatal(format!(
                 "{}: give the user configure, write and read rights on its guard queue, and write \
                  rights on the exchanges",
                 self.text
@@ -38,7 +39,7 @@ impl Refused {
 /// The broker's answer to a request that failed.
 pub(super) fn reply(doing: &str, error: &Error) -> Refused {
     let code = match error.kind() {
-        ErrorKind::ProtocolError(error) => Some(error.get_id()),
+        ErrorKind::ProtocolError(reply) if error.is_amqp_soft_error() => Some(reply.get_id()),
         _ => None,
     };
     Refused {
@@ -72,5 +73,34 @@ pub(super) fn refusal_reason(code: u16) -> RefusalReason {
         NO_ROUTE | NOT_FOUND => RefusalReason::DestinationMissing,
         ACCESS_REFUSED => RefusalReason::NotAuthorised,
         _ => RefusalReason::Rejected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::{AMQPError, AMQPHardError, AMQPSoftError};
+
+    use super::*;
+
+    fn error(kind: impl Into<lapin::protocol::AMQPErrorKind>) -> Error {
+        ErrorKind::ProtocolError(AMQPError::new(kind.into(), "maintenance".into())).into()
+    }
+
+    #[test]
+    fn a_connection_that_the_broker_ends_says_nothing_of_a_request() {
+        for hard in [
+            AMQPHardError::CONNECTIONFORCED,
+            AMQPHardError::INTERNALERROR,
+            AMQPHardError::RESOURCEERROR,
+        ] {
+            let refused = reply("making queue", &error(hard));
+            assert_eq!(refused.code, None, "{}", refused.text);
+            assert!(matches!(
+                refused.into_acquire_error(),
+                AcquireError::Unavailable(_)
+            ));
+        }
+        let refused = reply("making queue", &error(AMQPSoftError::ACCESSREFUSED));
+        assert_eq!(refused.code, Some(ACCESS_REFUSED));
     }
 }

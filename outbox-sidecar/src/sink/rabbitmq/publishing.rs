@@ -104,6 +104,7 @@ impl Publishing {
         self.attempt = None;
         self.window = Window::default();
         self.destinations.forget();
+        self.missing.clear();
         self.last_confirm = None;
     }
 

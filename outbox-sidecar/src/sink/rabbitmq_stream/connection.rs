@@ -26,8 +26,10 @@ const HEARTBEATS_MISSED_MAX: u32 = 3;
 const FRAMES_WAITING_MAX: usize = 4;
 /// What the broker sent that nobody has looked at yet; more is left to TCP.
 const INCOMING_WAITING_MAX: usize = 1024;
-/// What may be put by while an answer is waited for: more than ever is on its way.
+/// What may be put by while an answer is waited for, in events and in bytes: more than ever is on
+/// its way.
 const PUT_BY_MAX: usize = 1_000_000;
+const PUT_BY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long the broker may take to say good-bye.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// How long a broker that is alive may leave a question without an answer. One that is asked while
@@ -59,6 +61,7 @@ pub(super) struct Connection {
     incoming: mpsc::Receiver<Result<Incoming, Lost>>,
     /// What came in while an answer was waited for.
     put_by: VecDeque<Incoming>,
+    put_by_bytes: usize,
     asked: Option<Asked>,
     correlation: u32,
     frame_bytes_max: usize,
@@ -136,6 +139,7 @@ impl Connection {
             outgoing,
             incoming,
             put_by: VecDeque::new(),
+            put_by_bytes: 0,
             asked: None,
             correlation: 0,
             frame_bytes_max: agreement.frame_bytes_max,
@@ -170,7 +174,7 @@ impl Connection {
 
     /// What comes next, apart from answers; `None` when nothing does until the deadline.
     pub(super) async fn next(&mut self, deadline: Instant) -> Result<Option<Incoming>, Lost> {
-        if let Some(event) = self.put_by.pop_front() {
+        if let Some(event) = self.take_put_by() {
             return Ok(Some(event));
         }
         loop {
@@ -182,9 +186,15 @@ impl Connection {
         }
     }
 
+    fn take_put_by(&mut self) -> Option<Incoming> {
+        let event = self.put_by.pop_front()?;
+        self.put_by_bytes = self.put_by_bytes.saturating_sub(event.bytes());
+        Some(event)
+    }
+
     /// What has come in already.
     pub(super) fn next_waiting(&mut self) -> Result<Option<Incoming>, Lost> {
-        if let Some(event) = self.put_by.pop_front() {
+        if let Some(event) = self.take_put_by() {
             return Ok(Some(event));
         }
         match self.incoming.try_recv() {
@@ -236,10 +246,13 @@ impl Connection {
                     return Ok(Some(body));
                 }
                 Some(Incoming::Answer { .. }) => {}
-                Some(_) if self.put_by.len() >= PUT_BY_MAX => {
-                    return Err(self.lost("the broker sends too much that nobody asked for"));
+                Some(event) => {
+                    self.put_by_bytes += event.bytes();
+                    if self.put_by.len() >= PUT_BY_MAX || self.put_by_bytes > PUT_BY_BYTES_MAX {
+                        return Err(self.lost("the broker sends too much that nobody asked for"));
+                    }
+                    self.put_by.push_back(event);
                 }
-                Some(event) => self.put_by.push_back(event),
             }
         }
     }

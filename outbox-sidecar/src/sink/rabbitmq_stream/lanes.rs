@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::{Buf, Bytes};
 use bytestring::ByteString;
+use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::RefusalReason;
-use outbox_core::{Frontier, Position};
+use outbox_core::{Frontier, Lsn, Position};
 use tracing::warn;
 
 use super::asking::{Asking, Halt, Refused, last_id};
@@ -15,8 +16,8 @@ use super::publishing_id::{Lineage, Reference};
 use super::suspects::Suspects;
 use super::wire::{Code, Request, code};
 
-/// A publisher's number on its connection is a byte, and one writes the checkpoint's copies.
-const LANES_MAX: usize = 255;
+/// A publisher's number on its connection is a byte, and two write the checkpoint's copies.
+const LANES_MAX: usize = 254;
 
 /// Whether a stream can be published to now.
 pub(super) enum Opened {
@@ -32,8 +33,8 @@ pub(super) enum Opened {
 pub(super) struct Conditions<'a> {
     pub(super) lineage: &'a Lineage,
     pub(super) suspects: &'a mut Suspects,
-    /// The newest durable checkpoint's.
-    pub(super) frontier: Option<Frontier>,
+    /// The newest durable checkpoint.
+    pub(super) settled: Option<&'a Checkpoint>,
     pub(super) phantoms_accepted: bool,
 }
 
@@ -44,6 +45,8 @@ pub(super) struct Lanes {
     by_stream: HashMap<ByteString, u8>,
     /// Streams that hold nothing which should not be there.
     checked: HashSet<ByteString>,
+    /// What streams hold that no checkpoint covers: their last message, which the log must bring again.
+    awaited: HashMap<ByteString, Position>,
     /// Frames that wait for the connection.
     ready: VecDeque<Bytes>,
     on_the_way: usize,
@@ -77,8 +80,10 @@ impl Lanes {
             return Ok(present.map_or(Opened::Busy, Opened::Ready));
         }
         if !self.checked.contains(stream) {
-            if let Err(refused) = check(asking, conditions, stream, position).await? {
-                return Ok(Opened::Refused(refused));
+            match check(asking, conditions, stream, position).await? {
+                Ok(Some(awaited)) => drop(self.awaited.insert(stream.clone(), awaited)),
+                Ok(None) => {}
+                Err(refused) => return Ok(Opened::Refused(refused)),
             }
             self.checked.insert(stream.clone());
         }
@@ -113,6 +118,31 @@ impl Lanes {
         lane.used = self.opened;
         self.put(number, lane);
         Ok(Opened::Ready(number))
+    }
+
+    /// The stream's next message is this one: what was awaited is it, or comes later.
+    pub(super) fn pass(&mut self, stream: &ByteString, position: Position) -> Result<(), Halt> {
+        let Some(awaited) = self.awaited.get(stream).copied() else {
+            return Ok(());
+        };
+        if position > awaited {
+            return Err(not_in_the_log(stream, awaited));
+        }
+        if position == awaited {
+            self.awaited.remove(stream);
+        }
+        Ok(())
+    }
+
+    /// Everything before this frontier has come: nothing before it can be awaited any more.
+    pub(super) fn pass_all(&self, frontier: Frontier) -> Result<(), Halt> {
+        let missed = self
+            .awaited
+            .iter()
+            .find(|(_, awaited)| frontier.covers(**awaited));
+        missed.map_or(Ok(()), |(stream, awaited)| {
+            Err(not_in_the_log(stream, *awaited))
+        })
     }
 
     /// Adds a message to what goes out.
@@ -217,13 +247,22 @@ impl Lanes {
     }
 }
 
-/// Whether the stream is there, readable, and holds nothing that speaks against publishing.
+fn not_in_the_log(stream: &str, awaited: Position) -> Halt {
+    Halt::Diverged(format!(
+        "stream {stream:?} holds a message at {awaited}, beyond the checkpoint that the relay went on \
+         from, and the log did not bring it again: the database was set back. What the log brought \
+         for this stream up to there was dropped as known"
+    ))
+}
+
+/// Whether the stream is there, readable, and holds nothing that speaks against publishing: then its
+/// last message, if the log must bring that again.
 async fn check(
     asking: &mut Asking<'_>,
     conditions: &mut Conditions<'_>,
     stream: &ByteString,
     first: Position,
-) -> Result<Result<(), Refused>, Halt> {
+) -> Result<Result<Option<Position>, Refused>, Halt> {
     if !asking.exists(stream).await? {
         let text = format!("there is no stream {stream:?}");
         return Ok(Err((RefusalReason::DestinationMissing, text)));
@@ -235,7 +274,7 @@ async fn check(
             Err(refused) => return Ok(Err(refused)),
         };
         if last > suspect.id {
-            return Err(Halt::Fatal(suspect.overtaken(stream, last)));
+            return Err(Halt::Diverged(suspect.overtaken(stream, last)));
         }
         conditions.suspects.clear(stream);
     }
@@ -245,19 +284,17 @@ async fn check(
             Ok(last) => reference.position(last),
             Err(refused) => return Ok(Err(refused)),
         };
-        let Some(switch_point) = switch_point else {
-            let behind = |frontier: Frontier| frontier.covers(last);
-            if last < first && !conditions.frontier.is_none_or(behind) {
-                return Err(Halt::Diverged(format!(
-                    "stream {stream:?} holds a message at {last}, which the log does not have: the \
-                     first one for it since the checkpoint is at {first}"
-                )));
+        let is_phantom = |point: &Lsn| last.commit_lsn >= *point;
+        let Some(switch_point) = switch_point.filter(is_phantom) else {
+            let covered = |settled: &Checkpoint| settled.frontier.covers(last);
+            if conditions.settled.is_none_or(covered) {
+                break;
             }
-            break;
+            if last < first {
+                return Err(not_in_the_log(stream, last));
+            }
+            return Ok(Ok(Some(last)));
         };
-        if last.commit_lsn < switch_point {
-            break;
-        }
         let text = format!(
             "stream {stream:?} holds messages up to {last} of a timeline that was left at \
              {switch_point}: timeline {} does not have them",
@@ -272,5 +309,5 @@ async fn check(
         warn!(stream = %stream, %last, %switch_point, "{text}; that is accepted");
         break;
     }
-    Ok(Ok(()))
+    Ok(Ok(None))
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytestring::ByteString;
+use outbox_core::Position;
 use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{Batch, Delivery, Outcome, Refusal, RefusalReason};
-use outbox_core::{Frontier, Position};
 use tokio::time::Instant;
 
 use super::asking::{Asking, Halt, Refused};
@@ -15,10 +15,11 @@ use super::connection::Connection;
 use super::destinations::Destinations;
 use super::lanes::{Conditions, Lanes, Opened};
 use super::message::Encoder;
-use super::publishing_id::{Lineage, Reference, Unnumbered};
+use super::prepared::prepare;
+use super::publishing_id::Lineage;
 use super::settings::StreamSettings;
 use super::suspects::{Suspect, Suspects};
-use super::wire::{Code, Incoming, PublishFrame};
+use super::wire::{Code, Incoming};
 
 /// How long one call works on a batch before it hands control back.
 const CALL_MAX: Duration = Duration::from_secs(5);
@@ -52,8 +53,8 @@ pub(super) struct Publishing {
     attempt: Option<Attempt>,
     suspects: Suspects,
     encoder: Encoder,
-    /// The newest durable checkpoint's.
-    frontier: Option<Frontier>,
+    /// The newest durable checkpoint.
+    settled: Option<Checkpoint>,
 }
 
 /// How far the batch in hand is.
@@ -110,7 +111,7 @@ impl Publishing {
             destinations: &mut session.destinations,
             lanes: &mut session.lanes,
             copies: &mut session.copies,
-            frontier: self.frontier,
+            settled: self.settled.as_ref(),
             suspects: &mut self.suspects,
             encoder: &mut self.encoder,
             lineage,
@@ -133,7 +134,7 @@ impl Publishing {
 
     /// A checkpoint is durable: what follows it may come, and a copy of it goes to the broker.
     pub(super) async fn settled(&mut self, session: Option<&mut Session>, checkpoint: &Checkpoint) {
-        self.frontier = Some(checkpoint.frontier);
+        self.settled = Some(checkpoint.clone());
         let Some(session) = session else { return };
         let Some(lineage) = &session.lineage else {
             return;
@@ -175,7 +176,7 @@ struct Work<'a> {
     destinations: &'a mut Destinations,
     lanes: &'a mut Lanes,
     copies: &'a mut CheckpointCopies,
-    frontier: Option<Frontier>,
+    settled: Option<&'a Checkpoint>,
     suspects: &'a mut Suspects,
     encoder: &'a mut Encoder,
     lineage: Lineage,
@@ -190,13 +191,25 @@ impl Work<'_> {
         let circumstances = Circumstances {
             stream: &ByteString::from(self.settings.checkpoint_stream.as_str()),
             lineage: &self.lineage,
-            frontier: self.frontier,
+            settled: self.settled,
             phantoms_accepted: self.settings.phantoms_accepted,
             last: last.map(|last| last.position()),
         };
         self.copies
             .prepare(&mut self.asking, &circumstances)
             .await?;
+        while self.copies.are_many_on_the_way() {
+            match self.asking.connection.next(self.asking.deadline).await? {
+                Some(event) => self.take_in(event)?,
+                None => {
+                    let stream = &self.settings.checkpoint_stream;
+                    return Err(Halt::Later(format!(
+                        "the copies of the checkpoint in stream {stream:?} are not confirmed: the \
+                         broker is busy, has a disk alarm, or the stream has no majority"
+                    )));
+                }
+            }
+        }
         loop {
             while let Some(event) = self.asking.connection.next_waiting()? {
                 self.take_in(event)?;
@@ -205,6 +218,9 @@ impl Work<'_> {
             self.lanes.send(&mut self.asking, true).await?;
             if self.lanes.on_the_way() == 0 {
                 if self.attempt.cursor >= self.batch.messages.len() {
+                    if self.attempt.refused.is_empty() {
+                        self.lanes.pass_all(self.batch.checkpoint.frontier)?;
+                    }
                     return Ok(());
                 }
                 continue;
@@ -294,7 +310,7 @@ impl Work<'_> {
         let mut conditions = Conditions {
             lineage: &self.lineage,
             suspects: self.suspects,
-            frontier: self.frontier,
+            settled: self.settled,
             phantoms_accepted: self.settings.phantoms_accepted,
         };
         let place = (reference, position);
@@ -303,6 +319,7 @@ impl Work<'_> {
             .open(&mut self.asking, &mut conditions, &stream, place);
         match opening.await? {
             Opened::Ready(number) => {
+                self.lanes.pass(&stream, position)?;
                 self.lanes.push(number, id, message)?;
                 Ok(Step::Done)
             }
@@ -319,15 +336,15 @@ impl Work<'_> {
 impl Work<'_> {
     fn take_in(&mut self, event: Incoming) -> Result<(), Halt> {
         match event {
-            Incoming::Confirmed { publisher, ids } if publisher == checkpoint_copies::PUBLISHER => {
-                self.copies.answered(ids.len() / size_of::<u64>());
+            Incoming::Confirmed { publisher, ids } if checkpoint_copies::is_writer(publisher) => {
+                self.copies.confirmed(ids.len() / size_of::<u64>());
                 Ok(())
             }
-            Incoming::Refused { publisher, errors }
-                if publisher == checkpoint_copies::PUBLISHER =>
-            {
-                self.copies.answered(errors.len());
-                Ok(())
+            Incoming::Refused { publisher, .. } if checkpoint_copies::is_writer(publisher) => {
+                let stream = &self.settings.checkpoint_stream;
+                Err(Halt::Lost(format!(
+                    "stream {stream:?} refused a copy of the checkpoint"
+                )))
             }
             Incoming::Confirmed { publisher, ids } => Ok(self.lanes.confirm(publisher, ids)?),
             Incoming::Refused { publisher, errors } => Err(self.refused(publisher, &errors)),
@@ -364,47 +381,4 @@ impl Work<'_> {
             "stream {stream:?} refused the message at {position}: {code}"
         ))
     }
-}
-
-type Prepared<'a> = (Reference, u64, &'a [u8]);
-
-/// The message of a row and its name in the stream, or why it will not be taken. The limits are
-/// those of a message's content and of a frame.
-fn prepare<'a>(
-    encoder: &'a mut Encoder,
-    lineage: &Lineage,
-    (message_bytes_max, frame_bytes_max): (usize, usize),
-    delivery: &Delivery,
-) -> Result<Result<Prepared<'a>, Refused>, Halt> {
-    let position = delivery.position;
-    let (reference, id) = match lineage.locate(position) {
-        Ok(located) => located,
-        Err(error @ Unnumbered::Index(_)) => {
-            return Ok(Err((RefusalReason::Rejected, error.to_string())));
-        }
-        Err(error @ Unnumbered::Unaligned(_)) => return Err(Halt::Fatal(error.to_string())),
-    };
-    let bytes = delivery.row.content_bytes();
-    if bytes > message_bytes_max {
-        let text = format!(
-            "the message has {bytes} bytes, limits.message_bytes_max allows {message_bytes_max}"
-        );
-        return Ok(Err((RefusalReason::TooLarge, text)));
-    }
-    let message = match encoder.encode(delivery, lineage.timeline()) {
-        Ok(message) => message,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let (bytes, limit) = (
-        message.len(),
-        PublishFrame::message_bytes_max(frame_bytes_max),
-    );
-    if bytes > limit {
-        let text = format!(
-            "the message has {bytes} bytes with its properties, the broker's \
-             stream.frame_max leaves {limit}"
-        );
-        return Ok(Err((RefusalReason::TooLarge, text)));
-    }
-    Ok(Ok((reference, id, message)))
 }

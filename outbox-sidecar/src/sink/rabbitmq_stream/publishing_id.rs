@@ -99,6 +99,11 @@ impl Lineage {
         self.timeline
     }
 
+    /// The publisher whose publishing ids are the timelines that were published from.
+    pub(super) fn timelines_name(&self) -> String {
+        format!("outbox-{}/{}/timelines", self.relay, self.system_id)
+    }
+
     /// The publisher and the number of a position. A position is named after the timeline it was
     /// *written* on: whoever publishes it, on that timeline or on a later one, gives it the same.
     pub(super) fn locate(&self, position: Position) -> Result<(Reference, u64), Unnumbered> {

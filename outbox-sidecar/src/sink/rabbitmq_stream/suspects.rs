@@ -26,8 +26,7 @@ impl Suspect {
         format!(
             "the message at {missing} (publishing id {}) is missing in stream {stream:?}: the \
              broker refused it ({}) and took later ones, up to {last}. Under its id it cannot be \
-             published any more. Nothing more is published into the stream until the relay is \
-             started anew; publish the message by hand, or create the stream anew",
+             published any more: publish it by hand, or create the stream anew",
             self.id, self.code
         )
     }

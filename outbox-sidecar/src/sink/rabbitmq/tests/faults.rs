@@ -7,7 +7,7 @@ use super::reading::{make_queue, take_all, take_payloads};
 use crate::sink::at_least_once::Publisher as _;
 
 use super::support::{
-    SOON, batch_to, own, payloads, publish_surely, publisher, runtime, settings, unique,
+    SOON, batch_to, own, payloads, publish_surely, publisher, runtime, settings, shared, unique,
 };
 
 #[test]
@@ -99,4 +99,19 @@ fn a_frozen_broker_holds_nothing_up_for_ever() {
     assert_eq!(publish_surely(&mut publisher, &batch), Outcome::Durable);
     let seen = take_payloads(&rabbit, &queue);
     assert!(seen.ends_with(&payloads(&batch)), "{seen:?}");
+}
+
+#[test]
+fn patience_with_a_missing_queue_begins_anew_with_each_connection() {
+    let rabbit = shared();
+    let mut publisher = publisher(&settings(rabbit));
+    let batch = batch_to(1, &unique("missing"), &[None]);
+    for _ in 0..2 {
+        let began = Instant::now();
+        let outcome = publish_surely(&mut publisher, &batch);
+        assert!(matches!(outcome, Outcome::Poison(_)), "{outcome:?}");
+        // A broker that has just started may not know its queues yet.
+        assert!(began.elapsed() > Duration::from_secs(2));
+        publisher.acquire().unwrap();
+    }
 }

@@ -85,9 +85,10 @@ fn admit(stream: &mut TcpStream) {
     present(stream, b'c');
 }
 
-/// Lets a client publish: publisher of the copies, stream, last id, publisher.
+/// Lets a client publish: the two publishers of the copies, stream, last id, publisher.
 fn let_publish(stream: &mut TcpStream) {
     admit(stream);
+    answer(stream, &[0, 1]);
     answer(stream, &[0, 1]);
     present(stream, b's');
     present(stream, b's');
@@ -205,6 +206,7 @@ fn a_hole_is_never_published_over() {
         let (mut stream, _) = listener.accept().unwrap();
         admit(&mut stream);
         answer(&mut stream, &[0, 1]);
+        answer(&mut stream, &[0, 1]);
         present(&mut stream, b's');
         present(&mut stream, b's');
         answer(&mut stream, &[&[0, 1][..], &id(2)].concat());
@@ -217,7 +219,7 @@ fn a_hole_is_never_published_over() {
     assert!(matches!(outcome, Outcome::Indefinite { .. }), "{outcome:?}");
     publisher.acquire().unwrap();
     let outcome = publisher.publish(&batch);
-    let Outcome::Fatal { reason } = outcome else {
+    let Outcome::Diverged { reason } = outcome else {
         panic!("{outcome:?}");
     };
     for part in ["\"s\"", "0/F4240:1", "0/F4240:2", "internal error"] {
@@ -261,4 +263,52 @@ fn random_bytes_at_any_moment_are_an_error_and_nothing_else() {
             );
         }
     }
+}
+
+#[test]
+fn copies_of_the_checkpoint_that_are_not_confirmed_hold_publishing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        admit(&mut stream);
+        answer(&mut stream, &[0, 1]);
+        answer(&mut stream, &[0, 1]);
+        present(&mut stream, b's');
+        present(&mut stream, b's');
+        answer(&mut stream, &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        answer(&mut stream, &[0, 1]);
+        let mut alive = stream.try_clone().unwrap();
+        std::thread::spawn(move || {
+            while alive.write_all(&frame(&[0, 23, 0, 1])).is_ok() {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        });
+        let mut length = [0; 4];
+        while stream.read_exact(&mut length).is_ok() {
+            let mut content = vec![0; u32::from_be_bytes(length) as usize];
+            stream.read_exact(&mut content).unwrap();
+            // Messages are confirmed, copies never.
+            if content[1] == 2 && content[4] < 254 {
+                let head = [0, 3, 0, 1, content[4], 0, 0, 0, 1];
+                let confirm = [&head[..], &content[9..17]].concat();
+                stream.write_all(&frame(&confirm)).unwrap();
+            }
+        }
+    });
+    let mut publisher = StreamPublisher::new(settings_to(port)).unwrap();
+    publisher.acquire().unwrap();
+    let mut published = 0;
+    let reason = loop {
+        let batch = batch_of(published + 1, "s", 1);
+        match publisher.publish(&batch) {
+            Outcome::Durable => publisher.settled(&batch.checkpoint),
+            Outcome::Retry { reason } => break reason,
+            outcome => panic!("{outcome:?}"),
+        }
+        published += 1;
+    };
+    // One of them notes the timeline.
+    assert_eq!(published, 15);
+    assert!(reason.contains("copies of the checkpoint"), "{reason}");
 }

@@ -154,7 +154,7 @@ fn a_message_that_the_log_does_not_bring_again_stops_the_publisher() {
     let mut without_it = publisher(&settings);
     without_it.settled(&batches[0].checkpoint);
     let reason = diverged(publish_surely(&mut without_it, &batches[2]));
-    for part in [stream.as_str(), "0/1E8480:9", "0/2DC6C0:0"] {
+    for part in [stream.as_str(), "0/1E8480:9", "did not bring it again"] {
         assert!(reason.contains(part), "{part}: {reason}");
     }
     let mut with_it = publisher(&settings);
@@ -162,6 +162,67 @@ fn a_message_that_the_log_does_not_bring_again_stops_the_publisher() {
     publish_and_settle(&mut with_it, &batches[1]);
     publish_and_settle(&mut with_it, &batches[2]);
     assert_eq!(read_payloads(rabbit, &stream).len(), 30);
+}
+
+/// A publisher on a database that has the first checkpoint and has forgotten the fourth batch, of
+/// which there was no copy yet; it has published two other batches since.
+fn forgetful(stream: &str) -> StreamPublisher {
+    let settings = settings(shared());
+    let first = batch_of(1, stream, 10);
+    let mut killed = publisher(&settings);
+    publish_and_settle(&mut killed, &first);
+    publish_all(&mut killed, &batch_of(4, stream, 10));
+    killed.release();
+    let mut restored = publisher(&settings);
+    restored.settled(&first.checkpoint);
+    for number in [2, 3] {
+        publish_and_settle(&mut restored, &batch_of(number, stream, 10));
+    }
+    restored
+}
+
+#[test]
+fn other_messages_at_known_positions_stop_the_publisher_where_it_shows() {
+    // With the next message for the stream, or with a checkpoint that leaves it behind.
+    for elsewhere in [false, true] {
+        let stream = unique("stream");
+        let mut restored = forgetful(&stream);
+        let next = if elsewhere {
+            unique("elsewhere")
+        } else {
+            stream.clone()
+        };
+        let reason = diverged(publish_surely(&mut restored, &batch_of(5, &next, 10)));
+        assert!(reason.contains("0/3D0900:9"), "{reason}");
+        assert_eq!(read_payloads(shared(), &stream).len(), 20);
+    }
+}
+
+#[test]
+fn a_server_that_a_fail_over_left_behind_publishes_nothing() {
+    let (rabbit, stream) = (shared(), unique("stream"));
+    let settings = settings(rabbit);
+    let first = batch_of(1, &stream, 10);
+    let mut before = publisher(&settings);
+    publish_and_settle(&mut before, &first);
+    before.release();
+    let mut promoted_one = publisher(&settings);
+    promoted_one.settled(&first.checkpoint);
+    for number in 2..=4 {
+        publish_and_settle(
+            &mut promoted_one,
+            &promoted(&batch_of(number, &stream, 10), 2, 2),
+        );
+    }
+    promoted_one.release();
+    // The old primary is back, with its own checkpoint.
+    let mut back = publisher(&settings);
+    back.settled(&first.checkpoint);
+    let reason = diverged(publish_surely(&mut back, &batch_of(2, &stream, 10)));
+    for part in ["timeline 2", "timeline 1", "left behind"] {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+    assert_eq!(read_payloads(rabbit, &stream).len(), 40);
 }
 
 #[test]

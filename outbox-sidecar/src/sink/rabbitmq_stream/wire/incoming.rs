@@ -45,6 +45,19 @@ pub(in super::super) enum Incoming {
 }
 
 impl Incoming {
+    /// What it takes in memory, about.
+    pub(in super::super) fn bytes(&self) -> usize {
+        let more = match self {
+            Self::Confirmed { ids, .. } => ids.len(),
+            Self::Refused { errors, .. } => size_of_val(errors.as_slice()),
+            Self::StreamChanged { stream } => stream.len(),
+            Self::Answer { body, .. } => body.len(),
+            Self::Close { reason, .. } => reason.len(),
+            Self::Tune { .. } | Self::Heartbeat => 0,
+        };
+        size_of::<Self>() + more
+    }
+
     /// Reads a frame.
     pub(in super::super) fn decode(frame: Bytes) -> Result<Self, Malformed> {
         let mut reading = Reading::new(frame);

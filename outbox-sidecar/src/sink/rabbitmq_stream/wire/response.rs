@@ -11,6 +11,7 @@ pub(in super::super) struct Code(pub(in super::super) u16);
 
 impl Code {
     pub(in super::super) const OK: Self = Self(1);
+    pub(in super::super) const STREAM_MISSING: Self = Self(2);
     pub(in super::super) const STREAM_EXISTS: Self = Self(5);
     pub(in super::super) const STREAM_NOT_AVAILABLE: Self = Self(6);
     pub(in super::super) const MECHANISM_UNSUPPORTED: Self = Self(7);
@@ -85,7 +86,7 @@ pub(in super::super) fn partitions(body: Bytes) -> Result<(Code, Vec<String>), M
 pub(in super::super) enum Availability {
     /// It has a leader.
     Ready,
-    /// It exists, and will have one.
+    /// It has none now, or the broker cannot say.
     NoLeader,
     /// It does not exist.
     Missing,
@@ -113,8 +114,8 @@ pub(in super::super) fn availability(body: Bytes, stream: &str) -> Result<Availa
             return Ok(match code {
                 // No broker has the highest reference: it stands for none.
                 Code::OK if leader != u16::MAX => Availability::Ready,
-                Code::OK | Code::STREAM_NOT_AVAILABLE => Availability::NoLeader,
-                _ => Availability::Missing,
+                Code::STREAM_MISSING => Availability::Missing,
+                _ => Availability::NoLeader,
             });
         }
     }
