@@ -118,7 +118,10 @@ async fn two_relays(kind: Kind) {
     let seen = scenario.records().await.len();
     other.program.thaw().unwrap();
     other.phase("standby").await;
-    assert_eq!(scenario.records().await.len(), seen, "the one that woke");
+    if !matches!(kind, Kind::KafkaAtLeastOnce) {
+        // There it may repeat what the database had sent it before.
+        assert_eq!(scenario.records().await.len(), seen, "the one that woke");
+    }
     scenario.enqueue(&client, 300..400).await;
     scenario.drained(&client).await;
     assert_eq!(scenario.numbers().await, (0..400).collect::<Vec<_>>());
