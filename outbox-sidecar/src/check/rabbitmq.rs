@@ -18,8 +18,8 @@ pub(super) fn check(settings: &Settings, rabbit: &RabbitSettings, findings: &mut
             "guard",
             said,
             format!(
-                "rabbitmqctl set_permissions -p VHOST USER '^outbox-.*' '.*' '.*': the relay needs \
-                 to configure its guard queue {}",
+                "let the user configure '^{}(-check)?$', beside the rights that it has: rabbitmqctl \
+                 set_permissions replaces all three",
                 rabbit.guard()
             ),
         ),

@@ -1,3 +1,5 @@
+use outbox_core::sink::AcquireError;
+
 use super::Findings;
 use crate::config::Settings;
 use crate::sink::rabbitmq_stream::{Presence, StreamInspection, StreamSettings};
@@ -14,15 +16,19 @@ pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut
     };
     let version = inspection.version().unwrap_or("of unknown version");
     findings.ok("rabbitmq_stream", format!("RabbitMQ {version}"));
-    let copies = &stream.checkpoint_stream;
-    match inspection.look(copies) {
-        Ok(Presence::Stream) => findings.ok("checkpoint_stream", copies),
-        Ok(_) => findings.error(
+    match inspection.try_checkpoint_stream(stream) {
+        Ok(()) => findings.ok("checkpoint_stream", &stream.checkpoint_stream),
+        Err(error @ AcquireError::CheckpointMissing(_)) => findings.error(
             "checkpoint_stream",
-            format!("there is no stream {copies}: nobody could tell a database that was set back"),
-            "outbox-sidecar init",
+            error.to_string(),
+            "outbox-sidecar init, once you know that the database was not set back",
         ),
-        Err(said) => findings.error("checkpoint_stream", said, "check the broker's log"),
+        Err(error) => findings.error(
+            "checkpoint_stream",
+            error.to_string(),
+            "let the user read and write it, beside the rights that it has: rabbitmqctl \
+             set_permissions replaces all three",
+        ),
     }
     let literal = |destination: &&String| !destination.contains('*');
     for name in settings.destinations.iter().filter(literal) {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Relays a PostgreSQL outbox into Kafka, each message exactly once.
+/// Relays a PostgreSQL outbox into Kafka or RabbitMQ.
 #[derive(Debug, Parser)]
 #[command(name = "outbox-sidecar", version, about)]
 pub(super) struct Arguments {

@@ -48,23 +48,35 @@ fn verdict(report: &Value, settings: &Settings) -> String {
     let at = |path: &str| report.pointer(path).filter(|value| !value.is_null());
     let text = |path: &str| at(path).and_then(Value::as_str).unwrap_or_default();
     let said = if at("/running").is_none() {
-        let elsewhere = at("/database/slot/held_by").map_or_else(
-            || "and nobody holds the slot: nobody publishes".to_owned(),
-            |pid| format!("but walsender {pid} serves a relay elsewhere"),
-        );
+        let elsewhere = if let Some(pid) = at("/database/slot/held_by") {
+            format!("but walsender {pid} serves a relay elsewhere")
+        } else if at("/database/error").is_some() {
+            "and the database does not: whether anyone publishes is unknown".to_owned()
+        } else {
+            "and nobody holds the slot: nobody publishes".to_owned()
+        };
+        let held = at("/database/held").map_or_else(String::new, |held| {
+            let code = held.get("exit_code").cloned().unwrap_or_default();
+            format!(
+                "HELD since an earlier run (exit {code}): {}\n",
+                text("/database/held/reason")
+            )
+        });
         let (relay, listen) = (&settings.relay, settings.listen);
-        format!("no relay {relay} answers at {listen}, {elsewhere}")
+        format!("{held}no relay {relay} answers at {listen}, {elsewhere}")
     } else if at("/running/held").is_some() {
         format!(
-            "HELD before message {} for {}: {}",
+            "HELD before message {} for {}: {}; mend the cause, then restart the relay",
             text("/running/held/message_id"),
             text("/running/held/destination"),
             text("/running/held/error")
         )
     } else {
-        match text("/running/standby_reason") {
-            "" => text("/running/phase").to_owned(),
-            why => format!("{}: {why}", text("/running/phase")),
+        let phase = text("/running/phase");
+        let reasons = ["/running/standby_reason", "/running/sink/error"];
+        match reasons.map(text).into_iter().find(|why| !why.is_empty()) {
+            None => phase.to_owned(),
+            Some(why) => format!("{phase}: {why}"),
         }
     };
     let slot_gone = at("/database/slot").is_none() && at("/database/error").is_none();

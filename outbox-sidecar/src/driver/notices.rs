@@ -27,7 +27,11 @@ impl Notices {
                 works(&mut self.source, names::SIDE_SOURCE);
             }
             Event::Peeked(_, Ok(_)) | Event::Acquired(_, Ok(_)) => {
-                works(&mut self.sink, names::SIDE_SINK);
+                // Of one that refuses to publish, only a batch shows that it no longer does.
+                let refuses = |error: &String| error.starts_with(REFUSED);
+                if !self.sink.error.as_ref().is_some_and(refuses) {
+                    works(&mut self.sink, names::SIDE_SINK);
+                }
             }
             Event::Published(..) => {
                 if let Some(published_at) = self.published_at.take() {
@@ -135,6 +139,9 @@ impl Notices {
         report.held.clone_from(&self.held);
     }
 }
+
+/// The kind of trouble with a broker that will not let this relay publish.
+const REFUSED: &str = "refused: ";
 
 /// The side works (again).
 fn works(side: &mut Side, name: &'static str) {

@@ -102,8 +102,8 @@ impl SlotSetup<'_> {
             BacklogPolicy::Refuse => {
                 return Err(SetupError::Refused(format!(
                     "{count} rows of {}.message are older than the slot and would never be \
-                     published: run init with --backlog publish to publish them, or --backlog \
-                     skip to leave them",
+                     published: run init with --backlog publish to publish them, all of them, also \
+                     what an earlier relay has published; or --backlog skip to leave them",
                     self.settings.schema.as_str()
                 )));
             }

@@ -127,7 +127,8 @@ impl Publisher for StreamPublisher {
             deadline: Instant::now() + ANSWER_MAX,
         };
         let stream = ByteString::from(self.settings.checkpoint_stream.as_str());
-        let requiring = checkpoint_copies::require_stream(&mut asking, &stream);
+        let relay = &self.settings.relay;
+        let requiring = checkpoint_copies::require_access(&mut asking, &stream, relay);
         self.runtime.block_on(requiring)?;
         self.session = Some(Session::new(connection));
         Ok(())

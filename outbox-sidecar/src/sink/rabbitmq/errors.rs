@@ -26,8 +26,8 @@ impl Refused {
     pub(super) fn into_acquire_error(self) -> AcquireError {
         match self.code {
             Some(ACCESS_REFUSED) => AcquireError::Fatal(format!(
-                "{}: give the user configure, write and read rights on its guard queue, and write \
-                 rights on the exchanges",
+                "{}: give the user the right to configure its guard queue, and to write to the \
+                 exchanges",
                 self.text
             )),
             Some(_) => AcquireError::Fatal(self.text),

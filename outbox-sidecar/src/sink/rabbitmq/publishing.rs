@@ -172,7 +172,7 @@ impl Publishing {
                     put_off += 1;
                 }
                 Verdict::Returned => {
-                    let text = "no queue takes it (returned as unroutable)".to_owned();
+                    let text = unroutable(work.target(index).as_ref());
                     attempt.refuse(index, RefusalReason::DestinationMissing, text);
                 }
                 Verdict::Refused => {
@@ -343,5 +343,18 @@ impl Work<'_> {
     fn id(&self, index: usize) -> Option<MessageId> {
         let delivery = self.batch.messages.get(index)?;
         Some(delivery.row.id)
+    }
+}
+
+fn unroutable(target: Option<&Target>) -> String {
+    match target {
+        Some(Target {
+            exchange,
+            routing_key,
+        }) if !exchange.is_empty() => format!(
+            "exchange {exchange:?} has no queue for routing key {routing_key:?} (returned as \
+             unroutable)"
+        ),
+        _ => "no queue takes it (returned as unroutable)".to_owned(),
     }
 }

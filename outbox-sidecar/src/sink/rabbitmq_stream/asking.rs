@@ -55,7 +55,11 @@ impl Asking<'_> {
     /// The answer's code and body.
     pub(super) async fn ask(&mut self, request: &Request, doing: &str) -> Result<Bytes, Halt> {
         let answer = self.connection.ask(request, self.deadline).await?;
-        answer.ok_or_else(|| Halt::Later(format!("{doing}: the broker does not answer yet")))
+        answer.ok_or_else(|| {
+            Halt::Later(format!(
+                "{doing}: the broker does not answer yet: it is busy, starts, or has a disk alarm"
+            ))
+        })
     }
 
     /// Whether a stream is there; waits until it has a leader.

@@ -90,12 +90,8 @@ impl CheckpointCopies {
             self.notes_timelines = true;
         }
         if self.declared.is_some_and(|declared| declared != reference) {
-            let doing = format!("ending the publisher of stream {stream:?}");
-            let request = Request::delete_publisher(COPIES);
-            match code(&asking.ask(&request, &doing).await?)? {
-                Code::OK => (self.declared, self.sent) = (None, None),
-                other => return Err(Halt::Lost(format!("{doing}: {other}"))),
-            }
+            end_publisher(asking, stream, COPIES).await?;
+            (self.declared, self.sent) = (None, None);
         }
         if self.declared.is_none() {
             become_publisher(asking, stream, COPIES, &reference.name(lineage)).await?;
@@ -172,6 +168,19 @@ async fn become_publisher(
         refused @ Code::ACCESS_REFUSED => Err(Halt::Fatal(format!(
             "{doing}: {refused}: give the user the rights to read and to write it"
         ))),
+        other => Err(Halt::Lost(format!("{doing}: {other}"))),
+    }
+}
+
+async fn end_publisher(
+    asking: &mut Asking<'_>,
+    stream: &ByteString,
+    number: u8,
+) -> Result<(), Halt> {
+    let doing = format!("ending the publisher of stream {stream:?}");
+    let request = Request::delete_publisher(number);
+    match code(&asking.ask(&request, &doing).await?)? {
+        Code::OK => Ok(()),
         other => Err(Halt::Lost(format!("{doing}: {other}"))),
     }
 }
@@ -274,16 +283,32 @@ pub(super) async fn create_stream(
     require_stream(asking, stream).await
 }
 
-/// Makes sure that the stream is there.
-pub(super) async fn require_stream(
+/// Makes sure that the stream is there, and that copies can be written to it and asked for.
+pub(super) async fn require_access(
     asking: &mut Asking<'_>,
     stream: &ByteString,
+    relay: &str,
 ) -> Result<(), AcquireError> {
+    require_stream(asking, stream).await?;
+    let name = format!("outbox-{relay}");
+    let trying = async {
+        last(asking, stream, &name).await?;
+        become_publisher(asking, stream, TIMELINES, &name).await?;
+        end_publisher(asking, stream, TIMELINES).await
+    };
+    trying.await.map_err(|halt| match halt {
+        Halt::Fatal(text) => AcquireError::Fatal(text),
+        halt => AcquireError::Unavailable(halt.to_string()),
+    })
+}
+
+/// Makes sure that the stream is there.
+async fn require_stream(asking: &mut Asking<'_>, stream: &ByteString) -> Result<(), AcquireError> {
     match asking.exists(stream).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(AcquireError::CheckpointMissing(format!(
             "stream {stream:?}, which shows whether the database was set back, does not exist; if \
-             you know that it was not, `outbox-sidecar init` makes the stream anew"
+             you know that it was not, `outbox-sidecar init` makes the stream anew, for all relays that share it"
         ))),
         Err(halt) => Err(AcquireError::Unavailable(halt.to_string())),
     }

@@ -100,8 +100,8 @@ async fn find(
     }
     if !create {
         let text = format!(
-            "there is no stream and no super stream {name:?}: create it, or set \
-             rabbitmq_stream.create_streams"
+            "there is no stream and no super stream {name:?}: create it (a queue may have the name), \
+             or set rabbitmq_stream.create_streams"
         );
         return Ok(Err((RefusalReason::DestinationMissing, text)));
     }

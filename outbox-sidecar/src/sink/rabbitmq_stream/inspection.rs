@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
 use outbox_core::sink::AcquireError;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
 use super::asking::{Asking, Halt};
+use super::checkpoint_copies::require_access;
 use super::connection::Connection;
 use super::settings::{StreamSettings, StreamSettingsError};
 use super::transport;
@@ -60,6 +62,20 @@ impl StreamInspection {
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.connection.version()
+    }
+
+    /// Whether copies of the checkpoint can be written and asked for.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub fn try_checkpoint_stream(&mut self, settings: &StreamSettings) -> Result<(), AcquireError> {
+        let mut asking = Asking {
+            connection: &mut self.connection,
+            deadline: Instant::now() + ANSWER_MAX,
+        };
+        let stream = ByteString::from(settings.checkpoint_stream.as_str());
+        let trying = require_access(&mut asking, &stream, &settings.relay);
+        self.runtime.block_on(trying)
     }
 
     /// What a destination is.

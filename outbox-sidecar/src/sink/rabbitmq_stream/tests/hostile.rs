@@ -83,6 +83,10 @@ fn present(stream: &mut TcpStream, name: u8) {
 fn admit(stream: &mut TcpStream) {
     welcome(stream);
     present(stream, b'c');
+    // Reads, writes, and writes no more.
+    answer(stream, &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    answer(stream, &[0, 1]);
+    answer(stream, &[0, 1]);
 }
 
 /// Lets a client publish: the two publishers of the copies, stream, last id, publisher.
