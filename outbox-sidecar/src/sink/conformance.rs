@@ -1,9 +1,11 @@
 //! What every sink must keep of its contract, against real servers: a new one is done when it passes
 //! here, and through the relay in `tests/conformance.rs`.
 
+mod checkpoints;
 mod limited;
 mod lines;
 mod outlet;
+mod seen;
 mod trials;
 
 use outlet::Outlet;

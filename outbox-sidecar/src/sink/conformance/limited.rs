@@ -3,7 +3,7 @@
 use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{AcquireError, Batch, Outcome, Refusal, RefusalReason, Sink};
 
-use super::outlet::{MESSAGE_BYTES_MAX, Seen};
+use super::seen::{MESSAGE_BYTES_MAX, Seen};
 use crate::sink::memory::{MemoryBroker, MemorySink};
 
 /// The messages of a destination.

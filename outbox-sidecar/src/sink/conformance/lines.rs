@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::outlet::Seen;
+use super::seen::Seen;
 
 /// Everything that was written, in memory.
 #[derive(Clone, Default)]

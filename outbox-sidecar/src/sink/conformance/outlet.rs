@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -6,13 +5,14 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions};
 use lapin::types::FieldTable;
 use outbox_core::sink::{Batch, RefusalReason, Sink};
 use outbox_core::{schema, schema::SchemaName};
-use testbed::history::{Record, read, read_stream, take_queue};
+use testbed::history::{read, read_stream, take_queue};
 use testbed::{KafkaAddress, RabbitServer, unique};
 use tokio::runtime::Runtime;
 
+use super::checkpoints::genesis;
 use super::limited::{LimitedSink, seen_in};
 use super::lines::Output;
-use super::trials::genesis;
+use super::seen::{MESSAGE_BYTES_MAX, Seen};
 use crate::control::CheckpointRow;
 use crate::sink::at_least_once::AtLeastOnce;
 use crate::sink::kafka::{KafkaAdministration, KafkaPublisher, KafkaSettings, KafkaSink};
@@ -24,9 +24,6 @@ use crate::source::connection::Address;
 
 /// How long a server may take to show what it has.
 const SOON: Duration = Duration::from_secs(90);
-
-/// What is told of every sink that a configuration can limit.
-pub(super) const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
 /// One relay's way to a broker, and what consumers see there.
 pub(super) struct Outlet {
@@ -59,15 +56,6 @@ enum Kind {
         /// Where the checkpoint's row is.
         address: Box<Address>,
     },
-}
-
-/// A message as a consumer sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) id: String,
-    pub(super) key: Option<String>,
-    pub(super) payload: Option<Vec<u8>>,
-    pub(super) headers: BTreeMap<String, String>,
 }
 
 impl Outlet {
@@ -348,7 +336,7 @@ impl Outlet {
             }
         };
         let mut seen: Vec<Seen> = Vec::new();
-        for message in records.iter().map(of_record) {
+        for message in records.iter().map(Seen::of_record) {
             let again = seen.iter().any(|earlier| earlier.id == message.id);
             assert!(!again || self.may_repeat(), "twice: {message:?}");
             if !again {
@@ -379,21 +367,6 @@ async fn database_with(relay: &str) -> Address {
     let sql = "insert into outbox.relay (name, epoch) values ($1, 1)";
     client.execute(sql, &[&relay]).await.unwrap();
     Address::parse(&postgres.url(postgres.superuser(), &database)).unwrap()
-}
-
-fn of_record(record: &Record) -> Seen {
-    let headers: BTreeMap<String, String> = record
-        .headers
-        .iter()
-        .map(|(name, value)| (name.clone(), String::from_utf8(value.clone()).unwrap()))
-        .collect();
-    let is_tombstone = headers.contains_key("outbox-tombstone");
-    Seen {
-        id: record.id.map(|id| id.to_string()).unwrap_or_default(),
-        key: record.key.clone(),
-        payload: record.payload.clone().filter(|_| !is_tombstone),
-        headers,
-    }
 }
 
 /// What runs the test's own side, and the connection of the checkpoint's row.

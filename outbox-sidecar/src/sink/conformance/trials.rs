@@ -2,40 +2,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{Batch, Delivery, Outcome, Refusal, RefusalReason, Sink};
-use outbox_core::{
-    Frontier, Lsn, MessageId, OutboxRow, Position, SystemId, TimelineHistory, TimelineId, Timestamp,
-};
+use outbox_core::{Frontier, Lsn, MessageId, OutboxRow, Position, Timestamp};
 
-use super::outlet::{MESSAGE_BYTES_MAX, Outlet, Seen};
+use super::checkpoints::{STEP, checkpoint};
+use super::outlet::Outlet;
+use super::seen::{MESSAGE_BYTES_MAX, Seen};
 
 /// How long a batch may take to become durable.
 const SOON: Duration = Duration::from_secs(90);
-/// Between the commits of two batches.
-const STEP: u64 = 1_000_000;
 /// Before the same batch is handed in again.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// The checkpoint that the relay begins with.
-pub(super) fn genesis(relay: &str) -> Checkpoint {
-    checkpoint(relay, 0, Frontier::at(Lsn::new(STEP)))
-}
-
-fn checkpoint(relay: &str, sequence: u64, frontier: Frontier) -> Checkpoint {
-    Checkpoint {
-        relay: relay.to_owned(),
-        system_id: SystemId(7),
-        timeline: TimelineId(1),
-        timeline_history: TimelineHistory::default(),
-        frontier,
-        last: None,
-        last_parked: None,
-        publication_fingerprint: "f".into(),
-        sequence,
-        written_at: Timestamp::from_unix_us(1_700_000_000_000_000),
-    }
-}
 
 /// Rows of one transaction, with keys `k0` to `k9`, numbered payloads, and no headers.
 fn batch(outlet: &Outlet, sequence: u64, destination: &str, count: usize) -> Batch {
