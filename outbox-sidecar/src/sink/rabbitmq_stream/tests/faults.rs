@@ -3,7 +3,7 @@
 use crate::sink::at_least_once::Publisher as _;
 use std::time::Instant;
 
-use outbox_core::sink::Outcome;
+use outbox_core::sink::{AcquireError, Outcome};
 use testbed::proxy::TcpProxy;
 
 use super::reading::{delete_stream, make_stream, read_payloads};
@@ -11,6 +11,7 @@ use super::support::{
     SOON, acquire_surely, batch_of, control, own, payloads, publish_all, publisher, runtime,
     settings, shared, unique,
 };
+use crate::sink::rabbitmq_stream::StreamPublisher;
 
 #[test]
 fn a_frozen_node_holds_nothing_up_for_ever() {
@@ -101,13 +102,10 @@ fn a_disk_alarm_is_back_pressure_and_ends_by_itself() {
         assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
     }
     // A new connection can be made, and no new publisher.
-    let mut other = super::support::publisher(&settings);
-    let elsewhere = batch_of(1, &late, 1);
-    let outcome = other.publish(&elsewhere);
-    let Outcome::Retry { reason } = outcome else {
-        panic!("{outcome:?}");
-    };
-    assert!(reason.contains("disk alarm"), "{reason}");
+    let mut other = StreamPublisher::new(settings.clone()).unwrap();
+    let error = other.acquire().unwrap_err();
+    assert!(matches!(error, AcquireError::Unavailable(_)), "{error}");
+    assert!(error.to_string().contains("disk alarm"), "{error}");
     control(&rabbit, &["set_disk_free_limit", "50MB"]);
     loop {
         match publisher.publish(batches.last().unwrap()) {
@@ -116,7 +114,8 @@ fn a_disk_alarm_is_back_pressure_and_ends_by_itself() {
             outcome => panic!("{outcome:?}"),
         }
     }
-    publish_all(&mut other, &elsewhere);
+    acquire_surely(&mut other);
+    publish_all(&mut other, &batch_of(1, &late, 1));
     let expected: Vec<String> = batches
         .iter()
         .flat_map(|batch| payloads(batch, &stream))
