@@ -88,8 +88,8 @@ fn an_unknown_key() {
 fn two_sinks() {
     refused(
         &format!("{CONFIGURATION}[stdout]\n"),
-        "exactly one sink section is needed, [kafka], [rabbitmq] or [rabbitmq_stream]: found \
-         kafka (outbox.toml:6) and stdout (outbox.toml:8)",
+        "exactly one sink section is needed, [kafka], [rabbitmq], [rabbitmq_stream] or [stdout]: \
+         found kafka (outbox.toml:6) and stdout (outbox.toml:8)",
     );
 }
 

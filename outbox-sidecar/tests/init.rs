@@ -75,7 +75,8 @@ async fn older_rows_are_refused_by_their_number_and_nothing_keeps_log() {
     let ran = scenario.command(&["init"], &[]).await;
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     let expected = "3 rows of outbox.message are older than the slot and would never be published: \
-                    run init with --backlog publish to publish them, or --backlog skip to leave them";
+                    run init with --backlog publish to publish them, all of them, also what an earlier \
+                    relay has published; or --backlog skip to leave them";
     assert!(ran.stderr.contains(expected), "{}", ran.stderr);
     assert_eq!(
         slots(&scenario, &client).await,

@@ -4,7 +4,7 @@ use lapin::types::{AMQPValue, LongString};
 use outbox_core::sink::{AcquireError, Outcome, Refusal, RefusalReason};
 
 use super::reading::{make_exchange, make_queue, make_queue_with, take_all, take_payloads};
-use super::support::{batch_to, publish_surely, publisher, runtime, settings, shared, unique};
+use super::support::{batch_to, own, publish_surely, publisher, runtime, settings, shared, unique};
 use crate::sink::at_least_once::Publisher;
 use crate::sink::rabbitmq::{RabbitPublisher, Route};
 
@@ -138,6 +138,30 @@ fn a_message_that_closes_the_channel_is_found_among_good_ones() {
     assert_eq!(found[0].reason, RefusalReason::NotAuthorised);
     let seen: HashSet<String> = take_payloads(rabbit, &queue).into_iter().collect();
     assert_eq!(seen.len(), 19);
+}
+
+#[test]
+fn a_message_that_is_too_large_for_the_broker_is_found_among_good_ones() {
+    let rabbit = own();
+    let queue = unique("queue");
+    make_queue(&rabbit, &queue, "classic");
+    let limit = "application:set_env(rabbit, max_message_size, 100000), \
+                 persistent_term:put(max_message_size, 100000).";
+    runtime()
+        .block_on(rabbit.control(&["eval", limit]))
+        .unwrap();
+    let mut batch = batch_to(1, &queue, &[Some("a"), Some("b"), Some("b"), Some("c")]);
+    batch.messages[1].row.payload = Some(vec![b'x'; 200_000].into());
+    let mut publisher = publisher(&settings(&rabbit));
+    let found = refusals(publish_surely(&mut publisher, &batch));
+    let named: Vec<_> = found
+        .iter()
+        .map(|refusal| (refusal.batch_index, refusal.reason))
+        .collect();
+    assert_eq!(named, [(1, RefusalReason::TooLarge)]);
+    assert!(found[0].error.contains("100000"), "{}", found[0].error);
+    // The follower of its key waits; the others are there.
+    assert_eq!(take_payloads(&rabbit, &queue), ["1.0", "1.3"]);
 }
 
 #[test]
