@@ -14,6 +14,8 @@ pub(super) struct Notices {
     started: bool,
     source: Side,
     sink: Side,
+    /// The sink will not let this relay publish.
+    sink_refuses: bool,
     standby_reason: Option<String>,
     held: Option<HaltedMessage>,
     published_at: Option<Instant>,
@@ -26,12 +28,9 @@ impl Notices {
             Event::Inspected(_, Ok(_)) | Event::Connected(_, Ok(_)) | Event::Stream(_) => {
                 works(&mut self.source, names::SIDE_SOURCE);
             }
-            Event::Peeked(_, Ok(_)) | Event::Acquired(_, Ok(_)) => {
-                // Of one that refuses to publish, only a batch shows that it no longer does.
-                let refuses = |error: &String| error.starts_with(REFUSED);
-                if !self.sink.error.as_ref().is_some_and(refuses) {
-                    works(&mut self.sink, names::SIDE_SINK);
-                }
+            // Of one that refuses to publish, only a batch shows that it no longer does.
+            Event::Peeked(_, Ok(_)) | Event::Acquired(_, Ok(_)) if !self.sink_refuses => {
+                works(&mut self.sink, names::SIDE_SINK);
             }
             Event::Published(..) => {
                 if let Some(published_at) = self.published_at.take() {
@@ -87,6 +86,7 @@ impl Notices {
                 counter!(names::RETRIES, names::LABEL_SIDE => names::SIDE_SINK,
                     names::LABEL_REASON => *kind)
                 .increment(1);
+                self.sink_refuses = *kind == "refused";
                 let retry_ms = retry_in.as_millis();
                 if fails(&mut self.sink, kind, reason) {
                     tracing::warn!(side = "sink", kind, error = %reason, retry_ms, "trouble");
@@ -112,6 +112,7 @@ impl Notices {
                 );
             }
             Notice::Durable { batch } => {
+                self.sink_refuses = false;
                 works(&mut self.sink, names::SIDE_SINK);
                 count_durable(batch);
             }
@@ -139,9 +140,6 @@ impl Notices {
         report.held.clone_from(&self.held);
     }
 }
-
-/// The kind of trouble with a broker that will not let this relay publish.
-const REFUSED: &str = "refused: ";
 
 /// The side works (again).
 fn works(side: &mut Side, name: &'static str) {

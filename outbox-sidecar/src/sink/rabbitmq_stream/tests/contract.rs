@@ -3,7 +3,8 @@ use outbox_core::sink::Outcome;
 
 use super::reading::{header, make_stream, read_all, read_payloads};
 use super::support::{
-    batch_of, batch_to, payloads, publish_all, publish_surely, publisher, settings, shared, unique,
+    all_payloads, batch_of, batch_to, payloads, publish_all, publish_surely, publisher, settings,
+    shared, unique,
 };
 
 #[test]
@@ -59,10 +60,7 @@ fn twenty_thousand_messages_over_several_streams_arrive_in_order() {
         publish_all(&mut publisher, batch);
     }
     for stream in &streams {
-        let expected: Vec<String> = batches
-            .iter()
-            .flat_map(|batch| payloads(batch, stream))
-            .collect();
+        let expected = all_payloads(&batches, stream);
         assert_eq!(expected.len(), 1000);
         assert_eq!(read_payloads(rabbit, stream), expected);
     }
@@ -79,10 +77,7 @@ fn more_streams_than_a_connection_has_publishers() {
         publish_all(&mut publisher, batch);
     }
     for stream in [&streams[0], &streams[150], &streams[299]] {
-        let expected: Vec<String> = batches
-            .iter()
-            .flat_map(|batch| payloads(batch, stream))
-            .collect();
+        let expected = all_payloads(&batches, stream);
         assert_eq!(read_payloads(rabbit, stream), expected);
     }
 }

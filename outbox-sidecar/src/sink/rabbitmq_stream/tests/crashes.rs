@@ -8,7 +8,7 @@ use testbed::proxy::TcpProxy;
 
 use super::reading::read_payloads;
 use super::support::{
-    batch_of, batch_to, own, payloads, publish_all, publisher, runtime, seed, settings, shared,
+    all_payloads, batch_of, batch_to, own, publish_all, publisher, runtime, seed, settings, shared,
     unique,
 };
 
@@ -44,10 +44,7 @@ fn a_publisher_that_is_dropped_anywhere_leaves_each_message_once() {
         batches.push(batch);
     }
     for stream in &streams {
-        let expected: Vec<String> = batches
-            .iter()
-            .flat_map(|batch| payloads(batch, stream))
-            .collect();
+        let expected = all_payloads(&batches, stream);
         assert_eq!(read_payloads(rabbit, stream), expected, "seed {seed}");
     }
 }
@@ -76,10 +73,7 @@ fn a_killed_node_has_each_message_once_afterwards() {
             publish_all(&mut publisher, batch);
         }
     });
-    let expected: Vec<String> = batches
-        .iter()
-        .flat_map(|batch| payloads(batch, &stream))
-        .collect();
+    let expected = all_payloads(&batches, &stream);
     assert_eq!(read_payloads(&rabbit, &stream), expected);
 }
 
@@ -106,10 +100,7 @@ fn a_zombie_and_its_successor_add_up_to_each_message_once() {
             });
         }
     });
-    let expected: Vec<String> = batches
-        .iter()
-        .flat_map(|batch| payloads(batch, &stream))
-        .collect();
+    let expected = all_payloads(&batches, &stream);
     assert_eq!(read_payloads(rabbit, &stream), expected);
 }
 
@@ -136,9 +127,6 @@ fn what_an_old_connection_still_delivers_late_is_dropped() {
     proxy.forward();
     publish_all(&mut zombie, &batches[1]);
     publish_all(&mut zombie, &batches[2]);
-    let expected: Vec<String> = batches
-        .iter()
-        .flat_map(|batch| payloads(batch, &stream))
-        .collect();
+    let expected = all_payloads(&batches, &stream);
     assert_eq!(read_payloads(rabbit, &stream), expected);
 }

@@ -6,10 +6,10 @@ use std::time::Instant;
 use outbox_core::sink::{AcquireError, Outcome};
 use testbed::proxy::TcpProxy;
 
-use super::reading::{delete_stream, make_stream, read_payloads};
+use super::reading::{delete_stream, eventually, make_stream, read_payloads};
 use super::support::{
-    SOON, acquire_surely, batch_of, control, own, payloads, publish_all, publisher, runtime,
-    settings, shared, unique,
+    SOON, acquire_surely, all_payloads, batch_of, control, own, payloads, publish_all, publisher,
+    runtime, settings, shared, unique,
 };
 use crate::sink::rabbitmq_stream::StreamPublisher;
 
@@ -37,10 +37,7 @@ fn a_frozen_node_holds_nothing_up_for_ever() {
     acquire_surely(&mut publisher);
     publish_all(&mut publisher, &batches[1]);
     publish_all(&mut publisher, &batches[2]);
-    let expected: Vec<String> = batches
-        .iter()
-        .flat_map(|batch| payloads(batch, &stream))
-        .collect();
+    let expected = all_payloads(&batches, &stream);
     assert_eq!(read_payloads(&rabbit, &stream), expected);
 }
 
@@ -59,17 +56,16 @@ fn a_cut_connection_is_noticed_and_an_idle_one_stays() {
         .map(|number| batch_of(number, &stream, 100))
         .collect();
     publish_all(&mut publisher, &batches[0]);
-    // Longer than either side waits for a heartbeat.
-    std::thread::sleep(std::time::Duration::from_secs(5));
+    let idle_since = Instant::now();
+    eventually("idle for longer than both sides wait", || {
+        idle_since.elapsed() > settings.heartbeat * 4
+    });
     assert_eq!(publisher.publish(&batches[1]), Outcome::Durable);
     proxy.cut();
     let outcome = publisher.publish(&batches[2]);
     assert!(matches!(outcome, Outcome::Indefinite { .. }), "{outcome:?}");
     publish_all(&mut publisher, &batches[2]);
-    let expected: Vec<String> = batches
-        .iter()
-        .flat_map(|batch| payloads(batch, &stream))
-        .collect();
+    let expected = all_payloads(&batches, &stream);
     assert_eq!(read_payloads(rabbit, &stream), expected);
 }
 
@@ -116,10 +112,7 @@ fn a_disk_alarm_is_back_pressure_and_ends_by_itself() {
     }
     acquire_surely(&mut other);
     publish_all(&mut other, &batch_of(1, &late, 1));
-    let expected: Vec<String> = batches
-        .iter()
-        .flat_map(|batch| payloads(batch, &stream))
-        .collect();
+    let expected = all_payloads(&batches, &stream);
     assert_eq!(read_payloads(&rabbit, &stream), expected);
 }
 

@@ -3,8 +3,8 @@ use outbox_core::sink::{AcquireError, Outcome, RefusalReason};
 
 use super::reading::{make_queue, make_stream, read_payloads};
 use super::support::{
-    acquire_surely, batch_of, batch_to, control, payloads, publish_all, publish_surely, publisher,
-    refusals, settings, shared, unique,
+    acquire_surely, all_payloads, batch_of, batch_to, control, payloads, publish_all,
+    publish_surely, publisher, refusals, settings, shared, unique,
 };
 use crate::sink::rabbitmq_stream::{StreamPublisher, StreamSettingsError};
 
@@ -210,10 +210,7 @@ fn a_permission_that_is_taken_away_loses_nothing() {
     may_write(".*");
     acquire_surely(&mut publisher);
     publish_all(&mut publisher, &batches[1]);
-    let expected: Vec<String> = batches
-        .iter()
-        .flat_map(|batch| payloads(batch, &stream))
-        .collect();
+    let expected = all_payloads(&batches, &stream);
     assert_eq!(read_payloads(rabbit, &stream), expected);
 }
 

@@ -179,6 +179,17 @@ pub(super) fn refusals(outcome: Outcome) -> Vec<Refusal> {
     }
 }
 
+/// The payloads of several batches for one destination, in their order.
+pub(super) fn all_payloads<'a>(
+    batches: impl IntoIterator<Item = &'a Batch>,
+    destination: &str,
+) -> Vec<String> {
+    let batches = batches.into_iter();
+    batches
+        .flat_map(|batch| payloads(batch, destination))
+        .collect()
+}
+
 /// The payloads of a batch for one destination, in its order.
 pub(super) fn payloads(batch: &Batch, destination: &str) -> Vec<String> {
     let payload = |delivery: &Delivery| {

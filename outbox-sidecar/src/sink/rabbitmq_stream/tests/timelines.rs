@@ -4,8 +4,8 @@ use outbox_core::sink::{AcquireError, Batch, Outcome};
 
 use super::reading::{delete_stream, read_payloads};
 use super::support::{
-    batch_of, own, payloads, promoted, publish_all, publish_surely, publisher, settings, shared,
-    unique,
+    all_payloads, batch_of, own, payloads, promoted, publish_all, publish_surely, publisher,
+    settings, shared, unique,
 };
 use crate::sink::at_least_once::Publisher as _;
 use crate::sink::rabbitmq_stream::StreamPublisher;
@@ -43,11 +43,7 @@ fn what_comes_again_on_a_new_timeline_is_not_doubled() {
     let next = promoted(&batch_of(5, &stream, 100), 2, 5);
     publish_all(&mut after, &next);
     publish_all(&mut before, &batches[3]);
-    let expected: Vec<String> = batches
-        .iter()
-        .chain([&next])
-        .flat_map(|batch| payloads(batch, &stream))
-        .collect();
+    let expected = all_payloads(batches.iter().chain([&next]), &stream);
     assert_eq!(read_payloads(rabbit, &stream), expected);
 }
 
@@ -79,11 +75,7 @@ fn phantoms_stop_the_publisher_and_once_accepted_nothing_is_swallowed() {
     for batch in &others {
         publish_all(&mut after, batch);
     }
-    let expected: Vec<String> = batches
-        .iter()
-        .chain(&others[1..])
-        .flat_map(|batch| payloads(batch, &stream))
-        .collect();
+    let expected = all_payloads(batches.iter().chain(&others[1..]), &stream);
     assert_eq!(read_payloads(rabbit, &stream), expected);
 
     // Nobody is asked twice.
@@ -132,10 +124,7 @@ fn a_database_that_was_set_back_publishes_nothing() {
     let mut intact = publisher(&settings);
     intact.settled(&batches[4].checkpoint);
     publish_and_settle(&mut intact, &batches[5]);
-    let expected: Vec<String> = batches
-        .iter()
-        .flat_map(|batch| payloads(batch, &stream))
-        .collect();
+    let expected = all_payloads(&batches, &stream);
     assert_eq!(read_payloads(rabbit, &stream), expected);
 }
 
