@@ -7,36 +7,36 @@ use anyhow::{Context, bail};
 use testbed::{Program, Spawn, provision::postgres_client, unique};
 
 use crate::backlog::Backlog;
+use crate::plain::{has_plain_client, plain_client};
 use crate::servers::Servers;
 
 const RUN_MAX: Duration = Duration::from_secs(600);
 
-/// A slot of its own beside the relay's, on the same publication.
+/// Slots of its own beside the relay's, on the same publication.
 #[derive(Debug)]
 pub struct Ceiling {
-    slot: String,
+    alone: String,
+    beside_a_client: String,
     publication: String,
 }
 
 impl Ceiling {
-    /// Makes the slot: before the backlog, so that its stream holds all of it.
+    /// Makes the slots: before the backlog, so that their stream holds all of it.
     pub(crate) async fn make(
         servers: &Servers,
         database: &str,
         publication: &str,
     ) -> anyhow::Result<Self> {
-        let slot = unique::name("ceiling");
-        servers
-            .client(database)
-            .await?
-            .execute(
-                "select pg_create_logical_replication_slot($1, 'pgoutput')",
-                &[&slot],
-            )
-            .await
-            .context("the slot of the ceiling cannot be made")?;
+        let [alone, beside_a_client] = [(); 2].map(|()| unique::name("ceiling"));
+        let client = servers.client(database).await?;
+        for slot in [&alone, &beside_a_client] {
+            let statement = "select pg_create_logical_replication_slot($1, 'pgoutput')";
+            let made = client.execute(statement, &[slot]).await;
+            made.context("the slot of the ceiling cannot be made")?;
+        }
         Ok(Self {
-            slot,
+            alone,
+            beside_a_client,
             publication: publication.to_owned(),
         })
     }
@@ -46,13 +46,42 @@ impl Ceiling {
     /// # Errors
     /// When pg_recvlogical is not installed, fails, or is not done within ten minutes.
     pub async fn run(&self, servers: &Servers, backlog: &Backlog) -> anyhow::Result<Duration> {
+        self.read(&self.alone, servers, backlog).await
+    }
+
+    /// Reads the whole backlog while the broker's plain client sends as many messages, and says how
+    /// long it took until both were done: what a relay would need that had no work of its own.
+    /// `None` for brokers that have no plain client here.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and when the broker refuses.
+    pub async fn run_beside_a_client(
+        &self,
+        servers: &Servers,
+        backlog: &Backlog,
+        rows: u64,
+    ) -> anyhow::Result<Option<Duration>> {
+        if !has_plain_client(servers) {
+            return Ok(None);
+        }
+        let read = self.read(&self.beside_a_client, servers, backlog);
+        let (read, sent) = tokio::try_join!(read, plain_client(servers, rows))?;
+        Ok(sent.map(|sent| sent.max(read)))
+    }
+
+    async fn read(
+        &self,
+        slot: &str,
+        servers: &Servers,
+        backlog: &Backlog,
+    ) -> anyhow::Result<Duration> {
         let address = servers.postgres().address();
         let command = Spawn::new(postgres_client("pg_recvlogical")?.to_string_lossy())
             .args(["--host", address.host()])
             .args(["--port", &address.port().to_string()])
             .args(["--username", address.superuser()])
             .args(["--dbname", &backlog.place.database])
-            .args(["--slot", &self.slot, "--start", "--no-loop"])
+            .args(["--slot", slot, "--start", "--no-loop"])
             .args(["--option", "proto_version=1"])
             .args([
                 "--option",
@@ -112,7 +141,7 @@ mod tests {
                     "select count(*) from pg_logical_slot_peek_binary_changes(
                          $1, null, null, 'proto_version', '1', 'publication_names', 'p')
                      where get_byte(data, 0) = ascii('B')",
-                    &[&ceiling.slot],
+                    &[&ceiling.alone],
                 )
                 .await
                 .unwrap();

@@ -31,16 +31,22 @@ impl Plain {
     }
 }
 
+/// Whether the broker has a plain client here.
+pub(crate) fn has_plain_client(servers: &Servers) -> bool {
+    let broker = servers.outlet().broker;
+    !matches!(broker, Broker::Kafka | Broker::KafkaAtLeastOnce)
+}
+
 /// Sends as many messages as a backlog has rows into a place of its own, and says how long that took
 /// from the first to the last confirm; `None` for brokers that have no plain client here.
 ///
 /// # Errors
 /// When the broker refuses.
 pub async fn plain_client(servers: &Servers, rows: u64) -> anyhow::Result<Option<Duration>> {
-    let outlet = servers.outlet();
-    if matches!(outlet.broker, Broker::Kafka | Broker::KafkaAtLeastOnce) {
+    if !has_plain_client(servers) {
         return Ok(None);
     }
+    let outlet = servers.outlet();
     let place = unique::name("plain");
     outlet.make(&place).await?;
     let rabbit = outlet.rabbit()?;

@@ -21,6 +21,7 @@ mod core;
 mod event;
 mod intake;
 mod isolation;
+mod linger;
 mod machine;
 mod progress;
 mod publishing;

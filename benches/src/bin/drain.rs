@@ -32,6 +32,8 @@ struct Round {
     ceiling: Duration,
     relay: Drained,
     plain: Option<Duration>,
+    /// The ceiling's reader and the plain client, side by side.
+    both: Option<Duration>,
 }
 
 #[tokio::main]
@@ -48,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
         "after start-up",
         "of the ceiling",
         "of the plain client",
+        "of both at once",
         "start-up s",
         "CPU us/row",
         "MiB",
@@ -79,22 +82,26 @@ async fn run(
 ) -> anyhow::Result<Round> {
     let (mut sidecar, ceiling, backlog) = Sidecar::with_backlog(servers, shape, rows).await?;
     let round = if ceiling_first {
-        let ceiling = ceiling.run(servers, &backlog).await?;
+        let alone = ceiling.run(servers, &backlog).await?;
         let relay = sidecar.drain(&backlog).await?;
         let plain = plain_client(servers, rows).await?;
+        let both = ceiling.run_beside_a_client(servers, &backlog, rows).await?;
         Round {
-            ceiling,
+            ceiling: alone,
             relay,
             plain,
+            both,
         }
     } else {
+        let both = ceiling.run_beside_a_client(servers, &backlog, rows).await?;
         let plain = plain_client(servers, rows).await?;
         let relay = sidecar.drain(&backlog).await?;
-        let ceiling = ceiling.run(servers, &backlog).await?;
+        let alone = ceiling.run(servers, &backlog).await?;
         Round {
-            ceiling,
+            ceiling: alone,
             relay,
             plain,
+            both,
         }
     };
     let audience = verify(servers, &backlog).await?;
@@ -115,8 +122,17 @@ fn after_start_up(relay: &Drained) -> Duration {
 
 /// Of its rate, the relay's start-up aside: the plain client's connection is not timed either.
 fn of_the_plain_client(round: &Round) -> f64 {
-    round.plain.map_or(0.0, |plain| {
-        plain.as_secs_f64() / after_start_up(&round.relay).as_secs_f64()
+    of(round.plain, &round.relay)
+}
+
+/// Of what reader and plain client need side by side.
+fn of_both_at_once(round: &Round) -> f64 {
+    of(round.both, &round.relay)
+}
+
+fn of(other: Option<Duration>, relay: &Drained) -> f64 {
+    other.map_or(0.0, |other| {
+        other.as_secs_f64() / after_start_up(relay).as_secs_f64()
     })
 }
 
@@ -139,16 +155,19 @@ fn json_lines(shape: Shape, number: u32, rows: u64, round: &Round) -> anyhow::Re
         "seconds": round.ceiling.as_secs_f64(),
         "rows_per_second": rate(rows, round.ceiling),
     }))?;
-    if let Some(plain) = round.plain {
-        json_line(&json!({
-            "bench": "drain",
-            "system": "plain client",
-            "backlog": shape,
-            "round": number,
-            "rows": rows,
-            "seconds": plain.as_secs_f64(),
-            "rows_per_second": rate(rows, plain),
-        }))?;
+    let references = [("plain client", round.plain), ("both at once", round.both)];
+    for (system, took) in references {
+        if let Some(took) = took {
+            json_line(&json!({
+                "bench": "drain",
+                "system": system,
+                "backlog": shape,
+                "round": number,
+                "rows": rows,
+                "seconds": took.as_secs_f64(),
+                "rows_per_second": rate(rows, took),
+            }))?;
+        }
     }
     let relay = &round.relay;
     json_line(&json!({
@@ -163,6 +182,7 @@ fn json_lines(shape: Shape, number: u32, rows: u64, round: &Round) -> anyhow::Re
         "rows_per_second_after_start_up": rate(rows, after_start_up(relay)),
         "of_the_ceiling": rate(rows, relay.elapsed) / rate(rows, round.ceiling),
         "of_the_plain_client": of_the_plain_client(round),
+        "of_both_at_once": of_both_at_once(round),
         "cpu_microseconds_per_row": cpu_microseconds(rows, relay),
         "resident_mebibytes_max": mebibytes(relay),
         "batches": relay.batches,
@@ -189,6 +209,9 @@ fn summarise(table: &mut Table, shape: Shape, rows: u64, rounds: &[Round]) {
         table.row(rates("plain client", |rows, round| {
             rate(rows, round.plain.unwrap_or_default())
         }));
+        table.row(rates("both at once", |rows, round| {
+            rate(rows, round.both.unwrap_or_default())
+        }));
     }
     let mut row = rates("outbox-sidecar", |rows, round| {
         rate(rows, round.relay.elapsed)
@@ -208,10 +231,14 @@ fn summarise(table: &mut Table, shape: Shape, rows: u64, rounds: &[Round]) {
             round.ceiling.as_secs_f64() / after_start_up(&round.relay).as_secs_f64()
         })
     ));
-    row.push(match rounds.first().and_then(|round| round.plain) {
-        Some(_) => format!("{:.2}", median(|_, round| of_the_plain_client(round))),
-        None => "-".to_owned(),
-    });
+    let has_plain = rounds.iter().all(|round| round.plain.is_some());
+    for ratio in [of_the_plain_client, of_both_at_once] {
+        let ratios = Spread::of(rounds.iter().map(ratio));
+        row.push(match ratios {
+            Some(ratios) if has_plain => format!("{:.2}", ratios.median),
+            _ => "-".to_owned(),
+        });
+    }
     row.push(format!(
         "{:.2}",
         median(|_, round| round.relay.start_up.as_secs_f64())

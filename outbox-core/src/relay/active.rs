@@ -5,6 +5,7 @@ use super::backoff::Backoff;
 use super::buffer::Buffer;
 use super::catch_up::CatchUp;
 use super::core::{Core, Next};
+use super::linger::Linger;
 use super::progress::{Progress, Violation};
 use super::publishing::Flight;
 use super::server_shutdown::ServerShutdown;
@@ -25,6 +26,7 @@ pub(super) struct Active {
     pub(super) claim: Claim,
     pub(super) progress: Progress,
     pub(super) buffer: Buffer,
+    pub(super) linger: Linger,
     pub(super) flight: Flight,
     pub(super) backoff: Backoff,
     pub(super) catch_up: CatchUp,
@@ -55,6 +57,7 @@ impl Active {
             claim,
             progress,
             buffer: Buffer::new(),
+            linger: Linger::default(),
             flight: Flight::Free,
             backoff: Backoff::new(core.settings.retry),
             catch_up,
@@ -149,9 +152,22 @@ impl Active {
         self.buffer.is_empty() && !self.buffer.in_transaction()
     }
 
+    /// Until when the free sink waits for a fuller batch.
+    fn lingers_until(&self, core: &Core) -> Option<Duration> {
+        let settings = &core.settings;
+        let is_worth_it = self
+            .buffer
+            .is_worth_waiting(&settings.batch, settings.buffer_bytes_max);
+        let until = self.linger.until(core.now.monotonic);
+        until.filter(|_| is_worth_it)
+    }
+
     fn next_batch(&mut self, core: &Core) -> Result<Option<Batch>, Next> {
         if self.progress.owes_timeline() {
             return Ok(Some(self.progress.timeline_batch(core.now)));
+        }
+        if self.lingers_until(core).is_some() {
+            return Ok(None);
         }
         let limits = &core.settings.batch;
         let now = core.now.monotonic;
@@ -159,6 +175,7 @@ impl Active {
             .buffer
             .take(limits, core.settings.buffer_bytes_max, now)
         {
+            self.linger.end();
             return Ok(Some(self.progress.batch(taken, core.now)?));
         }
         let may_move = self.is_empty() && self.catch_up.has_passed();
@@ -185,7 +202,9 @@ impl Active {
                 .catch_up
                 .has_passed()
                 .then(|| self.progress.idle_deadline()),
-            Flight::Free => self.buffer.cut_at(&core.settings.batch),
+            Flight::Free => self
+                .lingers_until(core)
+                .or_else(|| self.buffer.cut_at(&core.settings.batch)),
         }
     }
 }

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::BatchLimits;
+use super::settings::{LINGER_BYTES_MAX, LINGER_MESSAGES_MAX};
 use crate::sink::Delivery;
 use crate::{Frontier, Lsn, OutboxRow, Position, Timestamp};
 
@@ -65,6 +66,13 @@ impl Buffer {
 
     pub(super) fn is_empty(&self) -> bool {
         self.deliveries.is_empty()
+    }
+
+    /// Whether whole transactions wait that a fuller batch might hold, too.
+    pub(super) fn is_worth_waiting(&self, limits: &BatchLimits, buffer_bytes_max: usize) -> bool {
+        let messages = limits.messages_max.min(LINGER_MESSAGES_MAX);
+        let bytes = limits.bytes_max.min(LINGER_BYTES_MAX).min(buffer_bytes_max);
+        !self.complete.is_empty() && self.deliveries.len() < messages && self.bytes < bytes
     }
 
     pub(super) const fn in_transaction(&self) -> bool {

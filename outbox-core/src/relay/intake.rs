@@ -13,11 +13,13 @@ impl Active {
             StreamEvent::Begin {
                 commit_lsn,
                 commit_time,
+                sent_at,
                 xid,
             } => {
                 self.catch_up.begin(commit_lsn).map_err(diverged)?;
-                self.buffer
-                    .begin(commit_lsn, commit_time, xid, core.now.monotonic)?;
+                let now = core.now.monotonic;
+                self.buffer.begin(commit_lsn, commit_time, xid, now)?;
+                self.linger.arrived(sent_at.since(commit_time), now);
             }
             StreamEvent::Row(row) => self.row(row)?,
             // No release has sent a request yet; other subscribers' messages are not ours.
@@ -34,6 +36,7 @@ impl Active {
                 reply_requested,
             } => {
                 if !self.buffer.in_transaction() {
+                    self.linger.end();
                     self.buffer.pass(wal_end);
                     self.reached(wal_end)?;
                 }

@@ -16,7 +16,9 @@ pub struct Settings {
     pub drain_max: Duration,
 }
 
-/// When a batch is full. None of these is ever waited for while the sink is free.
+/// When a batch is full. A free sink waits for none of these, and for a fuller batch only while what
+/// arrives is late anyway: for a twentieth of the time that it is late by, 50 ms at most, and until a
+/// batch has 2000 messages or 1 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
     /// The most messages.
@@ -35,6 +37,21 @@ pub struct BackoffLimits {
     /// The longest delay.
     pub delay_max: Duration,
 }
+
+/// A message may wait for a fuller batch for this part of the time that it is late by.
+pub(super) const LINGER_SHARE: u32 = 20;
+
+/// Less is not worth a timer: what is late by less than twenty times this goes at once.
+pub(super) const LINGER_MIN: Duration = Duration::from_millis(1);
+
+/// The longest wait for a fuller batch.
+pub(super) const LINGER_MAX: Duration = Duration::from_millis(50);
+
+/// A batch of so many messages is worth its checkpoint, and waits for no more.
+pub(super) const LINGER_MESSAGES_MAX: usize = 2000;
+
+/// The same of a batch of so many bytes.
+pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a standby waits before it looks at the slot again, jitter aside.
 pub(super) const STANDBY_INTERVAL: Duration = Duration::from_secs(1);

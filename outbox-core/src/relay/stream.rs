@@ -15,6 +15,8 @@ pub enum StreamEvent {
         commit_lsn: Lsn,
         /// When it committed, by the server's clock.
         commit_time: Timestamp,
+        /// When the server sent this, by the same clock.
+        sent_at: Timestamp,
         /// Its transaction id (32 bits: it wraps around).
         xid: u32,
     },

@@ -6,6 +6,7 @@ mod becoming_active;
 mod comparing;
 mod ending;
 mod idle;
+mod lingering;
 mod makings;
 mod overlap;
 mod recovering;

@@ -43,6 +43,7 @@ impl World {
     /// The walsender of a process's connection sends some events.
     pub(crate) fn send(&mut self, process: usize, count: usize) -> bool {
         const INBOUND_MAX: usize = 40;
+        let late_by = Duration::from_millis(self.one_of(&[0, 0, 100, 5000]).into());
         let client = &mut self.processes[process];
         let Some(connection) = &mut client.connection else {
             return false;
@@ -68,6 +69,7 @@ impl World {
                 None => StreamEvent::Begin {
                     commit_lsn,
                     commit_time: timestamp(Duration::from_secs(1)),
+                    sent_at: timestamp(Duration::from_secs(1) + late_by),
                     xid: txn.xid,
                 },
                 Some(index) if index < txn.rows.len() => {

@@ -112,9 +112,15 @@ pub(super) fn id(number: u32) -> MessageId {
 
 /// A transaction's id is, for short, where it commits.
 pub(super) fn begin(commit_lsn: u64) -> StreamEvent {
+    late(commit_lsn, 0)
+}
+
+/// A transaction that committed so many milliseconds before the server sent it.
+pub(super) fn late(commit_lsn: u64, late_by_ms: i64) -> StreamEvent {
     StreamEvent::Begin {
         commit_lsn: Lsn::new(commit_lsn),
         commit_time: Timestamp::default(),
+        sent_at: Timestamp::from_unix_us(late_by_ms * 1000),
         xid: commit_lsn as u32,
     }
 }

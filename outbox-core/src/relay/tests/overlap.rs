@@ -37,6 +37,7 @@ fn another_transaction_id_in_its_place_exits_6() {
     let StreamEvent::Begin {
         commit_lsn,
         commit_time,
+        sent_at,
         xid,
     } = begin(1200)
     else {
@@ -47,6 +48,7 @@ fn another_transaction_id_in_its_place_exits_6() {
         StreamEvent::Begin {
             commit_lsn,
             commit_time,
+            sent_at,
             xid,
         },
         row(1),

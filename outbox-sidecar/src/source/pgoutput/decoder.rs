@@ -1,7 +1,7 @@
 use bytes::Bytes;
-use outbox_core::Lsn;
 use outbox_core::relay::StreamEvent;
 use outbox_core::schema::SchemaName;
+use outbox_core::{Lsn, Timestamp};
 
 use super::begin::begin;
 use super::commit::commit;
@@ -41,9 +41,10 @@ impl Decoder {
         let mut reader = Reader::new(block, content, "CopyData");
         match reader.u8()? {
             b'w' => {
-                // Start, end and clock: a row's own LSN orders nothing.
-                reader.bytes(8 + 8 + 8)?;
-                self.change(reader)
+                // Start and end: a row's own LSN orders nothing.
+                reader.bytes(8 + 8)?;
+                let sent_at = Timestamp::from_postgresql_us(reader.i64()?);
+                self.change(reader, sent_at)
             }
             b'k' => {
                 let wal_end = Lsn::new(reader.u64()?);
@@ -57,14 +58,18 @@ impl Decoder {
         }
     }
 
-    fn change(&mut self, mut reader: Reader<'_>) -> Result<Option<StreamEvent>, SourceError> {
+    fn change(
+        &mut self,
+        mut reader: Reader<'_>,
+        sent_at: Timestamp,
+    ) -> Result<Option<StreamEvent>, SourceError> {
         match reader.u8()? {
             b'I' => {
                 let mut reader = reader.into_message("Insert");
                 let relation = self.outbox(reader.u32()?, &reader)?;
                 insert(reader, relation).map(|row| Some(StreamEvent::Row(row)))
             }
-            b'B' => begin(reader.into_message("Begin")).map(Some),
+            b'B' => begin(reader.into_message("Begin"), sent_at).map(Some),
             b'C' => commit(reader.into_message("Commit")).map(Some),
             b'R' => {
                 let (oid, described) = relation(reader.into_message("Relation"), &self.table)?;

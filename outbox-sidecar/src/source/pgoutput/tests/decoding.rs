@@ -3,8 +3,8 @@ use outbox_core::relay::{FailureKind, StreamEvent};
 use outbox_core::{Lsn, MessageId, OutboxRow, Timestamp};
 
 use super::messages::{
-    COLUMNS, OUTBOX_OID, Sent, begin, binary_row, change, commit, decode, decoder, insert,
-    keepalive, logical_message, recorded, relation, text_row,
+    COLUMNS, OUTBOX_OID, SENT_AT_US, Sent, begin, binary_row, change, commit, decode, decoder,
+    insert, keepalive, logical_message, recorded, relation, text_row,
 };
 use crate::source::SourceError;
 
@@ -38,6 +38,7 @@ fn a_transaction_comes_out_as_it_was_sent() {
             StreamEvent::Begin {
                 commit_lsn: Lsn::new(100),
                 commit_time: Timestamp::from_postgresql_us(0),
+                sent_at: Timestamp::from_postgresql_us(SENT_AT_US),
                 xid: 9,
             },
             StreamEvent::Row(row()),

@@ -35,8 +35,11 @@ pub(super) fn decode(
 }
 
 /// A change inside XLogData.
+/// When the server sent each change, as it writes that.
+pub(super) const SENT_AT_US: i64 = 7_000_000;
+
 pub(super) fn change(body: &[u8]) -> Vec<u8> {
-    [&b"w"[..], &[0; 24], body].concat()
+    [&b"w"[..], &[0; 16], &SENT_AT_US.to_be_bytes(), body].concat()
 }
 
 pub(super) fn begin(commit_lsn: u64, time: i64, xid: u32) -> Vec<u8> {
