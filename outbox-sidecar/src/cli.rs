@@ -8,6 +8,7 @@ mod init;
 mod remove;
 mod run;
 mod status;
+mod verify;
 
 use std::io::Write as _;
 
@@ -66,6 +67,7 @@ fn execute(arguments: Arguments) -> Result<u8, CliError> {
         Command::Init(command) => runtime.block_on(init::execute(&command, &settings)),
         Command::Check(command) => runtime.block_on(check::execute(&command, &settings)),
         Command::Status(command) => runtime.block_on(status::execute(&command, &settings)),
+        Command::Verify(command) => runtime.block_on(verify::execute(&command, &settings)),
         Command::Remove(command) => runtime.block_on(remove::execute(&command, &settings)),
         Command::Config(_) => Ok(ExitCode::Done.number()),
     };

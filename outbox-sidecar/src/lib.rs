@@ -14,3 +14,4 @@ mod setup;
 pub mod sink;
 mod source;
 mod telemetry;
+mod verify;

@@ -6,10 +6,11 @@
 pub mod at_least_once;
 #[cfg(test)]
 mod conformance;
-mod headers;
+pub(crate) mod headers;
 pub mod kafka;
 pub mod memory;
-mod message_text;
+pub(crate) mod message_text;
+pub(crate) mod published;
 pub mod rabbitmq;
 pub mod rabbitmq_stream;
 pub mod stdout;

@@ -28,4 +28,5 @@ mod target;
 mod trials;
 mod twin;
 mod unfit;
+mod verify;
 mod without_servers;

@@ -1,6 +1,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use outbox_core::Timestamp;
+
+use crate::sink::message_text::read_timestamp;
 
 /// Relays a PostgreSQL outbox into Kafka or RabbitMQ.
 #[derive(Debug, Parser)]
@@ -26,6 +29,8 @@ pub(super) enum Command {
     Run,
     /// Say how far the relay is
     Status(ReportArguments),
+    /// Compare the outbox with what the broker holds
+    Verify(VerifyArguments),
     /// Take away slot, publication and checkpoint
     Remove(RemoveArguments),
     /// Show the configuration and where each value comes from
@@ -69,6 +74,34 @@ pub(super) struct ReportArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// Only rows that were enqueued at this time or later, such as 2026-11-21T05:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) from: Option<Timestamp>,
+    /// Only rows that were enqueued before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) to: Option<Timestamp>,
+    /// How many seconds the relay may take to publish what is in the table
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=WAIT_S_MAX))]
+    pub(super) wait_s: u64,
+    /// How many findings of each kind are listed; all are counted
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=FINDINGS_MAX))]
+    pub(super) findings_max: u32,
+    /// Where temporary files go: about 300 bytes a row [default: the system's]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(super) temporary_directory: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A day.
+const WAIT_S_MAX: u64 = 86_400;
+
+/// What is listed lies in memory.
+const FINDINGS_MAX: i64 = 10_000;
+
+#[derive(Debug, Args)]
 pub(super) struct RemoveArguments {
     /// Who may drop what init made [default: postgres.url]
     #[arg(long, value_name = "URL")]
@@ -86,6 +119,11 @@ pub(super) struct ConfigArguments {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    read_timestamp(text)
+        .ok_or_else(|| "expected a time in RFC 3339, such as 2026-11-21T05:00:00Z".to_owned())
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -5,6 +5,7 @@ use outbox_core::relay::Stop;
 use crate::config::ConfigError;
 use crate::exit::ExitCode;
 use crate::setup::SetupError;
+use crate::verify::VerifyError;
 
 /// Why a command failed: what is printed, and the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,12 @@ pub(crate) enum CliError {
     /// Setting up or taking away failed.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// Outbox and broker could not be compared.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The times do not go together.
+    #[error("--to must be later than --from")]
+    Window,
     /// The relay stopped.
     #[error("{0}")]
     Stopped(Stop),
@@ -46,7 +53,10 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Unconfirmed(_) | Self::AdminUrl(_) => ExitCode::Usage.number(),
+            Self::Config(_) | Self::Unconfirmed(_) | Self::AdminUrl(_) | Self::Window => {
+                ExitCode::Usage.number()
+            }
+            Self::Verify(error) => error.exit_code().number(),
             Self::Setup(error) => error.exit_code().number(),
             Self::Stopped(stop) => stop.exit_code(),
             Self::Runtime(_) | Self::Listen { .. } | Self::Metrics(_) | Self::Signals(_) => {

@@ -64,6 +64,11 @@ impl SinkSettings {
         }
     }
 
+    /// Whether a consumer may see a message more than once.
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.delivery() == AT_LEAST_ONCE
+    }
+
     /// The most messages of a batch: what a relay that dies in the middle of one may show twice is
     /// kept within a few windows of unconfirmed messages.
     pub(crate) fn batch_messages_max(&self, configured: usize) -> usize {

@@ -14,7 +14,7 @@ pub(super) fn check_headers(headers: &str) -> Result<(), serde_json::Error> {
 }
 
 /// Hands over each header's name and value, in their order.
-pub(super) fn each_header(
+pub(crate) fn each_header(
     headers: &str,
     each: impl FnMut(&str, &str),
 ) -> Result<(), serde_json::Error> {

@@ -34,11 +34,13 @@ mod refusals;
 mod sending;
 mod settings;
 mod suspicion;
+mod topic_reader;
 mod transaction;
 
 pub use administration::{BrokerSummary, CheckpointTopicDescription, KafkaAdministration};
 pub use publisher::KafkaPublisher;
 pub use settings::{KafkaSettings, KafkaSettingsError};
+pub(crate) use topic_reader::TopicReader;
 
 use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{AcquireError, Batch, Outcome, Sink};

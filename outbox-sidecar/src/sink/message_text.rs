@@ -18,9 +18,13 @@ pub(super) const POSITION: &str = "outbox-position";
 pub(super) const KEY: &str = "outbox-key";
 /// When the service enqueued it.
 pub(super) const CREATED_AT: &str = "outbox-created-at";
+/// That it was sent on purpose once more, and for the how-manieth time.
+pub(super) const REPLAY: &str = "outbox-replay";
 
 const US_PER_S: i64 = 1_000_000;
 const S_PER_DAY: i64 = 86_400;
+/// From 1 March of year 0.
+const DAYS_TO_1970: i64 = 719_468;
 
 /// `<timeline>:<commit_lsn>:<index>`, into a buffer that is used again for each message.
 pub(super) fn write_position(buffer: &mut String, timeline: TimelineId, position: Position) {
@@ -29,7 +33,7 @@ pub(super) fn write_position(buffer: &mut String, timeline: TimelineId, position
 }
 
 /// RFC 3339 in UTC with microseconds, such as `2026-11-21T05:01:04.000250Z`.
-pub(super) fn write_timestamp(buffer: &mut String, time: Timestamp) {
+pub(crate) fn write_timestamp(buffer: &mut String, time: Timestamp) {
     let seconds = time.as_unix_us().div_euclid(US_PER_S);
     let microsecond = time.as_unix_us().rem_euclid(US_PER_S);
     let (year, month, day) = civil_date(seconds.div_euclid(S_PER_DAY));
@@ -44,6 +48,66 @@ pub(super) fn write_timestamp(buffer: &mut String, time: Timestamp) {
     );
 }
 
+/// What [`write_position`] wrote.
+pub(super) fn read_position(text: &str) -> Option<(TimelineId, Position)> {
+    let (timeline, rest) = text.split_once(':')?;
+    let (commit_lsn, index) = rest.split_once(':')?;
+    let position = Position {
+        commit_lsn: commit_lsn.parse().ok()?,
+        index: number(index)?,
+    };
+    Some((TimelineId(number(timeline)?), position))
+}
+
+/// A time in RFC 3339: what [`write_timestamp`] wrote, and with any zone and up to nine digits of a
+/// fraction, of which microseconds are kept. Years 1 to 9999.
+pub(crate) fn read_timestamp(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.split_once(['T', 't', ' '])?;
+    let (time, east_s) = match time.strip_suffix(['Z', 'z']) {
+        Some(time) => (time, 0),
+        None => {
+            let (time, zone) = time.split_at_checked(time.len().checked_sub(6)?)?;
+            let east = match zone.get(..1)? {
+                "+" => 1,
+                "-" => -1,
+                _ => return None,
+            };
+            let [hours, minutes] = digits([2, 2], zone.get(1..)?, ':')?;
+            (hours < 24 && minutes < 60).then_some((time, east * (hours * 3600 + minutes * 60)))?
+        }
+    };
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let is_fraction = (1..=9).contains(&fraction.len());
+    if !is_fraction || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let microsecond: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
+    let [year, month, day] = digits([4, 2, 2], date, '-')?;
+    let [hour, minute, second] = digits([2, 2, 2], time, ':')?;
+    // A leap second counts as the next minute's first.
+    let is_time = hour < 24 && minute < 60 && second <= 60;
+    let days = days_to(year, month, day)?;
+    let seconds = days * S_PER_DAY + hour * 3600 + minute * 60 + second - east_s;
+    is_time.then(|| Timestamp::from_unix_us(seconds * US_PER_S + microsecond))
+}
+
+/// Numbers of so many digits each.
+fn digits<const N: usize>(widths: [usize; N], text: &str, separator: char) -> Option<[i64; N]> {
+    let mut parts = text.split(separator);
+    let mut numbers = [0; N];
+    for (place, width) in numbers.iter_mut().zip(widths) {
+        let part = parts.next().filter(|part| part.len() == width)?;
+        *place = number(part)?;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
+/// A number of digits alone: no sign.
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
+}
+
 fn append(buffer: &mut String, text: fmt::Arguments<'_>) {
     // Writing to a String cannot fail: its `write_str` only grows it.
     let _ = buffer.write_fmt(text);
@@ -55,7 +119,6 @@ fn append(buffer: &mut String, text: fmt::Arguments<'_>) {
 /// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
 fn civil_date(days: i64) -> (i64, i64, i64) {
     const DAYS_PER_ERA: i64 = 146_097;
-    const DAYS_TO_1970: i64 = 719_468;
     let days = days + DAYS_TO_1970;
     let era = days.div_euclid(DAYS_PER_ERA);
     let day_of_era = days.rem_euclid(DAYS_PER_ERA);
@@ -72,10 +135,87 @@ fn civil_date(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// The days from 1970-01-01 to a date; `None` when there is no such date.
+fn days_to(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(1..=9999).contains(&year) || !(1..=12).contains(&month) {
+        return None;
+    }
+    // Months before it, counted in years that begin on 1 March.
+    let shifted_month = (month + 9) % 12;
+    let shifted_year = year - i64::from(month <= 2);
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let leap_days =
+        shifted_year.div_euclid(4) - shifted_year.div_euclid(100) + shifted_year.div_euclid(400);
+    let days = shifted_year * 365 + leap_days + day_of_year - DAYS_TO_1970;
+    (civil_date(days) == (year, month, day)).then_some(days)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use outbox_core::Lsn;
+
+    #[test]
+    fn a_time_is_read_as_it_was_written() {
+        let mut text = String::new();
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..10_000 {
+            let time = Timestamp::from_unix_us(
+                random.i64(-60_000_000_000_000_000..250_000_000_000_000_000),
+            );
+            write_timestamp(&mut text, time);
+            assert_eq!(read_timestamp(&text), Some(time), "{text}");
+        }
+        let at = |text: &str| read_timestamp(text).map(Timestamp::as_unix_us);
+        assert_eq!(at("1970-01-01T01:00:00+01:00"), Some(0));
+        assert_eq!(at("1970-01-01t00:00:00.5-00:30"), Some(1_800_500_000));
+        assert_eq!(at("1970-01-01 00:00:00.123456789Z"), Some(123_456));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "2026",
+            "2026-11-21",
+            "2026-11-21T05:01:04",
+            "2026-02-29T05:01:04Z",
+            "2026-00-10T05:01:04Z",
+            "2026-13-10T05:01:04Z",
+            "2026-11-31T05:01:04Z",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T05:60:00Z",
+            "2026-11-21T05:01:04.Z",
+            "2026-11-21T05:01:04.1234567890Z",
+            "2026-11-21T05:01:04+25:00",
+            "2026-11-21T05:01:04+1",
+            "+026-11-21T05:01:04Z",
+            "2026-11-21T05:01:04\u{fc}\u{fc}\u{fc}",
+        ] {
+            assert_eq!(read_timestamp(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_position_is_read_as_it_was_written() {
+        let position = Position {
+            commit_lsn: Lsn::new(0x1_0000_00AB),
+            index: 7,
+        };
+        assert_eq!(read_position("3:1/AB:7"), Some((TimelineId(3), position)));
+        for text in [
+            "",
+            "3",
+            "3:1/AB",
+            "3:1/AB:",
+            "3:1/AB:7:8",
+            "-3:1/AB:7",
+            "3:1/AB:+7",
+            "3:AB:7",
+        ] {
+            assert_eq!(read_position(text), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn times_are_written_as_rfc_3339() {

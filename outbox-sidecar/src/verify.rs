@@ -1,0 +1,194 @@
+//! The auditor: compares the outbox table with what the broker holds.
+//!
+//! 1. One snapshot of the table is read, and where the log ends then ([`snapshot`]).
+//! 2. The relay's checkpoint must pass that end: then all of it is published ([`frontier`]).
+//! 3. The destinations that the rows name are read to their ends, through `sink/` ([`gather`]).
+//! 4. Rows and messages are brought together by their id ([`join`]) and compared ([`judge`]).
+//! 5. Of the messages that have a row, those of a key must stand in the order of their positions
+//!    ([`order`]).
+//!
+//! Nothing is changed anywhere. What is compared is put by in temporary files, as digests, spread
+//! over buckets by a hash ([`spill`]): memory does not grow with the table, but for one bit a
+//! message. Nothing in `sink/` or `source/` knows of this module.
+
+mod comparison;
+mod content;
+mod digest;
+mod error;
+mod findings;
+mod frontier;
+mod gather;
+mod join;
+mod judge;
+mod marks;
+mod names;
+mod order;
+mod progress;
+mod record;
+mod report;
+mod snapshot;
+mod spill;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(crate) use error::VerifyError;
+pub(crate) use progress::Progress;
+pub(crate) use window::Window;
+
+use crate::assembly::assemble;
+use crate::config::{Settings, SinkSettings};
+use crate::sink::kafka::{KafkaSettings, TopicReader};
+use comparison::{Comparison, JOIN_BYTES, ORDER_BYTES};
+use digest::Digester;
+use findings::Findings;
+use gather::{Due, Gathered};
+use judge::Tally;
+use report::Report;
+use snapshot::Snapshot;
+
+/// A record may be so much older than its row: clocks differ.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(3600);
+
+/// How to compare.
+#[derive(Clone, Debug)]
+pub(crate) struct VerifyOptions {
+    pub(crate) window: Window,
+    /// How long the relay may take to publish what was read, and open transactions to end.
+    pub(crate) wait_max: Duration,
+    /// So many findings of each kind are listed.
+    pub(crate) findings_max: usize,
+    /// Where the temporary files are.
+    pub(crate) directory: PathBuf,
+}
+
+/// A broker that can be read without changing what it holds.
+enum Readable {
+    Kafka(KafkaSettings),
+}
+
+impl Readable {
+    fn of(sink: &SinkSettings) -> Result<Self, VerifyError> {
+        match sink {
+            SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) => {
+                Ok(Self::Kafka(kafka.clone()))
+            }
+            SinkSettings::RabbitMqStream(_) => Err(VerifyError::Unreadable(
+                "streams of RabbitMQ are not read yet",
+            )),
+            SinkSettings::RabbitMq(_) => Err(VerifyError::Unreadable(
+                "a queue cannot be compared: reading it takes messages out, and what consumers \
+                 took before is gone. Compare outbox.message with the consumers' own records, \
+                 such as their inbox",
+            )),
+            SinkSettings::Stdout(_) => Err(VerifyError::Unreadable(
+                "standard output cannot be compared: nothing keeps what was written",
+            )),
+        }
+    }
+}
+
+/// Compares the outbox with what the broker holds.
+pub(crate) async fn verify(
+    settings: &Settings,
+    options: &VerifyOptions,
+    progress: &Arc<Progress>,
+) -> Result<Report, VerifyError> {
+    let readable = Readable::of(&settings.sink)?;
+    let digester = Digester::default();
+    progress.step("reading the outbox");
+    let snapshot = snapshot::take(
+        settings,
+        &options.window,
+        &options.directory,
+        &digester,
+        progress,
+    )
+    .await?;
+    let (settings, options) = (settings.clone(), options.clone());
+    let progress = Arc::clone(progress);
+    let mut sink = assemble(&settings)?;
+    let comparing = tokio::task::spawn_blocking(move || {
+        progress.step("waiting for the relay's checkpoint");
+        frontier::await_frontier(sink.as_mut(), snapshot.end, options.wait_max)?;
+        drop(sink);
+        compare(
+            &settings, &readable, &options, &snapshot, &digester, &progress,
+        )
+    });
+    comparing.await?
+}
+
+fn compare(
+    settings: &Settings,
+    readable: &Readable,
+    options: &VerifyOptions,
+    snapshot: &Snapshot,
+    digester: &Digester,
+    progress: &Progress,
+) -> Result<Report, VerifyError> {
+    let due = Due {
+        window: options.window,
+        before: snapshot.begin,
+    };
+    let mut gathered = Gathered::new(&options.directory)?;
+    let mut report = Report {
+        relay: settings.relay.clone(),
+        sink: (settings.sink.section(), settings.sink.delivery()),
+        end: snapshot.end.to_string(),
+        destinations: snapshot.names.all().count(),
+        rows: snapshot.rows.records(),
+        messages: 0,
+        foreign: 0,
+        rolled_back: 0,
+        tally: Tally::default(),
+        notes: Vec::new(),
+        findings: Findings::new(options.findings_max),
+    };
+    let since = options.window.from.map(|from| {
+        let margin = i64::try_from(CLOCKS_DIFFER_MAX.as_micros()).unwrap_or(i64::MAX);
+        outbox_core::Timestamp::from_unix_us(from.as_unix_us().saturating_sub(margin))
+    });
+    let Readable::Kafka(kafka) = readable;
+    let reader = TopicReader::new(kafka)?;
+    for (number, name) in snapshot.names.all() {
+        progress.step(format!("reading {name}"));
+        let deadline = Instant::now() + options.wait_max;
+        let read = reader.read(name, since, deadline, |message| {
+            gathered.put(message, number, &due, digester, progress)
+        })?;
+        report.rolled_back += read.rolled_back;
+        report.notes.extend(read.remarks);
+        if !read.exists {
+            report
+                .notes
+                .push(format!("destination {name:?} does not exist"));
+        }
+        if read.deleted > 0 {
+            report.notes.push(format!(
+                "the broker has deleted {} messages of {name:?} by its retention: those of older \
+                 rows are missing; compare what is younger (--from)",
+                read.deleted
+            ));
+        }
+    }
+    gathered.finish()?;
+    report.messages = gathered.messages.records();
+    report.foreign = gathered.foreign;
+    let comparison = Comparison {
+        rows: &snapshot.rows,
+        names: &snapshot.names,
+        gathered: &gathered,
+        digester,
+        may_repeat: settings.sink.may_repeat(),
+        findings_max: options.findings_max,
+        join_bytes: JOIN_BYTES,
+        order_bytes: ORDER_BYTES,
+    };
+    (report.findings, report.tally) = comparison.run(|step| progress.step(step))?;
+    Ok(report)
+}
