@@ -11,6 +11,7 @@
 //! over buckets by a hash ([`spill`]): memory does not grow with the table, but for one bit a
 //! message. Nothing in `sink/` or `source/` knows of this module.
 
+mod broker;
 mod comparison;
 mod content;
 mod digest;
@@ -41,8 +42,8 @@ pub(crate) use progress::Progress;
 pub(crate) use window::Window;
 
 use crate::assembly::assemble;
-use crate::config::{Settings, SinkSettings};
-use crate::sink::kafka::{KafkaSettings, TopicReader};
+use crate::config::Settings;
+use broker::Readable;
 use comparison::{Comparison, JOIN_BYTES, ORDER_BYTES};
 use digest::Digester;
 use findings::Findings;
@@ -64,32 +65,6 @@ pub(crate) struct VerifyOptions {
     pub(crate) findings_max: usize,
     /// Where the temporary files are.
     pub(crate) directory: PathBuf,
-}
-
-/// A broker that can be read without changing what it holds.
-enum Readable {
-    Kafka(KafkaSettings),
-}
-
-impl Readable {
-    fn of(sink: &SinkSettings) -> Result<Self, VerifyError> {
-        match sink {
-            SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) => {
-                Ok(Self::Kafka(kafka.clone()))
-            }
-            SinkSettings::RabbitMqStream(_) => Err(VerifyError::Unreadable(
-                "streams of RabbitMQ are not read yet",
-            )),
-            SinkSettings::RabbitMq(_) => Err(VerifyError::Unreadable(
-                "a queue cannot be compared: reading it takes messages out, and what consumers \
-                 took before is gone. Compare outbox.message with the consumers' own records, \
-                 such as their inbox",
-            )),
-            SinkSettings::Stdout(_) => Err(VerifyError::Unreadable(
-                "standard output cannot be compared: nothing keeps what was written",
-            )),
-        }
-    }
 }
 
 /// Compares the outbox with what the broker holds.
@@ -153,12 +128,11 @@ fn compare(
         let margin = i64::try_from(CLOCKS_DIFFER_MAX.as_micros()).unwrap_or(i64::MAX);
         outbox_core::Timestamp::from_unix_us(from.as_unix_us().saturating_sub(margin))
     });
-    let Readable::Kafka(kafka) = readable;
-    let reader = TopicReader::new(kafka)?;
+    let mut broker = readable.connect()?;
     for (number, name) in snapshot.names.all() {
         progress.step(format!("reading {name}"));
         let deadline = Instant::now() + options.wait_max;
-        let read = reader.read(name, since, deadline, |message| {
+        let read = broker.read(name, since, deadline, |message| {
             gathered.put(message, number, &due, digester, progress)
         })?;
         report.rolled_back += read.rolled_back;

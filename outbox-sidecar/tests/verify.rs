@@ -1,8 +1,16 @@
 //! `verify`: what it finds, and that it finds nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use bytes::Bytes;
+use bytestring::ByteString;
+use lapin::options::QueueDeleteOptions;
+use outbox_core::checkpoint::Checkpoint;
+use outbox_core::sink::{Batch, Delivery, Outcome};
+use outbox_core::{MessageId, OutboxRow, Position, Timestamp};
+use outbox_sidecar::sink::at_least_once::Publisher;
+use outbox_sidecar::sink::rabbitmq_stream::{StreamPublisher, StreamSettings};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -14,7 +22,7 @@ use testbed::history::Record;
 use tokio_postgres::Client;
 
 use crate::scenario::{DEADLINE, Ran, Scenario, seed};
-use crate::target::Topic;
+use crate::target::{Target, Topic};
 
 /// Runs `verify --json`, which ends with this exit code.
 async fn verify(scenario: &Scenario, options: &[&str], code: i32) -> Value {
@@ -109,92 +117,277 @@ fn write(topic: &Topic, producer: &BaseProducer, record: &Record) {
 /// The places of a key's records, in their order.
 fn of_key(records: &[Record], key: &str) -> Vec<usize> {
     let is_of = |(_, record): &(usize, &Record)| record.key.as_deref() == Some(key);
-    records
-        .iter()
-        .enumerate()
-        .filter(is_of)
-        .map(|(at, _)| at)
-        .collect()
+    let places = records.iter().enumerate().filter(is_of);
+    places.map(|(at, _)| at).collect()
 }
 
-#[tokio::test]
-async fn each_fault_of_a_topic_is_found_by_its_id_and_nothing_else() {
-    let seed = seed();
-    let mut random = fastrand::Rng::with_seed(seed);
-    let scenario = Scenario::initialised().await;
-    let client = scenario.client().await;
-    let relay = scenario.start_active().await;
-    enqueue(&scenario, &client, 500).await;
+/// One fault of each kind, in what a broker shows, and the ids that must be found.
+struct Faults {
+    records: Vec<Record>,
+    expected: BTreeMap<String, Vec<String>>,
+    /// Of the message that now stands behind its successor.
+    position: String,
+}
 
-    // Without waiting for the relay: the command does.
-    let clean = verify(&scenario, &[], 0).await;
-    assert_eq!(clean["counts"], counts(0, 0, 0, 0), "{clean:#}");
-    assert_eq!(
-        (&clean["rows"], &clean["messages"]),
-        (&json!(503), &json!(503))
-    );
-    assert_eq!(clean["ok"], json!(true));
-
-    let topic = scenario.topic();
-    let mut records = scenario.records().await;
-    empty(topic, 6).await;
-    let pick = |random: &mut fastrand::Rng, key| {
+/// Removes, doubles, alters one message, and swaps two of one key; keys of their own.
+fn with_faults(mut records: Vec<Record>, random: &mut fastrand::Rng) -> Faults {
+    let mut pick = |key| {
         let places = of_key(&records, key);
         let at = random.usize(0..places.len() - 1);
         (places[at], places[at + 1])
     };
-    let (removed, _) = pick(&mut random, "k0");
-    let (doubled, _) = pick(&mut random, "k1");
-    let (earlier, later) = pick(&mut random, "k2");
-    let (altered, _) = pick(&mut random, "k3");
-    let id = |records: &[Record], at: usize| vec![records[at].id.unwrap().to_string()];
+    let (removed, doubled, altered) = (pick("k0").0, pick("k1").0, pick("k3").0);
+    let (earlier, later) = pick("k2");
+    let id = |at: usize| vec![records[at].id.unwrap().to_string()];
     let expected = BTreeMap::from([
-        ("missing".to_owned(), id(&records, removed)),
-        ("duplicated".to_owned(), id(&records, doubled)),
-        ("out_of_order".to_owned(), id(&records, earlier)),
-        ("altered".to_owned(), id(&records, altered)),
+        ("missing".to_owned(), id(removed)),
+        ("duplicated".to_owned(), id(doubled)),
+        ("out_of_order".to_owned(), id(earlier)),
+        ("altered".to_owned(), id(altered)),
     ]);
     records.swap(earlier, later);
     records[altered].payload.as_mut().unwrap().push(b'!');
-    let producer: BaseProducer = topic.address.client_config().create().unwrap();
-    for (at, record) in records.iter().enumerate() {
-        let times = [1, 0, 2][usize::from(at == removed) + 2 * usize::from(at == doubled)];
-        for _ in 0..times {
-            write(topic, &producer, record);
+    let position = records[later].header("outbox-position").unwrap();
+    let mut faulty = Vec::new();
+    for (at, record) in records.into_iter().enumerate() {
+        if at == doubled {
+            faulty.push(record.clone());
+        }
+        if at != removed {
+            faulty.push(record);
         }
     }
-    producer.flush(DEADLINE).unwrap();
+    Faults {
+        records: faulty,
+        expected,
+        position,
+    }
+}
 
-    let report = verify(&scenario, &[], 3).await;
-    assert_eq!(found(&report), expected, "seed {seed}: {report:#}");
+/// Runs `verify`, which must find these faults and nothing else.
+async fn finds(scenario: &Scenario, faults: &Faults) -> Value {
+    let report = verify(scenario, &[], 3).await;
+    assert_eq!(found(&report), faults.expected, "{report:#}");
     assert_eq!(report["counts"], counts(1, 1, 1, 1), "{report:#}");
     let of = |kind: &str| {
         let findings = report["findings"].as_array().unwrap();
-        findings
-            .iter()
-            .find(|finding| finding["kind"] == kind)
-            .unwrap()
+        let of_kind = findings.iter().find(|finding| finding["kind"] == kind);
+        of_kind.unwrap().clone()
     };
     assert_eq!(of("altered")["detail"], "differs in payload");
     assert_eq!(of("missing")["key"], "k0");
-    assert_eq!(of("out_of_order")["destination"], topic.name.as_str());
-    let position = records[later].header("outbox-position").unwrap();
-    assert_eq!(of("out_of_order")["position"], position.as_str());
-    assert!(
-        report["notes"][0].as_str().unwrap().contains("retention"),
+    let destination = scenario.target.destination();
+    assert_eq!(of("out_of_order")["destination"], destination);
+    assert_eq!(of("out_of_order")["position"], faults.position.as_str());
+    report
+}
+
+async fn finds_nothing(scenario: &Scenario, rows: u64) {
+    let report = verify(scenario, &[], 0).await;
+    assert_eq!(report["counts"], counts(0, 0, 0, 0), "{report:#}");
+    assert_eq!(report["ok"], json!(true));
+    assert_eq!(
+        (&report["rows"], &report["messages"]),
+        (&json!(rows), &json!(rows)),
         "{report:#}"
     );
+}
+
+#[tokio::test]
+async fn each_fault_of_a_topic_is_found_by_its_id_and_nothing_else() {
+    let mut random = fastrand::Rng::with_seed(seed());
+    let scenario = Scenario::initialised().await;
+    let client = scenario.client().await;
+    let _relay = scenario.start_active().await;
+    enqueue(&scenario, &client, 500).await;
+    // The command waits for the relay.
+    finds_nothing(&scenario, 503).await;
+
+    let topic = scenario.topic();
+    let faults = with_faults(scenario.records().await, &mut random);
+    empty(topic, 6).await;
+    let producer: BaseProducer = topic.address.client_config().create().unwrap();
+    for record in &faults.records {
+        write(topic, &producer, record);
+    }
+    producer.flush(DEADLINE).unwrap();
+    let report = finds(&scenario, &faults).await;
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("retention"), "{report:#}");
 
     // The same for people; of the list nothing is wanted.
-    let ran = scenario
-        .command(&["verify", "--findings-max", "0"], &[])
-        .await;
+    let arguments = ["verify", "--findings-max", "0"];
+    let ran = scenario.command(&arguments, &[]).await;
     assert_eq!(ran.code, Some(3));
     assert!(ran.stdout.contains("\nmissing       1\n"), "{}", ran.stdout);
+    let rest = "and 4 more (--findings-max)";
+    assert!(ran.stdout.contains(rest), "{}", ran.stdout);
+}
+
+/// The rows of the table, by their id.
+async fn rows(client: &Client) -> HashMap<MessageId, OutboxRow> {
+    let sql = "select id, destination, key, type, content_type, payload, headers::text, \
+               (extract(epoch from created_at) * 1000000)::int8 from outbox.message";
+    let rows = client.query(sql, &[]).await.unwrap();
+    let rows = rows.iter().map(|row| {
+        let text = |at: usize| ByteString::from(row.get::<_, String>(at));
+        let id = MessageId::from(row.get::<_, uuid::Uuid>(0));
+        let row = OutboxRow {
+            id,
+            destination: text(1),
+            key: row.get::<_, Option<String>>(2).map(ByteString::from),
+            message_type: text(3),
+            content_type: text(4),
+            payload: row.get::<_, Option<Vec<u8>>>(5).map(Bytes::from),
+            headers: text(6),
+            created_at: Timestamp::from_unix_us(row.get(7)),
+        };
+        (id, row)
+    });
+    rows.collect()
+}
+
+/// The records as the relay would publish them, in runs of growing positions.
+fn runs(records: &[Record], rows: &HashMap<MessageId, OutboxRow>) -> Vec<Vec<Delivery>> {
+    let mut runs: Vec<Vec<Delivery>> = vec![Vec::new()];
+    for record in records {
+        let position = record.header("outbox-position").unwrap();
+        let parts: Vec<&str> = position.split(':').collect();
+        let position = Position {
+            commit_lsn: parts[1].parse().unwrap(),
+            index: parts[2].parse().unwrap(),
+        };
+        let mut row = rows[&record.id.unwrap().into()].clone();
+        if row.payload.is_some() {
+            row.payload = record.payload.clone().map(Bytes::from);
+        }
+        let delivery = Delivery {
+            position,
+            xid: 1,
+            commit_time: row.created_at,
+            row,
+        };
+        let last = runs.last().and_then(|run| run.last());
+        if last.is_some_and(|last| last.position >= position) {
+            runs.push(Vec::new());
+        }
+        runs.last_mut().unwrap().push(delivery);
+    }
+    runs
+}
+
+/// Publishes each run under a relay's name of its own: the broker drops what does not grow.
+fn publish(url: &str, runs: Vec<Vec<Delivery>>, checkpoint: &Checkpoint) {
+    for messages in runs {
+        let relay = testbed::unique::name("planter");
+        let mut publisher = StreamPublisher::new(StreamSettings {
+            checkpoint_stream: "outbox-checkpoints".to_owned(),
+            urls: vec![url.to_owned()],
+            create_streams: false,
+            unconfirmed_max: 1000,
+            heartbeat: Duration::from_secs(10),
+            message_bytes_max: 1024 * 1024,
+            phantoms_accepted: false,
+            relay: relay.clone(),
+        })
+        .unwrap();
+        publisher.acquire().unwrap();
+        let checkpoint = Checkpoint {
+            relay,
+            ..checkpoint.clone()
+        };
+        let batch = Batch {
+            messages,
+            checkpoint,
+        };
+        let outcome = publisher.publish(&batch);
+        assert!(matches!(outcome, Outcome::Durable), "{outcome:?}");
+        publisher.release();
+    }
+}
+
+#[tokio::test]
+async fn each_fault_of_a_stream_is_found_by_its_id_and_nothing_else() {
+    let mut random = fastrand::Rng::with_seed(seed());
+    let postgres = testbed::shared_postgres().await.unwrap();
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let scenario = Scenario::to(postgres, Target::stream(rabbit).await).await;
+    scenario.init(&[]).await;
+    let client = scenario.client().await;
+    let _relay = scenario.start_active().await;
+    // An empty stream sends nothing.
+    finds_nothing(&scenario, 0).await;
+    enqueue(&scenario, &client, 500).await;
+    finds_nothing(&scenario, 503).await;
+
+    let records = scenario.records().await;
+    let faults = with_faults(records, &mut random);
+    let (address, stream) = (rabbit.address(), scenario.target.destination());
+    let channel = address.channel().await.unwrap();
+    let deleting = channel.queue_delete(stream.into(), QueueDeleteOptions::default());
+    deleting.await.unwrap();
+    let checkpoint = scenario.target.checkpoint(&scenario.relay, &client).await;
+    let gone = verify(&scenario, &[], 3).await;
+    assert_eq!(gone["counts"], counts(503, 0, 0, 0), "{gone:#}");
+    assert_eq!(gone["findings"].as_array().unwrap().len(), 100);
+    address.create_queue(stream, "stream").await.unwrap();
+    let runs = runs(&faults.records, &rows(&client).await);
+    let url = address.stream_url();
+    let publishing = move || publish(&url, runs, &checkpoint.unwrap());
+    tokio::task::spawn_blocking(publishing).await.unwrap();
+    finds(&scenario, &faults).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_is_behind_is_said_to_be() {
+    let scenario = Scenario::initialised().await;
+    let client = scenario.client().await;
+    enqueue(&scenario, &client, 10).await;
+    let ran = run(&scenario, &["--wait-s", "1"]).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
     assert!(
-        ran.stdout.contains("and 4 more (--findings-max)"),
+        ran.stderr.contains("the relay is behind by "),
         "{}",
-        ran.stdout
+        ran.stderr
     );
-    relay.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_are_chosen_by_when_they_were_enqueued() {
+    let scenario = Scenario::initialised().await;
+    let client = scenario.client().await;
+    let _relay = scenario.start_active().await;
+    enqueue(&scenario, &client, 100).await;
+    let sql =
+        "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.USZ')";
+    let between: String = client.query_one(sql, &[]).await.unwrap().get(0);
+    enqueue(&scenario, &client, 200).await;
+    let rows = |report: &Value| report["rows"].as_u64().unwrap();
+    let later = verify(&scenario, &["--from", &between], 0).await;
+    let earlier = verify(&scenario, &["--to", &between], 0).await;
+    assert_eq!((rows(&earlier), rows(&later)), (103, 203));
+    // What lies outside is neither missing nor too much.
+    assert_eq!(later["without_row"], 0, "{later:#}");
+    let ran = run(&scenario, &["--from", &between, "--to", &between]).await;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_queue_is_not_compared_and_loses_nothing() {
+    let postgres = testbed::shared_postgres().await.unwrap();
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let scenario = Scenario::to(postgres, Target::queue(rabbit, "classic").await).await;
+    scenario.init(&[]).await;
+    let client = scenario.client().await;
+    let _relay = scenario.start_active().await;
+    scenario.enqueue(&client, 0..10).await;
+    scenario.drained(&client).await;
+    let ran = run(&scenario, &[]).await;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(
+        ran.stderr.contains("a queue cannot be compared"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(scenario.numbers().await, (0..10).collect::<Vec<_>>());
 }

@@ -17,6 +17,7 @@
 
 mod address;
 mod amqp;
+mod amqp_reading;
 mod asking;
 mod checkpoint_copies;
 mod connection;
@@ -31,12 +32,14 @@ mod prepared;
 mod publishing;
 mod publishing_id;
 mod settings;
+mod stream_reader;
 mod suspects;
 mod transport;
 mod wire;
 
 pub use inspection::{Presence, StreamInspection};
 pub use settings::{StreamSettings, StreamSettingsError};
+pub(crate) use stream_reader::StreamReader;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -81,9 +81,24 @@ impl Connection {
         addresses: &[Address],
         tls: Option<&Arc<ClientConfig>>,
     ) -> Result<Self, AcquireError> {
+        // A confirm may name everything that is on its way.
+        let confirm_bytes_max = settings
+            .unconfirmed_max
+            .saturating_mul(8)
+            .saturating_add(64);
+        Self::open_for(settings, addresses, tls, confirm_bytes_max).await
+    }
+
+    /// The same, for a broker that will send frames of so many bytes.
+    pub(super) async fn open_for(
+        settings: &StreamSettings,
+        addresses: &[Address],
+        tls: Option<&Arc<ClientConfig>>,
+        incoming_bytes_max: usize,
+    ) -> Result<Self, AcquireError> {
         let mut failures = Vec::new();
         for address in addresses {
-            let opening = Self::open_one(settings, address, tls);
+            let opening = Self::open_one(settings, address, tls, incoming_bytes_max);
             let failure = match timeout(CONNECT_MAX, opening).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(AcquireError::Unavailable(text))) => text,
@@ -102,6 +117,7 @@ impl Connection {
         settings: &StreamSettings,
         address: &Address,
         tls: Option<&Arc<ClientConfig>>,
+        incoming_bytes_max: usize,
     ) -> Result<Self, AcquireError> {
         let place = address.place();
         let connected = connect(address, tls).await;
@@ -110,12 +126,7 @@ impl Connection {
         let mut reader = FrameReader::new(read, 0);
         let handshake = Handshake::new(&mut reader, &mut writer, address);
         let agreement = handshake.run(settings).await?;
-        // A confirm may name everything that is on its way.
-        let confirm_bytes_max = settings
-            .unconfirmed_max
-            .saturating_mul(8)
-            .saturating_add(64);
-        reader.allow(agreement.frame_bytes_max.max(confirm_bytes_max));
+        reader.allow(agreement.frame_bytes_max.max(incoming_bytes_max));
         Ok(Self::start(reader, writer, agreement, place))
     }
 

@@ -9,9 +9,9 @@ use crate::sink::message_text as text;
 
 /// What makes a consumer over AMQP 0.9.1 see the property `type`: RabbitMQ up to 3.12 takes it
 /// from the application properties, later ones from the message annotations.
-const BASIC_TYPE: &str = "x-basic-type";
+pub(super) const BASIC_TYPE: &str = "x-basic-type";
 /// Tells a message without payload from one with an empty payload.
-const TOMBSTONE: &str = "outbox-tombstone";
+pub(super) const TOMBSTONE: &str = "outbox-tombstone";
 /// What AMQP 0.9.1 allows where its consumers see these texts.
 const SHORT_STRING_BYTES_MAX: usize = 255;
 /// What headers and key may take: a consumer over AMQP 0.9.1 gets them in one frame, and the

@@ -351,7 +351,9 @@ impl Work<'_> {
             Incoming::StreamChanged { stream } => Err(Halt::Lost(format!(
                 "stream {stream:?} was deleted, or its leader has moved"
             ))),
-            Incoming::Answer { .. }
+            // Nobody has subscribed to anything on this connection.
+            Incoming::Delivered { .. }
+            | Incoming::Answer { .. }
             | Incoming::Tune { .. }
             | Incoming::Heartbeat
             | Incoming::Close { .. } => Ok(()),

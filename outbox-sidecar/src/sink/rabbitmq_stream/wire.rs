@@ -4,6 +4,7 @@
 //! carries a correlation, its answer too. Only what RabbitMQ 3.10 has is used.
 //! <https://github.com/rabbitmq/rabbitmq-server/blob/main/deps/rabbitmq_stream/docs/PROTOCOL.adoc>
 
+mod chunk;
 mod frames;
 mod incoming;
 mod publish;
@@ -11,11 +12,12 @@ mod reading;
 mod request;
 mod response;
 
+pub(super) use chunk::{Chunk, Entry};
 pub(super) use frames::FrameReader;
 pub(super) use incoming::Incoming;
 pub(super) use publish::PublishFrame;
 pub(super) use reading::{Malformed, Reading};
-pub(super) use request::{Request, close_answer, heartbeat, tune};
+pub(super) use request::{Request, Start, close_answer, credit, heartbeat, tune};
 pub(super) use response::{
     Availability, Code, availability, code, partitions, properties, sequence,
 };
@@ -28,6 +30,10 @@ mod key {
     pub(super) const PUBLISH_ERROR: u16 = 4;
     pub(super) const QUERY_PUBLISHER_SEQUENCE: u16 = 5;
     pub(super) const DELETE_PUBLISHER: u16 = 6;
+    pub(super) const SUBSCRIBE: u16 = 7;
+    pub(super) const DELIVER: u16 = 8;
+    pub(super) const CREDIT: u16 = 9;
+    pub(super) const UNSUBSCRIBE: u16 = 12;
     pub(super) const CREATE: u16 = 13;
     pub(super) const METADATA: u16 = 15;
     pub(super) const METADATA_UPDATE: u16 = 16;

@@ -20,6 +20,12 @@ pub(in super::super) enum Incoming {
         /// Each with the reason's code.
         errors: Vec<(u64, u16)>,
     },
+    /// Part of a stream that was subscribed to.
+    Delivered {
+        subscription: u8,
+        /// A chunk of it, as the broker stores it.
+        chunk: Bytes,
+    },
     /// A stream has gone, or its leader has moved.
     StreamChanged { stream: String },
     /// What a request comes to.
@@ -50,6 +56,7 @@ impl Incoming {
         let more = match self {
             Self::Confirmed { ids, .. } => ids.len(),
             Self::Refused { errors, .. } => size_of_val(errors.as_slice()),
+            Self::Delivered { chunk, .. } => chunk.len(),
             Self::StreamChanged { stream } => stream.len(),
             Self::Answer { body, .. } => body.len(),
             Self::Close { reason, .. } => reason.len(),
@@ -80,6 +87,10 @@ impl Incoming {
                 let errors = (0..count).map(error).collect::<Result<_, Malformed>>()?;
                 Ok(Self::Refused { publisher, errors })
             }
+            key::DELIVER => Ok(Self::Delivered {
+                subscription: reading.u8()?,
+                chunk: reading.rest(),
+            }),
             key::METADATA_UPDATE => {
                 let _code = reading.u16()?;
                 let stream = reading.text()?;
@@ -99,6 +110,8 @@ impl Incoming {
             answered @ (key::DECLARE_PUBLISHER
             | key::QUERY_PUBLISHER_SEQUENCE
             | key::DELETE_PUBLISHER
+            | key::SUBSCRIBE
+            | key::UNSUBSCRIBE
             | key::CREATE
             | key::METADATA
             | key::PEER_PROPERTIES

@@ -95,6 +95,28 @@ impl Request {
         request
     }
 
+    pub(in super::super) fn subscribe(id: u8, stream: &str, start: Start, credit: u16) -> Self {
+        let mut request = Self::new(key::SUBSCRIBE);
+        request.body.put_u8(id);
+        request.text(stream);
+        match start {
+            Start::First => request.body.put_u16(1),
+            Start::LastChunk => request.body.put_u16(2),
+            Start::Time { unix_ms } => {
+                request.body.put_u16(5);
+                request.body.put_i64(unix_ms);
+            }
+        }
+        request.body.put_u16(credit);
+        request
+    }
+
+    pub(in super::super) fn unsubscribe(id: u8) -> Self {
+        let mut request = Self::new(key::UNSUBSCRIBE);
+        request.body.put_u8(id);
+        request
+    }
+
     /// The frame as it goes out.
     pub(in super::super) fn frame(&self, correlation: u32) -> Bytes {
         let correlation = correlation.to_be_bytes();
@@ -123,6 +145,22 @@ impl Request {
             self.text(value);
         }
     }
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Start {
+    First,
+    LastChunk,
+    /// The first chunk that was stored then or later; where there is none, what comes next.
+    Time {
+        unix_ms: i64,
+    },
+}
+
+/// A subscription may send so many chunks more. The broker answers only what it cannot do.
+pub(in super::super) fn credit(subscription: u8, chunks: u16) -> Bytes {
+    frame(key::CREDIT, &[&[subscription], &chunks.to_be_bytes()])
 }
 
 /// We live.
