@@ -150,6 +150,7 @@ fn compare(
             ));
         }
     }
+    drop(broker);
     gathered.finish()?;
     report.messages = gathered.messages.records();
     report.foreign = gathered.foreign;

@@ -18,6 +18,7 @@ mod trials;
 
 use broker::Kind;
 use trials::alarm::{Alarm, alarm};
+use trials::audit::audit;
 use trials::busy_neighbour::busy_neighbour;
 use trials::crash_mix::{Kills, crash_mix};
 use trials::large_transaction::one_transaction_with_kills;
@@ -77,4 +78,9 @@ async fn the_slot_follows_a_gigabyte_of_foreign_log() {
 #[tokio::test]
 async fn a_transaction_of_a_million_rows_is_resumed_in_its_middle() {
     one_transaction_with_kills(1_000_000, 5).await;
+}
+
+#[tokio::test]
+async fn faults_among_a_million_messages_are_found_in_bounded_memory() {
+    audit(1_000_000).await;
 }

@@ -1,6 +1,7 @@
 //! What runs in both tiers, in different sizes.
 
 pub(crate) mod alarm;
+pub(crate) mod audit;
 pub(crate) mod busy_neighbour;
 pub(crate) mod crash_mix;
 pub(crate) mod large_transaction;

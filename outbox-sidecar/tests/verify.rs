@@ -23,6 +23,7 @@ use tokio_postgres::Client;
 
 use crate::scenario::{DEADLINE, Ran, Scenario, seed};
 use crate::target::{Target, Topic};
+use crate::trials::audit::audit;
 
 /// Runs `verify --json`, which ends with this exit code.
 async fn verify(scenario: &Scenario, options: &[&str], code: i32) -> Value {
@@ -390,4 +391,9 @@ async fn a_queue_is_not_compared_and_loses_nothing() {
         ran.stderr
     );
     assert_eq!(scenario.numbers().await, (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn faults_among_many_messages_are_found_in_bounded_memory() {
+    audit(30_000).await;
 }

@@ -8,8 +8,10 @@ use super::record::Record;
 
 /// Over so many buckets records are spread: what belongs together is in one of them.
 pub(super) const BUCKETS: usize = 256;
-/// What is gathered of a bucket before it is written.
-const BLOCK_BYTES: usize = 16 * 1024;
+/// What is gathered of a bucket before it is written: for all buckets 2 MiB.
+const BLOCK_BYTES: usize = 8 * 1024;
+/// So much room is left of a block that the next record finds place.
+const RECORD_BYTES_MAX: usize = 256;
 
 /// Records in a temporary file, spread over buckets by a hash; within a bucket in the order in which
 /// they came. The file has no name: it is gone with the process, however that ends.
@@ -59,11 +61,14 @@ impl<R: Record> Spill<R> {
         let Some(bucket) = self.buckets.get_mut(Self::bucket_of(hash)) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
+        if bucket.buffer.capacity() == 0 {
+            bucket.buffer.reserve_exact(BLOCK_BYTES);
+        }
         let before = bucket.buffer.len();
         record.write(&mut bucket.buffer);
         bucket.bytes += (bucket.buffer.len() - before) as u64;
         self.records += 1;
-        if bucket.buffer.len() >= BLOCK_BYTES {
+        if bucket.buffer.len() + RECORD_BYTES_MAX > BLOCK_BYTES {
             bucket.flush(&self.file, &mut self.end)?;
         }
         Ok(())

@@ -18,6 +18,12 @@ use crate::sink::published::{DestinationRead, Published, ReadError};
 
 /// How many partitions are read at once: librdkafka holds some megabytes for each.
 const PARTITIONS_AT_ONCE: usize = 4;
+/// What is asked of a partition at once; a record that is larger comes alone.
+const FETCH_BYTES_MAX: &str = "262144";
+/// With so many records of a partition at hand librdkafka asks for no more.
+const MESSAGES_AHEAD_MIN: &str = "2000";
+/// When it looks again whether it has so many; by default it waits a second.
+const QUEUE_PAUSE_MS: &str = "5";
 /// How long the broker may take for one answer about a partition.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long reading may go on without a record, before the broker counts as away.
@@ -53,6 +59,9 @@ impl TopicReader {
             properties
                 .consumer(settings)
                 .set("isolation.level", isolation)
+                .set("fetch.message.max.bytes", FETCH_BYTES_MAX)
+                .set("queued.min.messages", MESSAGES_AHEAD_MIN)
+                .set("fetch.queue.backoff.ms", QUEUE_PAUSE_MS)
                 .create_with_context(QuietContext)
                 .map_err(|error: KafkaError| KafkaSettingsError::Together {
                     cause: error.to_string(),
