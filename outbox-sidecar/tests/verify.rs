@@ -225,6 +225,50 @@ async fn each_fault_of_a_topic_is_found_by_its_id_and_nothing_else() {
     assert!(ran.stdout.contains(rest), "{}", ran.stdout);
 }
 
+#[tokio::test]
+async fn what_was_rolled_back_is_counted_and_what_is_open_is_waited_for() {
+    let scenario = Scenario::initialised().await;
+    let client = scenario.client().await;
+    let _relay = scenario.start_active().await;
+    enqueue(&scenario, &client, 50).await;
+    finds_nothing(&scenario, 53).await;
+
+    let topic = scenario.topic();
+    let records = scenario.records().await;
+    let mut config = topic.address.client_config();
+    config.set("transactional.id", testbed::unique::name("stranger"));
+    config.set("transaction.timeout.ms", "600000");
+    let stranger: BaseProducer = config.create().unwrap();
+    stranger.init_transactions(DEADLINE).unwrap();
+    stranger.begin_transaction().unwrap();
+    for record in &records[..3] {
+        write(topic, &stranger, record);
+    }
+    stranger.flush(DEADLINE).unwrap();
+    // The same patience serves for the relay's checkpoint, which may need some.
+    testbed::wait::until("an open transaction named", DEADLINE, || async {
+        let ran = run(&scenario, &["--wait-s", "7"]).await;
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        ran.stderr.contains("stays open")
+    })
+    .await
+    .unwrap();
+
+    stranger.abort_transaction(DEADLINE).unwrap();
+    let report = verify(&scenario, &[], 0).await;
+    assert_eq!(report["rolled_back"], 3, "{report:#}");
+    assert_eq!(report["messages"], 53, "{report:#}");
+
+    // A transaction that commits shows them twice.
+    stranger.begin_transaction().unwrap();
+    write(topic, &stranger, &records[0]);
+    stranger.flush(DEADLINE).unwrap();
+    stranger.commit_transaction(DEADLINE).unwrap();
+    let report = verify(&scenario, &[], 3).await;
+    assert_eq!(report["counts"], counts(0, 1, 0, 0), "{report:#}");
+    assert_eq!(report["rolled_back"], 3, "{report:#}");
+}
+
 /// The rows of the table, by their id.
 async fn rows(client: &Client) -> HashMap<MessageId, OutboxRow> {
     let sql = "select id, destination, key, type, content_type, payload, headers::text, \
