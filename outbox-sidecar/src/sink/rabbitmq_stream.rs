@@ -28,6 +28,7 @@ mod inspection;
 mod lane;
 mod lanes;
 mod message;
+mod opening;
 mod prepared;
 mod publishing;
 mod publishing_id;

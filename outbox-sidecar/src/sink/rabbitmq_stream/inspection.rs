@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use outbox_core::sink::AcquireError;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::asking::{Asking, Halt};
 use super::checkpoint_copies::require_access;
 use super::connection::Connection;
-use super::settings::{StreamSettings, StreamSettingsError};
-use super::transport;
+use super::opening::open_to_look;
+use super::settings::StreamSettings;
 use super::wire::{Code, Request, partitions};
 
 /// How long the broker may take for one answer.
@@ -40,18 +40,7 @@ impl StreamInspection {
     /// # Errors
     /// See [`AcquireError`].
     pub fn connect(settings: &StreamSettings) -> Result<Self, AcquireError> {
-        let unusable = |error: StreamSettingsError| AcquireError::Fatal(error.to_string());
-        let addresses = settings.addresses().map_err(unusable)?;
-        let needs_tls = addresses.iter().any(|address| address.tls);
-        let tls = needs_tls.then(transport::tls_config).transpose();
-        let tls = tls.map_err(unusable)?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|error| AcquireError::Fatal(error.to_string()))?;
-        let opening = Connection::open(settings, &addresses, tls.as_ref());
-        let connection = runtime.block_on(opening)?;
+        let (connection, runtime) = open_to_look(settings, 0)?;
         Ok(Self {
             connection,
             runtime,

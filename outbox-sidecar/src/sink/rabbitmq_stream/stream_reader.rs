@@ -5,15 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use outbox_core::sink::AcquireError;
 use outbox_core::{MessageId, Timestamp};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::amqp_reading::{self, Sections};
 use super::asking::{Asking, Halt};
 use super::connection::Connection;
 use super::message::{BASIC_TYPE, TOMBSTONE};
-use super::settings::{StreamSettings, StreamSettingsError};
-use super::transport;
+use super::opening::open_to_look;
+use super::settings::StreamSettings;
 use super::wire::{Chunk, Code, Entry, Incoming, Request, Start, code, credit, partitions};
 use crate::sink::message_text as text;
 use crate::sink::published::{DestinationRead, Published, ReadError};
@@ -43,19 +43,7 @@ impl StreamReader {
     /// # Errors
     /// See [`AcquireError`].
     pub(crate) fn connect(settings: &StreamSettings) -> Result<Self, AcquireError> {
-        let unusable = |error: StreamSettingsError| AcquireError::Fatal(error.to_string());
-        let addresses = settings.addresses().map_err(unusable)?;
-        let needs_tls = addresses.iter().any(|address| address.tls);
-        let tls = needs_tls.then(transport::tls_config).transpose();
-        let tls = tls.map_err(unusable)?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("rabbitmq-stream")
-            .enable_all()
-            .build()
-            .map_err(|error| AcquireError::Fatal(error.to_string()))?;
-        let opening = Connection::open_for(settings, &addresses, tls.as_ref(), CHUNK_BYTES_MAX);
-        let connection = runtime.block_on(opening)?;
+        let (connection, runtime) = open_to_look(settings, CHUNK_BYTES_MAX)?;
         Ok(Self {
             connection,
             runtime,
