@@ -23,6 +23,8 @@ mod intake;
 mod isolation;
 mod linger;
 mod machine;
+mod parked_message;
+mod parking;
 mod progress;
 mod publishing;
 mod recovery;
@@ -32,14 +34,17 @@ mod standby;
 mod status;
 mod stop;
 mod stream;
+mod stuck;
 #[cfg(test)]
 mod tests;
 
 pub use action::{Action, Notice, Ticket};
+pub use active::Claim;
 pub use event::{
     Event, FailureKind, Holder, Identity, Inspection, Now, RelayRow, SlotState, SourceFailure,
 };
 pub use machine::Relay;
+pub use parked_message::{BlockedKey, ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy};
 pub use settings::{BackoffLimits, BatchLimits, Settings};
 pub use status::{Phase, Status};
 pub use stop::{HaltedMessage, Stop};

@@ -21,6 +21,7 @@ mod simulation {
     pub(crate) mod faults;
     pub(crate) mod log;
     pub(crate) mod names;
+    pub(crate) mod parking;
     pub(crate) mod process;
     pub(crate) mod server;
     pub(crate) mod sides;

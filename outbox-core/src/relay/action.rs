@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{HaltedMessage, Holder, Stop};
-use crate::Lsn;
+use super::{Claim, HaltedMessage, Holder, ParkedMessage, Stop};
+use crate::checkpoint::LastParked;
 use crate::sink::Batch;
+use crate::{Frontier, Lsn, TimelineId};
 
 /// Names a request, so that its answer is told from the answer to an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +31,21 @@ pub enum Action {
     Acquire(Ticket, u64),
     /// [`Sink::publish`](crate::sink::Sink::publish).
     Publish(Ticket, Arc<Batch>),
+    /// Read what was set aside before, where the claim still holds: beyond the checkpoint's frontier,
+    /// and whether its last one is there.
+    LoadParked(Ticket, Claim, Frontier, Option<LastParked>),
+    /// Set messages aside in the database, all or none, where the claim still holds. What is there
+    /// already is left as it is.
+    Park {
+        /// The answer's.
+        ticket: Ticket,
+        /// What must still hold.
+        claim: Claim,
+        /// The timeline that the positions belong to.
+        timeline: TimelineId,
+        /// The messages, in commit order.
+        messages: Arc<[ParkedMessage]>,
+    },
     /// Tell the slot that everything before this LSN is durable.
     Confirm(Lsn),
     /// Ask the server for its position with every status, or stop asking.
@@ -101,6 +117,11 @@ pub enum Notice {
     Durable {
         /// The batch.
         batch: Arc<Batch>,
+    },
+    /// Messages were set aside.
+    Parked {
+        /// They.
+        messages: Arc<[ParkedMessage]>,
     },
     /// Staying up, publishing nothing, until an operator acts.
     Halted(HaltedMessage),

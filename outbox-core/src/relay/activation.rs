@@ -8,8 +8,12 @@ use super::core::{Core, Next};
 use super::progress::Progress;
 use super::recovery::checkpoint_gone;
 use super::standby::require_set_up;
-use super::{Action, Event, FailureKind, Identity, Inspection, Notice, Stop, Ticket};
-use crate::checkpoint::Checkpoint;
+use super::stuck::Stuck;
+use super::{
+    Action, Event, FailureKind, Identity, Inspection, Notice, ParkedEarlier, Stop, Ticket,
+};
+use crate::Lsn;
+use crate::checkpoint::{Checkpoint, LastParked};
 use crate::sink::AcquireError;
 
 /// Becoming active, step by step; the order keeps a healthy relay of the same name unharmed.
@@ -20,11 +24,13 @@ use crate::sink::AcquireError;
 /// 3. Claim the epoch, the fence for what we write in PostgreSQL.
 /// 4. Acquire the sink: fences whoever published before, and yields the checkpoint that counts.
 /// 5. Read the slot once more, which must still be ours, and compare everything.
+/// 6. Read what was set aside before, which must include the last that the checkpoint names.
 #[derive(Debug)]
 pub(super) struct Activation {
     step: Step,
     identity: Option<Identity>,
     epoch: Option<u64>,
+    compared: Option<Compared>,
     backoff: Backoff,
 }
 
@@ -38,7 +44,18 @@ enum Step {
     Claiming(Ticket),
     Acquiring(Ticket),
     Comparing(Ticket, Box<Checkpoint>),
+    LoadingParked(Ticket),
     AcquiringAgain { at: Duration },
+}
+
+/// Everything fits; what was set aside before is still to be read.
+#[derive(Debug)]
+struct Compared {
+    claim: Claim,
+    progress: Progress,
+    catch_up: CatchUp,
+    confirmed_flush: Lsn,
+    last_parked: Option<LastParked>,
 }
 
 impl Activation {
@@ -50,6 +67,7 @@ impl Activation {
             step: Step::Connecting(ticket),
             identity: None,
             epoch: None,
+            compared: None,
             backoff: Backoff::new(core.settings.retry),
         }
     }
@@ -73,7 +91,8 @@ impl Activation {
                 | Step::Claiming(_)
                 | Step::Acquiring(_)
                 | Step::AcquiringAgain { .. }
-                | Step::Comparing(..),
+                | Step::Comparing(..)
+                | Step::LoadingParked(_),
             ) => {
                 return Err(core.server_stops("the connection for SQL was lost"));
             }
@@ -101,6 +120,14 @@ impl Activation {
                 let inspection = result.map_err(|failure| core.source_lost(failure))?;
                 let checkpoint = Checkpoint::clone(checkpoint);
                 self.compared(core, inspection, checkpoint)?;
+            }
+            (Event::ParkedLoaded(ticket, result), Step::LoadingParked(awaited))
+                if ticket == *awaited =>
+            {
+                let earlier = result.map_err(|failure| core.source_lost(failure))?;
+                if let Some(compared) = self.compared.take() {
+                    return Err(parked_loaded(core, compared, earlier));
+                }
             }
             (Event::EpochClaimed(ticket, result), Step::Claiming(awaited))
                 if ticket == *awaited =>
@@ -239,10 +266,20 @@ impl Activation {
             walsender_pid: identity.walsender_pid,
             epoch,
         };
+        let last_parked = checkpoint.last_parked;
         let progress = Progress::new(identity, checkpoint, resume, core.now.monotonic);
-        core.became_active(epoch);
-        let active = Active::new(core, claim, progress, catch_up, slot.confirmed_flush);
-        Err(Next::Active(Box::new(active)))
+        let ticket = core.ticket();
+        let frontier = progress.frontier();
+        core.act(Action::LoadParked(ticket, claim, frontier, last_parked));
+        self.compared = Some(Compared {
+            claim,
+            progress,
+            catch_up,
+            confirmed_flush: slot.confirmed_flush,
+            last_parked,
+        });
+        self.step = Step::LoadingParked(ticket);
+        Ok(())
     }
 
     fn retry_at(&mut self, core: &mut Core, reason: String) -> Duration {
@@ -254,6 +291,28 @@ impl Activation {
         });
         core.now.monotonic + retry_in
     }
+}
+
+/// The last step: what was set aside is known.
+fn parked_loaded(core: &mut Core, compared: Compared, earlier: ParkedEarlier) -> Next {
+    if let Some(last) = compared.last_parked
+        && !earlier.has_last
+    {
+        return Next::Stop(Stop::ParkedMissing {
+            id: last.message_id,
+            position: last.position,
+        });
+    }
+    let stuck = Stuck::new(core.settings.stuck, earlier);
+    core.became_active(compared.claim.epoch);
+    Next::Active(Box::new(Active::new(
+        core,
+        compared.claim,
+        compared.progress,
+        compared.catch_up,
+        stuck,
+        compared.confirmed_flush,
+    )))
 }
 
 impl From<Stop> for Next {

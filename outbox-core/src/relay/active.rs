@@ -9,15 +9,22 @@ use super::linger::Linger;
 use super::progress::{Progress, Violation};
 use super::publishing::Flight;
 use super::server_shutdown::ServerShutdown;
+use super::stuck::Stuck;
 use super::{Action, Event, HaltedMessage, Phase, Status, Stop, Ticket};
 use crate::Lsn;
 use crate::sink::Batch;
 
 /// What makes the slot and the writes in PostgreSQL ours.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Claim {
-    pub(super) walsender_pid: i32,
-    pub(super) epoch: u64,
+///
+/// What is written under it is written only by the server that serves our replication connection,
+/// and only while that has the slot: a server that was put back, or took another's place, or gave
+/// the slot to another relay, refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The process on the server that serves our replication connection, and so has the slot.
+    pub walsender_pid: i32,
+    /// The relay's epoch in `outbox.relay`.
+    pub epoch: u64,
 }
 
 /// The slot and the right to publish are ours.
@@ -27,6 +34,7 @@ pub(super) struct Active {
     pub(super) progress: Progress,
     pub(super) buffer: Buffer,
     pub(super) linger: Linger,
+    pub(super) stuck: Stuck,
     pub(super) flight: Flight,
     pub(super) backoff: Backoff,
     pub(super) catch_up: CatchUp,
@@ -51,6 +59,7 @@ impl Active {
         claim: Claim,
         progress: Progress,
         catch_up: CatchUp,
+        stuck: Stuck,
         confirmed_flush: Lsn,
     ) -> Self {
         Self {
@@ -58,6 +67,7 @@ impl Active {
             progress,
             buffer: Buffer::new(),
             linger: Linger::default(),
+            stuck,
             flight: Flight::Free,
             backoff: Backoff::new(core.settings.retry),
             catch_up,
@@ -90,9 +100,11 @@ impl Active {
             Event::Inspected(ticket, result) => self.inspected(core, ticket, result)?,
             Event::Acquired(ticket, result) => self.acquired(core, ticket, result)?,
             Event::Published(ticket, outcome) => self.published(core, ticket, outcome)?,
+            Event::Parked(ticket, result) => self.parked(core, ticket, result)?,
             _ => {}
         }
         self.recover_when_due(core);
+        self.park_when_due(core);
         self.go_on(core)
     }
 
@@ -137,7 +149,7 @@ impl Active {
                 return Err(Next::Stop(Stop::Drained));
             }
             if let Some(batch) = self.next_batch(core)? {
-                self.publish(core, Arc::new(batch));
+                self.send(core, batch, &[])?;
             }
         }
         let idle = matches!(self.flight, Flight::Free) && self.is_empty();
@@ -198,6 +210,7 @@ impl Active {
             Flight::Publishing { .. } => None,
             Flight::Waiting { until, .. } => Some(*until),
             Flight::Recovering { recovery, .. } => recovery.deadline(),
+            Flight::Parking { parking, .. } => parking.deadline(),
             Flight::Free if self.is_empty() => self
                 .catch_up
                 .has_passed()

@@ -106,6 +106,7 @@ impl Core {
             FailureKind::Protocol => Some(Stop::Protocol(message())),
             FailureKind::AuthenticationRefused
             | FailureKind::PrivilegeRefused
+            | FailureKind::SchemaOutdated
             | FailureKind::NotLogical
                 if !self.ever_active =>
             {

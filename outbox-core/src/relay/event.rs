@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{StreamEvent, Ticket};
+use super::{ParkedEarlier, StreamEvent, Ticket};
 use crate::checkpoint::Checkpoint;
 use crate::sink::{AcquireError, Outcome};
 use crate::{Lsn, SystemId, TimelineHistory, TimelineId, Timestamp};
@@ -47,6 +47,11 @@ pub enum Event {
     Acquired(Ticket, Result<Option<Checkpoint>, AcquireError>),
     /// Answers [`Action::Publish`](super::Action::Publish).
     Published(Ticket, Outcome),
+    /// Answers [`Action::LoadParked`](super::Action::LoadParked).
+    ParkedLoaded(Ticket, Result<ParkedEarlier, SourceFailure>),
+    /// Answers [`Action::Park`](super::Action::Park): all of it is in the database, or nothing is
+    /// known to be.
+    Parked(Ticket, Result<(), SourceFailure>),
 }
 
 /// Who the server is, as `IDENTIFY_SYSTEM` and `TIMELINE_HISTORY` say.
@@ -132,6 +137,8 @@ pub enum FailureKind {
     AuthenticationRefused,
     /// A privilege is missing.
     PrivilegeRefused,
+    /// The schema is older than this release.
+    SchemaOutdated,
     /// The server does not write logical information into its log.
     NotLogical,
     /// Another connection reads from the slot.
@@ -148,6 +155,11 @@ pub enum FailureKind {
     TooManyConnections,
     /// The server is a standby.
     InRecovery,
+    /// The slot is not ours any more, or a newer activation of the relay has claimed the right to
+    /// write.
+    ClaimSuperseded,
+    /// What was set aside at a position before is another message.
+    ParkedDiffers,
     /// The server said what the protocol does not allow.
     Protocol,
     /// Anything else.
@@ -163,6 +175,7 @@ impl FailureKind {
             Self::ServerShutdown => "server-shutdown",
             Self::AuthenticationRefused => "authentication-refused",
             Self::PrivilegeRefused => "privilege-refused",
+            Self::SchemaOutdated => "schema-outdated",
             Self::NotLogical => "not-logical",
             Self::SlotBusy => "slot-busy",
             Self::SlotMissing => "slot-missing",
@@ -171,6 +184,8 @@ impl FailureKind {
             Self::PublicationUnfit => "publication-unfit",
             Self::TooManyConnections => "too-many-connections",
             Self::InRecovery => "in-recovery",
+            Self::ClaimSuperseded => "claim-superseded",
+            Self::ParkedDiffers => "parked-differs",
             Self::Protocol => "protocol",
             Self::Other => "other",
         }

@@ -3,27 +3,37 @@ use std::sync::Arc;
 use super::active::Active;
 use super::buffer::Taken;
 use super::core::{Core, Next};
-use super::{HaltedMessage, Stop};
+use super::{HaltedMessage, Stop, StuckPolicy};
 use crate::Frontier;
 use crate::sink::{Batch, Refusal};
 
 impl Active {
-    /// The broker refused messages for themselves. Everything before the first of them is
-    /// published; then the relay halts.
+    /// The broker refused messages for themselves: they are set aside and the rest is published, or
+    /// the relay halts.
     pub(super) fn isolate(
         &mut self,
         core: &mut Core,
         batch: &Batch,
         refusals: &[Refusal],
     ) -> Result<(), Next> {
+        if self.stuck.policy() == StuckPolicy::Halt || refusals.is_empty() {
+            return self.halt(core, batch, refusals);
+        }
+        let unknown = |refusal: &Refusal| refusal.batch_index >= batch.messages.len();
+        if refusals.iter().any(unknown) {
+            return Err(refused_what_it_was_not_given());
+        }
+        self.send(core, batch.clone(), refusals)
+    }
+
+    /// Everything before the first refused message is published; then the relay halts.
+    fn halt(&mut self, core: &mut Core, batch: &Batch, refusals: &[Refusal]) -> Result<(), Next> {
         let first = refusals.iter().min_by_key(|refusal| refusal.batch_index);
         let Some((refusal, before, refused)) = first.and_then(|refusal| {
             let (before, rest) = batch.messages.split_at_checked(refusal.batch_index)?;
             Some((refusal, before, rest.first()?))
         }) else {
-            return Err(Next::Stop(Stop::Invariant(
-                "the sink refused a message that it was not given".into(),
-            )));
+            return Err(refused_what_it_was_not_given());
         };
         let halted = HaltedMessage {
             id: refused.row.id,
@@ -45,4 +55,10 @@ impl Active {
         self.publish(core, Arc::new(batch));
         Ok(())
     }
+}
+
+fn refused_what_it_was_not_given() -> Next {
+    Next::Stop(Stop::Invariant(
+        "the sink refused a message that it was not given".into(),
+    ))
 }

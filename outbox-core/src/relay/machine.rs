@@ -11,7 +11,9 @@ use super::{Action, Event, Notice, Now, Phase, Settings, Status, Stop};
 /// ```
 /// use std::time::Duration;
 /// use outbox_core::Timestamp;
-/// use outbox_core::relay::{Action, BackoffLimits, BatchLimits, Event, Now, Relay, Settings};
+/// use outbox_core::relay::{
+///     Action, BackoffLimits, BatchLimits, Event, Now, Relay, Settings, StuckPolicy,
+/// };
 ///
 /// let now = Now { monotonic: Duration::ZERO, wall: Timestamp::default() };
 /// let settings = Settings {
@@ -22,6 +24,7 @@ use super::{Action, Event, Notice, Now, Phase, Settings, Status, Stop};
 ///         transaction_max: Duration::from_secs(5),
 ///     },
 ///     buffer_bytes_max: 16 << 20,
+///     stuck: StuckPolicy::ParkKey,
 ///     retry: BackoffLimits {
 ///         delay_min: Duration::from_millis(50),
 ///         delay_max: Duration::from_secs(30),

@@ -135,6 +135,7 @@ impl Progress {
         }
         self.frontier = checkpoint.frontier;
         self.last = checkpoint.last;
+        self.last_parked = checkpoint.last_parked;
         self.sequence = checkpoint.sequence;
         self.on_new_timeline = false;
         self.checkpointed_at = now;

@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use super::active::Active;
 use super::core::{Core, Next};
+use super::parked_message::ParkedMessage;
+use super::parking::Parking;
 use super::recovery::Recovery;
 use super::{Action, Notice, Stop, Ticket};
 use crate::OutboxRow;
@@ -21,6 +23,12 @@ pub(super) enum Flight {
         batch: Arc<Batch>,
         until: Duration,
     },
+    /// What of it is stuck goes into the database first.
+    Parking {
+        batch: Arc<Batch>,
+        parked: Arc<[ParkedMessage]>,
+        parking: Parking,
+    },
     /// Nobody knows what became of it.
     Recovering {
         batch: Arc<Batch>,
@@ -34,6 +42,7 @@ impl Flight {
             Self::Free => None,
             Self::Publishing { batch, .. }
             | Self::Waiting { batch, .. }
+            | Self::Parking { batch, .. }
             | Self::Recovering { batch, .. } => Some(batch),
         }
     }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use super::StuckPolicy;
+
 /// What a relay is configured to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -10,6 +12,8 @@ pub struct Settings {
     /// The most bytes of messages in memory, those in the sink's hands included; twice
     /// `batch.bytes_max` lets one batch fill while another is in flight.
     pub buffer_bytes_max: usize,
+    /// What to do with a message that the broker refuses for itself.
+    pub stuck: StuckPolicy,
     /// How long to wait before trying again.
     pub retry: BackoffLimits,
     /// How long a graceful stop may take.
@@ -52,6 +56,9 @@ pub(super) const LINGER_MESSAGES_MAX: usize = 2000;
 
 /// The same of a batch of so many bytes.
 pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// The most keys whose messages wait for an operator; about 100 bytes each.
+pub(super) const BLOCKED_KEYS_MAX: usize = 1_000_000;
 
 /// How long a standby waits before it looks at the slot again, jitter aside.
 pub(super) const STANDBY_INTERVAL: Duration = Duration::from_secs(1);

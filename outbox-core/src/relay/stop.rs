@@ -105,6 +105,17 @@ pub enum Stop {
         /// The new timeline.
         timeline: TimelineId,
     },
+    /// A message that was set aside is not in the database any more.
+    #[error(
+        "message {id} at {position} was set aside, and its row is not in outbox.parked: the database \
+         was set back, or the row was deleted; see docs/command-line.md, Exit codes"
+    )]
+    ParkedMissing {
+        /// Its identity.
+        id: MessageId,
+        /// Where it stands in the commit order.
+        position: Position,
+    },
     /// An earlier run stopped for a reason that only an operator can clear.
     #[error("held since an earlier run: {reason}")]
     HeldEarlier {
@@ -132,6 +143,7 @@ impl Stop {
             | Self::OtherTimeline { .. }
             | Self::LogSetBack { .. }
             | Self::Diverged(_)
+            | Self::ParkedMissing { .. }
             | Self::Phantoms { .. } => 6,
             Self::HeldEarlier { exit_code, .. } => *exit_code,
         }
@@ -142,7 +154,10 @@ impl Stop {
     pub(super) const fn must_be_remembered(&self) -> bool {
         matches!(
             self,
-            Self::LogSetBack { .. } | Self::Diverged(_) | Self::Phantoms { .. }
+            Self::LogSetBack { .. }
+                | Self::Diverged(_)
+                | Self::ParkedMissing { .. }
+                | Self::Phantoms { .. }
         )
     }
 }

@@ -9,6 +9,7 @@ mod idle;
 mod lingering;
 mod makings;
 mod overlap;
+mod parking;
 mod recovering;
 mod scenario;
 mod standing_by;

@@ -5,6 +5,7 @@ use outbox_core::sink::Batch;
 use outbox_core::{Frontier, Lsn, SystemId, TimelineId, Timestamp};
 
 use super::log::{GENESIS, Logs, message_id};
+use super::server::COMMIT_TIME;
 
 /// What a read_committed reader of the broker sees, and who may write there.
 #[derive(Debug)]
@@ -104,12 +105,35 @@ impl Broker {
         let mut last = newest.last;
         let mut expected = logs.get(log).rows_between(start, checkpoint.frontier);
         let mut messages = batch.messages.iter();
+        let here = logs.get(log);
+        let mut unread = None;
         loop {
-            match (expected.next(), messages.next()) {
+            match (expected.next(), unread.take().or_else(|| messages.next())) {
                 (None, None) => break,
+                (Some((position, xid, row)), message)
+                    if message.is_none_or(|message| message.position != position)
+                        && here
+                            .parked_at(position)
+                            .is_some_and(|parked| parked.row == row) =>
+                {
+                    unread = message;
+                    last = Some(LastHandled {
+                        commit_lsn: position.commit_lsn,
+                        xid,
+                        commit_time: COMMIT_TIME,
+                        index: position.index,
+                        message_id: message_id(row),
+                    });
+                }
                 (Some((position, xid, row)), Some(message))
                     if message.position == position && message.row.id == message_id(row) =>
                 {
+                    if here.parked_at(position).is_some() {
+                        return Err(format!("I2: row {row} is set aside and published"));
+                    }
+                    if here.overtakes(row, position) {
+                        return Err(format!("I3: row {row} overtakes one that waits"));
+                    }
                     let index = row as usize;
                     if self.is_visible.len() <= index {
                         self.is_visible.resize(index + 1, false);
@@ -138,6 +162,14 @@ impl Broker {
                     ));
                 }
             }
+        }
+        if let Some(parked) = checkpoint.last_parked
+            && checkpoint.last_parked != newest.last_parked
+            && !here.has(parked)
+        {
+            return Err(format!(
+                "the checkpoint names {parked:?}, which is not there"
+            ));
         }
         if checkpoint.last != last {
             return Err(format!(

@@ -23,7 +23,11 @@ impl World {
             .as_ref()
             .map_or(0, |connection| connection.log);
         match action {
-            Action::Inspect(_) | Action::ClaimEpoch(_) | Action::TerminateHolder(..) => {
+            Action::Inspect(_)
+            | Action::ClaimEpoch(_)
+            | Action::TerminateHolder(..)
+            | Action::LoadParked(..)
+            | Action::Park { .. } => {
                 client.sql.queue.push_back((action, log));
             }
             Action::Connect(_) | Action::StartReplication(_) => {
@@ -64,7 +68,7 @@ impl World {
             }
             Action::Report(Notice::Halted(message)) => {
                 client.held = true;
-                if self.poison.map(message_id) != Some(message.id) {
+                if !self.poison.iter().any(|row| message_id(*row) == message.id) {
                     return Err(format!("held by {}", message.id));
                 }
             }
@@ -108,12 +112,21 @@ impl World {
         let differs = phantoms || common < broker.newest.frontier;
         let legitimate = match stop {
             Stop::Drained => true,
-            Stop::Phantoms { .. } => phantoms,
+            Stop::Phantoms { .. } => {
+                // The checkpoint does not say whether its last message was published or set aside.
+                let parted = self.logs.common(broker.newest_log, log);
+                let last = broker.newest.last;
+                phantoms || last.is_some_and(|last| last.commit_lsn.as_u64() >= parted)
+            }
             Stop::OtherTimeline { .. } => {
                 !self.logs.descends(log, broker.newest_log)
                     || !self.logs.get(log).comes_from(broker.newest.timeline.0)
             }
             Stop::LogSetBack { .. } | Stop::Diverged(_) => differs,
+            Stop::ParkedMissing { .. } => broker
+                .newest
+                .last_parked
+                .is_some_and(|last| !self.logs.get(log).has(last)),
             Stop::SlotMissing => self.slot_dropped,
             Stop::SlotAhead { .. } => self.slot_moved,
             Stop::HeldEarlier { .. } => self.ever_held,
@@ -130,6 +143,23 @@ impl World {
 
     /// The process is gone; what it sent may still arrive.
     pub(crate) fn kill(&mut self, process: usize) {
+        // What it had sent to the server may still be carried out.
+        let client = &self.processes[process];
+        if let Some((
+            Action::Park {
+                claim, messages, ..
+            },
+            _,
+        )) = client.sql.queue.front()
+            && client.sql.answer.is_none()
+            && self.servers[client.route]
+                .refusal(client.cut_source)
+                .is_none()
+            && self.random.bool()
+        {
+            let (route, claim, messages) = (client.route, *claim, Arc::clone(messages));
+            let _ = self.park(route, claim, &messages);
+        }
         let random = &mut self.random;
         let client = &mut self.processes[process];
         client.relay = None;

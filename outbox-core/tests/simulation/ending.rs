@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use outbox_core::relay::StuckPolicy;
+
 use super::server::State;
 use super::world::{Checked, World};
 
@@ -46,7 +48,7 @@ impl World {
                 .logs
                 .get(primary.log)
                 .rows()
-                .all(|row| self.broker.sees(row));
+                .all(|row| self.is_settled(primary.log, row));
         let noticed = !self.broker.has_phantoms(&self.logs, primary.log);
         let all_held = self
             .processes
@@ -92,7 +94,7 @@ impl World {
         // Whoever ended while it was told to is started again.
         for client in &mut self.processes {
             if client.relay.is_none() {
-                client.start(&mut self.random, self.now);
+                client.start(&mut self.random, self.now, self.plan.stuck);
             }
         }
         let until = deadline.unwrap_or(second).min(second);
@@ -117,14 +119,14 @@ impl World {
             let client = &mut self.processes[process];
             client.route = primary;
             if client.relay.is_none() {
-                client.start(&mut self.random, self.now);
+                client.start(&mut self.random, self.now, self.plan.stuck);
             }
         }
         // An old primary is taken from the network.
         for server in 0..primary {
             self.shut_down(server, outbox_core::relay::FailureKind::Unreachable);
         }
-        self.poison = self.poison.filter(|row| !self.broker.sees(*row));
+        self.poison.retain(|row| !self.broker.sees(*row));
     }
 
     /// The broker is away and the server is told to go: no relay may hold it up.
@@ -159,9 +161,14 @@ impl World {
             return Err("I6: phantoms went unnoticed".into());
         }
         let visible = self.broker.visible.iter().copied();
-        let poisoned = |row: &u32| Some(*row) == self.poison;
-        let in_order = self.logs.get(log).rows();
-        if self.logs.get(log).rows().any(|row| poisoned(&row)) {
+        let poisoned = |row: &u32| self.poison.contains(row);
+        let parked = |row: &u32| {
+            let parked = &self.logs.get(log).parked;
+            parked.iter().any(|parked| parked.row == *row)
+        };
+        let in_order = self.logs.get(log).rows().filter(|row| !parked(row));
+        let halts = self.plan.stuck == StuckPolicy::Halt;
+        if halts && self.logs.get(log).rows().any(|row| poisoned(&row)) {
             // Publishing halts before the message that the broker refuses.
             let before = self.logs.get(log).rows().take_while(|row| !poisoned(row));
             let count = self.broker.visible.len();

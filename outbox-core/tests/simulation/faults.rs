@@ -18,7 +18,9 @@ impl World {
         let client = &mut self.processes[process];
         match self.random.u32(..30) {
             0 if client.relay.is_some() => self.kill(process),
-            0..6 if client.relay.is_none() => client.start(&mut self.random, self.now),
+            0..6 if client.relay.is_none() => {
+                client.start(&mut self.random, self.now, self.plan.stuck)
+            }
             1 => client.frozen = client.relay.is_some(),
             2..5 => client.frozen = false,
             6 => client.cut_source = true,

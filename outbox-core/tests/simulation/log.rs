@@ -13,12 +13,25 @@ pub(crate) struct Transaction {
     pub(crate) rows: Vec<u32>,
 }
 
+/// A message that was set aside.
+#[derive(Clone, Debug)]
+pub(crate) struct Parked {
+    /// Where the transaction ends that set it aside.
+    pub(crate) end_lsn: u64,
+    pub(crate) position: Position,
+    pub(crate) row: u32,
+    /// Later messages of its key wait behind it.
+    pub(crate) blocks_key: bool,
+}
+
 /// One line of history of the database. A promotion or a disk put back starts another.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) timeline: u32,
     pub(crate) history: Vec<(u32, u64)>,
     pub(crate) transactions: Vec<Transaction>,
+    /// The rows of `outbox.parked`, as the log makes them.
+    pub(crate) parked: Vec<Parked>,
     pub(crate) end: u64,
     pub(crate) xid: u32,
     /// The log it branched off, and up to where the two are the same.
@@ -38,6 +51,7 @@ impl Logs {
             timeline: 1,
             history: Vec::new(),
             transactions: Vec::new(),
+            parked: Vec::new(),
             end: GENESIS,
             xid: 100,
             parent: None,
@@ -58,6 +72,7 @@ impl Logs {
         let timeline_max = self.0.iter().map(|log| log.timeline).max().unwrap_or(1);
         let mut log = self.0[parent].clone();
         log.transactions.retain(|txn| txn.end_lsn <= at);
+        log.parked.retain(|parked| parked.end_lsn <= at);
         log.xid = log.transactions.last().map_or(100, |txn| txn.xid);
         log.end = at;
         log.parent = Some((parent, at));
@@ -147,6 +162,20 @@ impl Log {
             .filter(move |(position, _, _)| !from.covers(*position) && to.covers(*position))
     }
 
+    pub(crate) fn parked_at(&self, position: Position) -> Option<&Parked> {
+        self.parked
+            .iter()
+            .find(|parked| parked.position == position)
+    }
+
+    /// Whether a message of this key would overtake one that waits.
+    pub(crate) fn overtakes(&self, row: u32, position: Position) -> bool {
+        key(row).is_some()
+            && self.parked.iter().any(|parked| {
+                parked.blocks_key && key(parked.row) == key(row) && parked.position < position
+            })
+    }
+
     pub(crate) fn rows(&self) -> impl Iterator<Item = u32> {
         self.transactions
             .iter()
@@ -158,6 +187,11 @@ pub(crate) fn message_id(row: u32) -> MessageId {
     MessageId::from_bytes(u128::from(row).to_be_bytes())
 }
 
+/// A few keys, and none now and then.
+pub(crate) fn key(row: u32) -> Option<&'static str> {
+    [None, Some("a"), Some("b"), Some("c"), Some("a")][row as usize % 5]
+}
+
 pub(crate) fn outbox_row(row: u32) -> OutboxRow {
     const PAYLOAD: &[u8] = &[0; 512];
     // Sizes differ, and the same row always has the same.
@@ -165,7 +199,7 @@ pub(crate) fn outbox_row(row: u32) -> OutboxRow {
     OutboxRow {
         id: message_id(row),
         destination: bytestring::ByteString::from_static("policy"),
-        key: None,
+        key: key(row).map(bytestring::ByteString::from_static),
         message_type: bytestring::ByteString::from_static("T"),
         content_type: bytestring::ByteString::from_static("c"),
         payload: Some(bytes::Bytes::from_static(&PAYLOAD[..bytes])),

@@ -17,6 +17,7 @@ pub(super) fn notice_name(notice: &Notice) -> &'static str {
         Notice::Durable { batch } if batch.messages.is_empty() => "checkpoint alone",
         Notice::Durable { batch } if batch.checkpoint.frontier.index > 0 => "part of a transaction",
         Notice::Durable { .. } => "whole transactions",
+        Notice::Parked { .. } => "set aside",
         Notice::Halted(_) => "halted",
         Notice::Draining => "draining",
     }
@@ -29,6 +30,7 @@ pub(super) fn stop_name(stop: &Stop) -> &'static str {
         Stop::OtherTimeline { .. } => "stop: other timeline",
         Stop::LogSetBack { .. } => "stop: log set back",
         Stop::Diverged(_) => "stop: diverged",
+        Stop::ParkedMissing { .. } => "stop: what was set aside is gone",
         Stop::SlotMissing => "stop: slot missing",
         Stop::SlotAhead { .. } => "stop: slot ahead",
         Stop::HeldEarlier { .. } => "stop: held earlier",

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use outbox_core::relay::{
     Action, BackoffLimits, BatchLimits, Event, FailureKind, Now, Relay, Settings, StreamEvent,
+    StuckPolicy,
 };
 
 use super::server::timestamp;
@@ -77,13 +78,13 @@ impl Process {
         }
     }
 
-    pub(crate) fn start(&mut self, random: &mut fastrand::Rng, now: Duration) {
+    pub(crate) fn start(&mut self, random: &mut fastrand::Rng, now: Duration, stuck: StuckPolicy) {
         *self = Self {
             cut_source: self.cut_source,
             cut_broker: self.cut_broker,
             ..Self::new(self.route)
         };
-        let settings = settings(random);
+        let settings = settings(random, stuck);
         self.relay = Some(Relay::new(settings, random.u64(..), moment(now)));
     }
 
@@ -100,7 +101,7 @@ pub(crate) fn moment(now: Duration) -> Now {
     }
 }
 
-fn settings(random: &mut fastrand::Rng) -> Settings {
+fn settings(random: &mut fastrand::Rng, stuck: StuckPolicy) -> Settings {
     let pick = |random: &mut fastrand::Rng, of: &[usize]| of[random.usize(..of.len())];
     Settings {
         name: "r".into(),
@@ -110,6 +111,7 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
             transaction_max: Duration::from_millis(pick(random, &[0, 50, 5000]) as u64),
         },
         buffer_bytes_max: pick(random, &[100, 500, 2000, 1 << 20]),
+        stuck,
         retry: BackoffLimits {
             delay_min: Duration::from_millis(50),
             delay_max: Duration::from_secs(pick(random, &[1, 30]) as u64),

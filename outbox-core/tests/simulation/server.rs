@@ -119,6 +119,9 @@ pub(crate) fn failure(kind: FailureKind) -> SourceFailure {
     }
 }
 
+/// When every transaction committed, by the server's clock.
+pub(crate) const COMMIT_TIME: Timestamp = Timestamp::from_unix_us(1_000_000);
+
 pub(crate) fn timestamp(at: Duration) -> Timestamp {
     Timestamp::from_unix_us(i64::try_from(at.as_micros()).unwrap_or(i64::MAX))
 }

@@ -46,6 +46,31 @@ impl World {
                 );
                 Event::EpochClaimed(ticket, claimed)
             }
+            Action::LoadParked(ticket, claim, frontier, last) => {
+                let log = self.logs.get(server.log);
+                let read = || {
+                    server.require(claim)?;
+                    Ok(log.parked_earlier(frontier, last))
+                };
+                Event::ParkedLoaded(ticket, refused.map_or_else(read, Err))
+            }
+            Action::Park {
+                ticket,
+                claim,
+                messages,
+                ..
+            } => {
+                let route = client.route;
+                let done = refused.map_or_else(|| self.park(route, claim, &messages), Err);
+                // Done, and nobody hears of it.
+                let lost = done.is_ok() && self.random.u32(..100) < self.plan.broker_faults;
+                let heard = if lost {
+                    Err(failure(FailureKind::Unreachable))
+                } else {
+                    done
+                };
+                Event::Parked(ticket, heard)
+            }
             Action::TerminateHolder(ticket, holder) => {
                 if refused.is_none() {
                     let route = client.route;
@@ -244,16 +269,21 @@ impl World {
         if epoch != self.broker.epoch && !cut {
             return Ok(Outcome::Fenced { reason });
         }
-        let refused = batch
-            .messages
-            .iter()
-            .position(|message| Some(message.row.id) == self.poison.map(message_id));
-        if let Some(batch_index) = refused.filter(|_| !cut) {
-            return Ok(Outcome::Poison(vec![Refusal {
+        let refused = |id| self.poison.iter().any(|row| message_id(*row) == id);
+        let mut refusals: Vec<_> = (0..batch.messages.len())
+            .filter(|index| refused(batch.messages[*index].row.id))
+            .map(|batch_index| Refusal {
                 batch_index,
                 reason: RefusalReason::TooLarge,
                 error: String::new(),
-            }]));
+            })
+            .collect();
+        if !refusals.is_empty() && !cut {
+            if self.random.bool() {
+                // A broker may name only the first that it meets.
+                refusals.truncate(1);
+            }
+            return Ok(Outcome::Poison(refusals));
         }
         if !trouble {
             self.broker.commit(&self.logs, log, batch)?;

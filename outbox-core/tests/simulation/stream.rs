@@ -1,12 +1,10 @@
 //! What flows from a service's commit to the relay, and its status back.
 
-use std::time::Duration;
-
-use outbox_core::Lsn;
 use outbox_core::relay::{Event, StreamEvent};
+use outbox_core::{Lsn, Timestamp};
 
 use super::log::{Transaction, outbox_row};
-use super::server::{State, failure, timestamp};
+use super::server::{COMMIT_TIME, State, failure};
 use super::world::World;
 
 impl World {
@@ -43,7 +41,7 @@ impl World {
     /// The walsender of a process's connection sends some events.
     pub(crate) fn send(&mut self, process: usize, count: usize) -> bool {
         const INBOUND_MAX: usize = 40;
-        let late_by = Duration::from_millis(self.one_of(&[0, 0, 100, 5000]).into());
+        let late_by_ms = i64::from(self.one_of(&[0, 0, 100, 5000]));
         let client = &mut self.processes[process];
         let Some(connection) = &mut client.connection else {
             return false;
@@ -68,8 +66,8 @@ impl World {
             let event = match sender.within.checked_sub(1) {
                 None => StreamEvent::Begin {
                     commit_lsn,
-                    commit_time: timestamp(Duration::from_secs(1)),
-                    sent_at: timestamp(Duration::from_secs(1) + late_by),
+                    commit_time: COMMIT_TIME,
+                    sent_at: Timestamp::from_unix_us(COMMIT_TIME.as_unix_us() + late_by_ms * 1000),
                     xid: txn.xid,
                 },
                 Some(index) if index < txn.rows.len() => {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outbox_core::relay::{Event, FailureKind};
+use outbox_core::relay::{Event, FailureKind, StuckPolicy};
 
 use super::broker::Broker;
 use super::disasters::Snapshot;
@@ -29,8 +29,8 @@ pub(crate) struct World {
     /// Somebody laid hand on a slot.
     pub(crate) slot_dropped: bool,
     pub(crate) slot_moved: bool,
-    /// The row that the broker refuses.
-    pub(crate) poison: Option<u32>,
+    /// The rows that the broker refuses.
+    pub(crate) poison: Vec<u32>,
     pub(crate) trace: bool,
     /// How often what happened, by name.
     pub(crate) seen: BTreeMap<&'static str, u64>,
@@ -49,6 +49,7 @@ pub(crate) struct Plan {
     /// How many of 100 steps are transactions of a service; a quiet outbox has other dangers.
     pub(crate) writes: u32,
     pub(crate) walsender_timeout: Duration,
+    pub(crate) stuck: StuckPolicy,
     /// A broker that is away only ever says "later".
     pub(crate) patient_sink: bool,
 }
@@ -66,11 +67,12 @@ impl World {
             writes: [1, 3, 8][random.usize(..3)],
             patient_sink: random.bool(),
             walsender_timeout: Duration::from_secs([4, 60][random.usize(..2)]),
+            stuck: [StuckPolicy::Halt, StuckPolicy::ParkKey, StuckPolicy::Park][random.usize(..3)],
         };
         let now = Duration::from_secs(100);
         let mut processes: Vec<_> = (0..random.usize(1..=3)).map(|_| Process::new(0)).collect();
         for process in &mut processes {
-            process.start(&mut random, now);
+            process.start(&mut random, now, plan.stuck);
         }
         Self {
             plan,
@@ -86,7 +88,7 @@ impl World {
             ever_held: false,
             slot_dropped: false,
             slot_moved: false,
-            poison: random.u32(..40).checked_sub(38).map(|_| 5),
+            poison: poison(&mut random, plan.stuck),
             trace,
             seen: BTreeMap::new(),
             random,
@@ -237,5 +239,19 @@ impl World {
             self.act(process, action)?;
         }
         Ok(())
+    }
+}
+
+/// Most runs have none. A relay that halts needs one; one that goes on may meet many.
+fn poison(random: &mut fastrand::Rng, stuck: StuckPolicy) -> Vec<u32> {
+    const ROWS: u32 = 200;
+    match (stuck, random.u32(..40)) {
+        (StuckPolicy::Halt, 38..) => vec![5],
+        (StuckPolicy::Halt, _) | (_, ..20) => Vec::new(),
+        (_, ..25) => vec![5],
+        _ => {
+            let of = [4, 20][random.usize(..2)];
+            (0..ROWS).filter(|_| random.u32(..of) == 0).collect()
+        }
     }
 }

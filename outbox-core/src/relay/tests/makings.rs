@@ -9,7 +9,7 @@ use bytestring::ByteString;
 use crate::checkpoint::{Checkpoint, LastHandled};
 use crate::relay::{
     BackoffLimits, BatchLimits, FailureKind, Holder, Inspection, Now, RelayRow, Settings,
-    SlotState, SourceFailure, StreamEvent,
+    SlotState, SourceFailure, StreamEvent, StuckPolicy,
 };
 use crate::{
     Frontier, HistoryEntry, Lsn, MessageId, OutboxRow, SystemId, TimelineHistory, TimelineId,
@@ -25,6 +25,7 @@ pub(super) fn settings() -> Settings {
             transaction_max: Duration::from_secs(5),
         },
         buffer_bytes_max: 1 << 20,
+        stuck: StuckPolicy::Halt,
         retry: BackoffLimits {
             delay_min: Duration::from_millis(50),
             delay_max: Duration::from_secs(30),

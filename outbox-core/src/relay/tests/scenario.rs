@@ -6,7 +6,8 @@ use std::time::Duration;
 pub(super) use super::makings::*;
 use crate::checkpoint::Checkpoint;
 use crate::relay::{
-    Action, Event, Identity, Inspection, Relay, Settings, SlotState, Stop, StreamEvent, Ticket,
+    Action, Event, Identity, Inspection, ParkedEarlier, Relay, Settings, SlotState, Stop,
+    StreamEvent, Ticket,
 };
 use crate::sink::{Batch, Outcome};
 use crate::{Frontier, Lsn, MessageId, SystemId, TimelineHistory, TimelineId};
@@ -22,6 +23,8 @@ pub(super) struct Scenario {
     pub(super) inspection: Inspection,
     /// What peek and acquire find. `publish` moves it when the default answer is given.
     pub(super) checkpoint: Checkpoint,
+    /// What the database holds of messages that were set aside before.
+    pub(super) parked_earlier: ParkedEarlier,
     /// Everything the relay has asked for, oldest first.
     pub(super) actions: Vec<Action>,
     /// Requests of this kind are left to the test.
@@ -48,6 +51,10 @@ impl Scenario {
             },
             inspection: inspection(),
             checkpoint: checkpoint(),
+            parked_earlier: ParkedEarlier {
+                has_last: true,
+                ..ParkedEarlier::default()
+            },
             actions: Vec::new(),
             unanswered: |_| false,
             answered: 0,
@@ -119,6 +126,10 @@ impl Scenario {
                 return None;
             }
             Action::ClaimEpoch(ticket) => Event::EpochClaimed(ticket, Ok(1)),
+            Action::LoadParked(ticket, ..) => {
+                Event::ParkedLoaded(ticket, Ok(self.parked_earlier.clone()))
+            }
+            Action::Park { ticket, .. } => Event::Parked(ticket, Ok(())),
             Action::TerminateHolder(ticket, _) => Event::HolderTerminated(ticket, Ok(())),
             Action::PeekCheckpoint(ticket) => {
                 Event::Peeked(ticket, Ok(Some(self.checkpoint.clone())))

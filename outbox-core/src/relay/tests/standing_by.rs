@@ -130,6 +130,7 @@ fn what_was_refused_before_the_relay_ever_ran_exits_1() {
     for kind in [
         FailureKind::AuthenticationRefused,
         FailureKind::PrivilegeRefused,
+        FailureKind::SchemaOutdated,
         FailureKind::NotLogical,
     ] {
         assert_eq!(first_answer(kind).exit_code(), Some(1), "{kind:?}");

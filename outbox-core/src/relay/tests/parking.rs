@@ -1,0 +1,289 @@
+use std::sync::Arc;
+
+use super::scenario::*;
+use crate::checkpoint::LastParked;
+use crate::relay::{
+    Action, BlockedKey, Event, FailureKind, ParkedEarlier, ParkedMessage, Settings, StreamEvent,
+    StuckPolicy,
+};
+use crate::sink::{Outcome, Refusal, RefusalReason};
+use crate::{Lsn, Position};
+
+/// Caught up, and the sink's answers are left to the test.
+fn publishing(policy: StuckPolicy) -> Scenario {
+    with_earlier(policy, ParkedEarlier::default())
+}
+
+fn with_earlier(policy: StuckPolicy, parked_earlier: ParkedEarlier) -> Scenario {
+    let mut scenario = Scenario::with(Settings {
+        stuck: policy,
+        ..settings()
+    });
+    scenario.parked_earlier = parked_earlier;
+    scenario.run();
+    scenario.stream([keepalive(1000)]);
+    scenario.leave(|action| publish(action).is_some());
+    scenario
+}
+
+/// A row of a key for `d`.
+fn keyed(number: u32, key: &'static str) -> StreamEvent {
+    let StreamEvent::Row(row) = row(number) else {
+        unreachable!("a row is a row")
+    };
+    StreamEvent::Row(crate::OutboxRow {
+        destination: "d".into(),
+        key: Some(key.into()),
+        ..row
+    })
+}
+
+fn position(commit_lsn: u64, index: u32) -> Position {
+    Position {
+        commit_lsn: Lsn::new(commit_lsn),
+        index,
+    }
+}
+
+fn refuse(batch_index: usize) -> Outcome {
+    Outcome::Poison(vec![Refusal {
+        batch_index,
+        reason: RefusalReason::TooLarge,
+        error: "too large".into(),
+    }])
+}
+
+/// Everything that was set aside: id, reason, whether its key waits.
+fn parked(scenario: &Scenario) -> Vec<(u32, &'static str, bool)> {
+    let parked = scenario.actions.iter().filter_map(|action| match action {
+        Action::Park { messages, .. } => Some(Arc::clone(messages)),
+        _ => None,
+    });
+    let parked: Vec<ParkedMessage> = parked.flat_map(|parked| parked.to_vec()).collect();
+    let number = |parked: &ParkedMessage| {
+        (0..100)
+            .find(|number| id(*number) == parked.delivery.row.id)
+            .unwrap()
+    };
+    parked
+        .iter()
+        .map(|parked| (number(parked), parked.reason.as_str(), parked.blocks_key))
+        .collect()
+}
+
+fn last_parked(scenario: &Scenario) -> Option<LastParked> {
+    scenario.batches().last()?.checkpoint.last_parked
+}
+
+#[test]
+fn a_refused_message_and_its_followers_are_set_aside_and_the_rest_is_published() {
+    let mut scenario = publishing(StuckPolicy::ParkKey);
+    scenario.stream([
+        begin(1100),
+        keyed(1, "a"),
+        keyed(2, "b"),
+        keyed(3, "a"),
+        keyed(4, "b"),
+        row(5),
+        commit(1100),
+    ]);
+    scenario.outcome(refuse(0));
+    assert_eq!(
+        parked(&scenario),
+        [(1, "too-large", true), (3, "key-blocked", true)]
+    );
+    assert_eq!(
+        scenario.published().last(),
+        Some(&(vec![2, 4, 5], at(1140)))
+    );
+    assert_eq!(
+        last_parked(&scenario),
+        Some(LastParked {
+            position: position(1100, 2),
+            message_id: id(3),
+        })
+    );
+    // The last message handled is the transaction's last, whatever became of it.
+    let batches = scenario.batches();
+    let last = batches.last().and_then(|batch| batch.checkpoint.last);
+    assert_eq!(last.map(|last| last.message_id), Some(id(5)));
+}
+
+#[test]
+fn later_messages_of_the_key_are_set_aside_in_order_and_never_sent() {
+    let mut scenario = publishing(StuckPolicy::ParkKey);
+    scenario.stream([begin(1100), keyed(1, "a"), commit(1100)]);
+    scenario.outcome(refuse(0));
+    scenario.outcome(Outcome::Durable);
+    scenario.stream([begin(1200), keyed(2, "a"), keyed(3, "b"), commit(1200)]);
+    scenario.outcome(Outcome::Durable);
+    scenario.stream([begin(1300), keyed(4, "a"), commit(1300)]);
+    assert_eq!(
+        scenario.published(),
+        [
+            (vec![1], at(1140)),
+            (vec![], at(1140)),
+            (vec![3], at(1240)),
+            (vec![], at(1340)),
+        ]
+    );
+    let numbers: Vec<u32> = parked(&scenario).iter().map(|parked| parked.0).collect();
+    assert_eq!(numbers, [1, 2, 4]);
+}
+
+#[test]
+fn a_key_is_blocked_for_its_destination_only() {
+    let mut scenario = publishing(StuckPolicy::ParkKey);
+    scenario.stream([begin(1100), keyed(1, "a"), commit(1100)]);
+    scenario.outcome(refuse(0));
+    scenario.outcome(Outcome::Durable);
+    let StreamEvent::Row(elsewhere) = keyed(2, "a") else {
+        unreachable!("a row is a row")
+    };
+    let elsewhere = StreamEvent::Row(crate::OutboxRow {
+        destination: "e".into(),
+        ..elsewhere
+    });
+    scenario.stream([begin(1200), elsewhere, commit(1200)]);
+    assert_eq!(scenario.published().last(), Some(&(vec![2], at(1240))));
+}
+
+#[test]
+fn without_a_key_nothing_waits() {
+    let mut scenario = publishing(StuckPolicy::ParkKey);
+    scenario.stream([begin(1100), row(1), row(2), commit(1100)]);
+    scenario.outcome(refuse(0));
+    assert_eq!(parked(&scenario), [(1, "too-large", false)]);
+    assert_eq!(scenario.published().last(), Some(&(vec![2], at(1140))));
+}
+
+#[test]
+fn park_lets_later_messages_of_the_key_pass() {
+    let mut scenario = publishing(StuckPolicy::Park);
+    scenario.stream([begin(1100), keyed(1, "a"), keyed(2, "a"), commit(1100)]);
+    scenario.outcome(refuse(0));
+    assert_eq!(parked(&scenario), [(1, "too-large", false)]);
+    assert_eq!(scenario.published().last(), Some(&(vec![2], at(1140))));
+}
+
+#[test]
+fn a_batch_may_be_refused_again_for_others() {
+    let mut scenario = publishing(StuckPolicy::ParkKey);
+    scenario.stream([
+        begin(1100),
+        keyed(1, "a"),
+        keyed(2, "b"),
+        keyed(3, "c"),
+        commit(1100),
+    ]);
+    scenario.outcome(refuse(2));
+    scenario.outcome(refuse(0));
+    assert_eq!(
+        parked(&scenario),
+        [(3, "too-large", true), (1, "too-large", true)]
+    );
+    assert_eq!(scenario.published().last(), Some(&(vec![2], at(1140))));
+    assert_eq!(last_parked(&scenario).unwrap().message_id, id(3));
+}
+
+#[test]
+fn nothing_is_published_before_it_is_set_aside() {
+    let mut scenario = publishing(StuckPolicy::ParkKey);
+    scenario.leave(|action| publish(action).is_some() || matches!(action, Action::Park { .. }));
+    scenario.stream([begin(1100), keyed(1, "a"), keyed(2, "b"), commit(1100)]);
+    scenario.outcome(refuse(0));
+    assert_eq!(scenario.published().len(), 1);
+    let asked = |action: &Action| match action {
+        Action::Park { ticket, .. } => Some(*ticket),
+        _ => None,
+    };
+    let first = scenario.ticket(asked);
+    scenario.event(Event::Parked(first, Err(failure(FailureKind::Unreachable))));
+    assert_eq!(scenario.published().len(), 1);
+    scenario.pass(std::time::Duration::from_secs(1));
+    let second = scenario.ticket(asked);
+    assert_ne!(first, second);
+    scenario.event(Event::Parked(second, Ok(())));
+    assert_eq!(scenario.published().last(), Some(&(vec![2], at(1140))));
+}
+
+#[test]
+fn what_the_database_refuses_to_set_aside_ends_the_claim() {
+    for (kind, phase) in [
+        (FailureKind::ClaimSuperseded, "standby"),
+        (FailureKind::ServerShutdown, "standby"),
+        (FailureKind::ParkedDiffers, "stopped"),
+    ] {
+        let mut scenario = publishing(StuckPolicy::ParkKey);
+        scenario.leave(|action| publish(action).is_some() || matches!(action, Action::Park { .. }));
+        scenario.stream([begin(1100), keyed(1, "a"), commit(1100)]);
+        scenario.outcome(refuse(0));
+        let ticket = scenario.ticket(|action| match action {
+            Action::Park { ticket, .. } => Some(*ticket),
+            _ => None,
+        });
+        scenario.event(Event::Parked(ticket, Err(failure(kind))));
+        assert_eq!(scenario.phase(), phase, "{kind:?}");
+        assert_eq!(scenario.published().len(), 1);
+    }
+}
+
+#[test]
+fn what_an_earlier_holder_set_aside_is_not_published_though_no_checkpoint_covers_it() {
+    let mut scenario = with_earlier(
+        StuckPolicy::ParkKey,
+        ParkedEarlier {
+            uncovered: vec![(position(1100, 1), id(2))],
+            blocked: vec![BlockedKey {
+                destination: "d".into(),
+                key: "a".into(),
+                from: position(1100, 1),
+            }],
+            has_last: false,
+        },
+    );
+    scenario.stream([
+        begin(1100),
+        keyed(1, "a"),
+        keyed(2, "a"),
+        keyed(3, "a"),
+        keyed(4, "b"),
+        commit(1100),
+    ]);
+    // What stands before it in its key goes; what stands behind waits with it.
+    assert_eq!(parked(&scenario), [(3, "key-blocked", true)]);
+    assert_eq!(scenario.published(), [(vec![1, 4], at(1140))]);
+    assert_eq!(last_parked(&scenario).unwrap().message_id, id(3));
+}
+
+#[test]
+fn a_log_without_what_was_set_aside_exits_6() {
+    for events in [
+        [begin(1100), row(9), commit(1100)],
+        [begin(1200), row(2), commit(1200)],
+    ] {
+        let mut scenario = with_earlier(
+            StuckPolicy::ParkKey,
+            ParkedEarlier {
+                uncovered: vec![(position(1100, 0), id(2))],
+                ..ParkedEarlier::default()
+            },
+        );
+        scenario.stream(events);
+        assert_eq!(scenario.exit_code(), Some(6));
+        assert!(scenario.recorded_hold() && scenario.published().is_empty());
+    }
+}
+
+#[test]
+fn the_last_row_that_the_checkpoint_names_must_be_there() {
+    let mut scenario = Scenario::new();
+    scenario.checkpoint.last_parked = Some(LastParked {
+        position: position(900, 0),
+        message_id: id(1),
+    });
+    scenario.parked_earlier.has_last = false;
+    scenario.run();
+    assert_eq!(scenario.exit_code(), Some(6));
+    assert!(scenario.recorded_hold());
+}
