@@ -5,6 +5,7 @@ mod connection;
 mod failure;
 mod gauges;
 mod lane;
+mod parked;
 mod relay_row;
 
 pub(crate) use checkpoint_row::CheckpointRow;

@@ -118,6 +118,19 @@ impl Driver {
             Action::TerminateHolder(ticket, holder) => {
                 self.control.request(Sql::TerminateHolder(ticket, holder));
             }
+            Action::LoadParked(ticket, claim, frontier, last) => {
+                self.control
+                    .request(Sql::LoadParked(ticket, claim, frontier, last));
+            }
+            Action::Park {
+                ticket,
+                claim,
+                timeline,
+                messages,
+            } => {
+                self.control
+                    .request(Sql::Park(ticket, claim, timeline, messages));
+            }
             Action::RecordHold(stop) => self.record_hold(stop).await,
             Action::Connect(ticket) => self.connect(ticket),
             Action::StartReplication(ticket) => {

@@ -13,6 +13,18 @@ pub enum StuckPolicy {
     Halt,
 }
 
+impl StuckPolicy {
+    /// The policy as it is configured.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ParkKey => "park-key",
+            Self::Park => "park",
+            Self::Halt => "halt",
+        }
+    }
+}
+
 /// A message that is set aside in the database instead of being published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedMessage {

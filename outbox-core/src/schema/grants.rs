@@ -32,7 +32,7 @@ pub fn app_role(schema: &SchemaName, role: &str) -> String {
 }
 
 /// Lets `role` do what a running relay does in the schema: read the outbox, keep its own row of
-/// `relay`, make partitions. The attribute REPLICATION and the broker are not part of it.
+/// `relay`, set messages aside in `parked`, make partitions. The attribute REPLICATION and the broker are not part of it.
 #[must_use]
 pub fn relay_role(schema: &SchemaName, role: &str) -> String {
     let (schema, role) = (schema.quoted(), quote_identifier(role));
@@ -40,6 +40,7 @@ pub fn relay_role(schema: &SchemaName, role: &str) -> String {
         "grant usage on schema {schema} to {role};\n\
          grant select on {schema}.message, {schema}.message_default, {schema}.migration to {role};\n\
          grant select, update on {schema}.relay to {role};\n\
+         grant select, insert on {schema}.parked to {role};\n\
          grant execute on function {schema}.maintain_partitions(integer, bigint) to {role};\n"
     )
 }

@@ -45,6 +45,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "inbox",
         template: include_str!("migrations/0006_inbox.sql"),
     },
+    Migration {
+        version: 7,
+        name: "parked",
+        template: include_str!("migrations/0007_parked.sql"),
+    },
 ];
 
 impl Migration {

@@ -68,6 +68,7 @@ fn driver_settings(settings: &Settings) -> DriverSettings {
                 ..settings.batch
             },
             buffer_bytes_max: settings.buffer_bytes_max,
+            stuck: settings.stuck,
             retry: settings.retry,
             drain_max: settings.drain_max,
         },

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use outbox_core::relay::{BackoffLimits, BatchLimits};
+use outbox_core::relay::{BackoffLimits, BatchLimits, StuckPolicy};
 use outbox_core::schema::SchemaName;
 
 use super::error::ConfigError;
@@ -24,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) sink: SinkSettings,
     pub(crate) batch: BatchLimits,
     pub(crate) buffer_bytes_max: usize,
+    pub(crate) stuck: StuckPolicy,
     pub(crate) retry: BackoffLimits,
     pub(crate) drain_max: Duration,
     pub(crate) listen: SocketAddr,
@@ -65,7 +66,8 @@ impl Settings {
         let shard: Shard = read.parsed("relay.shard", "i/n with i below n, such as 0/1")?;
         let row_filter = row_filter(&destinations, shard)
             .map_err(|error| read.bad("relay.destinations", &error.to_string()))?;
-        read.only("stuck.policy", "halt", &["park-key", "park"])?;
+        let stuck = StuckPolicy::Halt;
+        read.only("stuck.policy", stuck.as_str(), &["park-key", "park"])?;
         read.only("recovery.phantoms", "stop", &["report"])?;
         if read.number::<i64>("limits.messages_per_second_max", 0..=i64::MAX)? != 0 {
             return Err(read.unavailable("limits.messages_per_second_max", "use 0, no limit"));
@@ -104,6 +106,7 @@ impl Settings {
                 "text" => false,
                 _ => return Err(read.bad("log.format", "json or text")),
             },
+            stuck,
             relay,
             destinations,
             shard,

@@ -1,14 +1,20 @@
+use std::sync::Arc;
 use std::time::Instant;
 
-use outbox_core::Lsn;
-use outbox_core::relay::{Event, FailureKind, Holder, Inspection, SourceFailure, Stop, Ticket};
+use outbox_core::checkpoint::LastParked;
+use outbox_core::relay::{
+    Claim, Event, FailureKind, Holder, Inspection, ParkedEarlier, ParkedMessage, SourceFailure,
+    Stop, Ticket,
+};
 use outbox_core::schema::SchemaName;
+use outbox_core::{Frontier, Lsn, TimelineId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio_postgres::Client;
 
 use super::connection::bounded;
 use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader, PARTITIONS_INTERVAL};
+use super::parked::ParkedTable;
 use super::relay_row::{MadeFor, claim_epoch, read_set_up, record_hold};
 use super::{connect, failure_of};
 use crate::source::connection::Address;
@@ -27,11 +33,23 @@ pub(crate) struct ControlSettings {
     pub(crate) made_for: MadeFor,
 }
 
+impl ControlSettings {
+    fn parked_table(&self) -> ParkedTable<'_> {
+        ParkedTable {
+            schema: &self.schema,
+            relay: &self.relay,
+            slot: &self.slot,
+        }
+    }
+}
+
 /// A request to the SQL side.
 pub(crate) enum Request {
     Inspect(Ticket),
     ClaimEpoch(Ticket),
     TerminateHolder(Ticket, Holder),
+    LoadParked(Ticket, Claim, Frontier, Option<LastParked>),
+    Park(Ticket, Claim, TimelineId, Arc<[ParkedMessage]>),
     RecordHold(Stop, oneshot::Sender<()>),
 }
 
@@ -146,6 +164,16 @@ impl Task {
                 self.let_go_unless(&terminated);
                 Event::HolderTerminated(ticket, terminated)
             }
+            Request::LoadParked(ticket, claim, frontier, last) => {
+                let loaded = self.load_parked(claim, frontier, last).await;
+                self.let_go_unless(&loaded);
+                Event::ParkedLoaded(ticket, loaded)
+            }
+            Request::Park(ticket, claim, timeline, messages) => {
+                let parked = self.park(claim, timeline, &messages).await;
+                self.let_go_unless(&parked);
+                Event::Parked(ticket, parked)
+            }
             Request::RecordHold(stop, done) => {
                 if let Err(failure) = self.record(&stop).await {
                     tracing::error!(%failure, "cannot note in outbox.relay why the relay is held");
@@ -234,6 +262,30 @@ impl Task {
         )
         .await
         .map(|_| ())
+    }
+
+    async fn load_parked(
+        &mut self,
+        claim: Claim,
+        frontier: Frontier,
+        last: Option<LastParked>,
+    ) -> Result<ParkedEarlier, SourceFailure> {
+        let settings = self.settings.clone();
+        let client = self.client().await?;
+        let table = settings.parked_table();
+        table.read(client, claim, frontier, last).await
+    }
+
+    async fn park(
+        &mut self,
+        claim: Claim,
+        timeline: TimelineId,
+        messages: &[ParkedMessage],
+    ) -> Result<(), SourceFailure> {
+        let settings = self.settings.clone();
+        let client = self.client().await?;
+        let table = settings.parked_table();
+        table.insert(client, claim, timeline, messages).await
     }
 
     async fn record(&mut self, stop: &Stop) -> Result<(), SourceFailure> {

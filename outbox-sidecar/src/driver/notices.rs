@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use metrics::{counter, gauge, histogram};
 use outbox_core::Timestamp;
-use outbox_core::relay::{Event, HaltedMessage, Notice};
+use outbox_core::relay::{Event, HaltedMessage, Notice, ParkedMessage};
 use outbox_core::sink::Batch;
 
 use crate::report::{Report, Side};
@@ -116,6 +116,7 @@ impl Notices {
                 works(&mut self.sink, names::SIDE_SINK);
                 count_durable(batch);
             }
+            Notice::Parked { messages } => messages.iter().for_each(set_aside),
             Notice::Halted(halted) => {
                 tracing::error!(
                     message_id = %halted.id,
@@ -139,6 +140,21 @@ impl Notices {
         report.standby_reason.clone_from(&self.standby_reason);
         report.held.clone_from(&self.held);
     }
+}
+
+/// A message was set aside: one line, by which it can be followed.
+fn set_aside(parked: &ParkedMessage) {
+    let (row, reason) = (&parked.delivery.row, parked.reason.as_str());
+    counter!(names::MESSAGES_PARKED, names::LABEL_REASON => reason).increment(1);
+    tracing::warn!(
+        message_id = %row.id,
+        position = %parked.delivery.position,
+        destination = &*row.destination,
+        key = row.key.as_deref(),
+        reason,
+        error = parked.error,
+        "a message was set aside in outbox.parked"
+    );
 }
 
 /// The side works (again).

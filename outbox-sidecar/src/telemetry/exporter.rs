@@ -110,6 +110,11 @@ fn describe() {
         "log until the slot is in danger"
     );
     describe_gauge!(names::CHECKPOINT_LSN, Unit::Bytes, "the durable frontier");
+    describe_counter!(
+        names::MESSAGES_PARKED,
+        Unit::Count,
+        "messages set aside in outbox.parked"
+    );
     describe_counter!(names::FENCED, Unit::Count, "times another relay took over");
     describe_counter!(
         names::SUSPICIONS,

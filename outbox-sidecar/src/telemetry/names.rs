@@ -16,6 +16,7 @@ pub(crate) const ACTIVE: &str = "outbox_active";
 pub(crate) const SLOT_WAL_STATUS: &str = "outbox_slot_wal_status";
 pub(crate) const SLOT_SAFE_WAL_BYTES: &str = "outbox_slot_safe_wal_bytes";
 pub(crate) const CHECKPOINT_LSN: &str = "outbox_checkpoint_lsn";
+pub(crate) const MESSAGES_PARKED: &str = "outbox_messages_parked_total";
 pub(crate) const FENCED: &str = "outbox_fenced_total";
 pub(crate) const SUSPICIONS: &str = "outbox_suspicions_total";
 pub(crate) const PARTITIONS_AHEAD: &str = "outbox_partitions_ahead";

@@ -1,0 +1,43 @@
+-- Messages that the broker refused for themselves, and those that wait behind one in their key.
+--
+-- A relay sets a message aside here before its checkpoint passes it, and never deletes a row: what
+-- becomes of it is an operator's decision, and stays on record.
+create table {schema}.parked (
+    relay        text        not null,
+    timeline     integer     not null,
+    commit_lsn   pg_lsn      not null,
+    index        bigint      not null,
+    xid          bigint      not null,
+    commit_time  timestamptz not null,
+    id           uuid        not null,
+    destination  text        not null,
+    key          text,
+    type         text        not null,
+    content_type text        not null,
+    payload      bytea,
+    headers      jsonb       not null,
+    created_at   timestamptz not null,
+    reason       text        not null,
+    error        text        not null,
+    attempts     integer     not null,
+    blocks_key   boolean     not null,
+    state        text        not null default 'waiting',
+    parked_at    timestamptz not null default clock_timestamp(),
+    actor        text,
+    note         text,
+    primary key (relay, commit_lsn, index, timeline),
+    constraint parked_state_is_known
+        check (state in ('waiting', 'replaying', 'replayed', 'skipped')),
+    constraint parked_without_a_key_blocks_none check (key is not null or not blocks_key)
+);
+
+-- What a relay reads when it becomes active, and what an operator looks for.
+create index parked_unresolved on {schema}.parked (relay, destination, key, commit_lsn, index)
+    where state in ('waiting', 'replaying');
+
+comment on table {schema}.parked is
+    'Messages set aside by relays: refused by the broker, or waiting behind one in their key.';
+comment on column {schema}.parked.index is 'Its number within its transaction, from 0.';
+comment on column {schema}.parked.attempts is 'How often the broker refused it.';
+comment on column {schema}.parked.blocks_key is 'Later messages of its key wait behind it.';
+comment on column {schema}.parked.state is 'waiting, replaying, replayed or skipped.';

@@ -1,0 +1,241 @@
+//! The table of messages that are set aside, as a relay reads and writes it.
+
+mod columns;
+
+use columns::Columns;
+use outbox_core::checkpoint::LastParked;
+use outbox_core::relay::{
+    BlockedKey, Claim, FailureKind, ParkedEarlier, ParkedMessage, SourceFailure,
+};
+use outbox_core::schema::SchemaName;
+use outbox_core::{Frontier, Lsn, MessageId, Position, TimelineId};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
+use uuid::Uuid;
+
+use super::connection::bounded;
+use super::failure_of;
+
+const READING: &str = "reading outbox.parked";
+
+/// Whose messages, and by which slot.
+pub(crate) struct ParkedTable<'a> {
+    pub(crate) schema: &'a SchemaName,
+    pub(crate) relay: &'a str,
+    pub(crate) slot: &'a str,
+}
+
+/// What must hold for a statement to mean anything: the relay's epoch is this one, and its slot is
+/// in the hands of this server's process that serves our stream.
+const CLAIM: &str = "
+    select 1 as holds from {schema}.relay as r
+    where r.name = $1 and r.epoch = $2
+      and exists (select from pg_catalog.pg_replication_slots as s
+                  where s.slot_name = $3 and s.active_pid = $4)
+    for share of r";
+
+impl ParkedTable<'_> {
+    fn sql(&self, template: &str) -> String {
+        template
+            .replace("{claim}", CLAIM)
+            .replace("{schema}", &self.schema.quoted())
+    }
+
+    /// What was set aside and is not covered by the frontier, which keys wait, and whether the last
+    /// row that the checkpoint names is there.
+    pub(crate) async fn read(
+        &self,
+        client: &Client,
+        claim: Claim,
+        frontier: Frontier,
+        last: Option<LastParked>,
+    ) -> Result<ParkedEarlier, SourceFailure> {
+        self.require(client, claim).await?;
+        Ok(ParkedEarlier {
+            uncovered: self.uncovered(client, frontier).await?,
+            blocked: self.blocked(client).await?,
+            has_last: match last {
+                Some(last) => self.has(client, last).await?,
+                None => true,
+            },
+        })
+    }
+
+    async fn require(&self, client: &Client, claim: Claim) -> Result<(), SourceFailure> {
+        let (pid, epoch) = (claim.walsender_pid, epoch(claim));
+        let held = &[&self.relay as &(dyn ToSql + Sync), &epoch, &self.slot, &pid];
+        let holds = self.rows(client, CLAIM, held).await?;
+        (!holds.is_empty()).then_some(()).ok_or_else(superseded)
+    }
+
+    async fn uncovered(
+        &self,
+        client: &Client,
+        frontier: Frontier,
+    ) -> Result<Vec<(Position, MessageId)>, SourceFailure> {
+        let sql = "select commit_lsn::text, index, id from {schema}.parked
+                   where relay = $1 and (commit_lsn, index) >= ($2::text::pg_lsn, $3)
+                   order by commit_lsn, index";
+        let (lsn, index) = (frontier.lsn.to_string(), i64::from(frontier.index));
+        let rows = self.rows(client, sql, &[&self.relay, &lsn, &index]).await?;
+        let read = |row: &Row| Ok((position(row)?, MessageId::from(row.try_get::<_, Uuid>(2)?)));
+        let read: Result<_, tokio_postgres::Error> = rows.iter().map(read).collect();
+        read.map_err(|error| failure_of(&error, READING))
+    }
+
+    async fn blocked(&self, client: &Client) -> Result<Vec<BlockedKey>, SourceFailure> {
+        let sql = "select distinct on (destination, key) commit_lsn::text, index, destination, key
+                   from {schema}.parked
+                   where relay = $1 and blocks_key and state in ('waiting', 'replaying')
+                   order by destination, key, commit_lsn, index";
+        let rows = self.rows(client, sql, &[&self.relay]).await?;
+        let read = |row: &Row| {
+            Ok(BlockedKey {
+                from: position(row)?,
+                destination: row.try_get(2)?,
+                key: row.try_get(3)?,
+            })
+        };
+        let read: Result<_, tokio_postgres::Error> = rows.iter().map(read).collect();
+        read.map_err(|error| failure_of(&error, READING))
+    }
+
+    async fn has(&self, client: &Client, parked: LastParked) -> Result<bool, SourceFailure> {
+        let sql = "select from {schema}.parked
+                   where (relay, commit_lsn, index, id) = ($1, $2::text::pg_lsn, $3, $4)";
+        let lsn = parked.position.commit_lsn.to_string();
+        let index = i64::from(parked.position.index);
+        let id = Uuid::from(parked.message_id);
+        let values = &[&self.relay as &(dyn ToSql + Sync), &lsn, &index, &id];
+        Ok(!self.rows(client, sql, values).await?.is_empty())
+    }
+
+    async fn rows(
+        &self,
+        client: &Client,
+        template: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, SourceFailure> {
+        let sql = self.sql(template);
+        let asked = bounded(READING, client.query(&sql, values)).await;
+        asked.map_err(outdated)
+    }
+
+    /// Sets messages aside: all, or none. What is there already is left as it is.
+    pub(crate) async fn insert(
+        &self,
+        client: &Client,
+        claim: Claim,
+        timeline: TimelineId,
+        messages: &[ParkedMessage],
+    ) -> Result<(), SourceFailure> {
+        const SETTING_ASIDE: &str = "setting messages aside in outbox.parked";
+        let sql = self.sql(
+            "with claim as ({claim}), given as (
+                 select $5::int4 as timeline, g.commit_lsn::pg_lsn as commit_lsn, g.index, g.xid,
+                        timestamptz '2000-01-01 00:00:00+00'
+                            + g.commit_time * interval '1 microsecond' as commit_time,
+                        g.id, g.destination, g.key, g.type, g.content_type, g.payload,
+                        g.headers::jsonb as headers,
+                        timestamptz '2000-01-01 00:00:00+00'
+                            + g.created_at * interval '1 microsecond' as created_at,
+                        g.reason, g.error, g.attempts, g.blocks_key
+                 from unnest($6::text[], $7::int8[], $8::int8[], $9::int8[], $10::uuid[],
+                             $11::text[], $12::text[], $13::text[], $14::text[], $15::bytea[],
+                             $16::text[], $17::int8[], $18::text[], $19::text[], $20::int4[],
+                             $21::bool[])
+                      as g (commit_lsn, index, xid, commit_time, id, destination, key, type,
+                            content_type, payload, headers, created_at, reason, error, attempts,
+                            blocks_key)
+             ), differing as (
+                 select given.commit_lsn, given.index, given.id, parked.id as found
+                 from given join {schema}.parked as parked
+                      on (parked.relay, parked.commit_lsn, parked.index)
+                         = ($1, given.commit_lsn, given.index)
+                 where parked.id <> given.id
+             ), inserted as (
+                 insert into {schema}.parked
+                        (relay, timeline, commit_lsn, index, xid, commit_time, id, destination, key,
+                         type, content_type, payload, headers, created_at, reason, error, attempts,
+                         blocks_key)
+                 select $1, given.* from given, claim
+                 where not exists (select from differing)
+                 on conflict (relay, commit_lsn, index, timeline) do nothing
+             )
+             select (select count(*) from claim),
+                    (select format('at %s:%s stands message %s, not %s',
+                                   commit_lsn, index, found, id)
+                     from differing limit 1)",
+        );
+        let columns = Columns::of(messages);
+        let epoch = epoch(claim);
+        let timeline = i32::try_from(timeline.0).unwrap_or(i32::MAX);
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![
+            &self.relay,
+            &epoch,
+            &self.slot,
+            &claim.walsender_pid,
+            &timeline,
+        ];
+        values.extend(columns.values());
+        let row = bounded(SETTING_ASIDE, client.query_one(&sql, &values)).await?;
+        let read = || {
+            Ok((
+                row.try_get::<_, i64>(0)?,
+                row.try_get::<_, Option<String>>(1)?,
+            ))
+        };
+        let (claims, differing) = read().map_err(|error| failure_of(&error, SETTING_ASIDE))?;
+        match differing {
+            _ if claims == 0 => Err(superseded()),
+            Some(differing) => Err(SourceFailure {
+                kind: FailureKind::ParkedDiffers,
+                message: format!(
+                    "{SETTING_ASIDE}: {differing}: the log was set back and written anew"
+                ),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn position(row: &Row) -> Result<Position, tokio_postgres::Error> {
+    let lsn: String = row.try_get(0)?;
+    let index: i64 = row.try_get(1)?;
+    Ok(Position {
+        commit_lsn: lsn.parse().unwrap_or(Lsn::ZERO),
+        index: u32::try_from(index).unwrap_or(u32::MAX),
+    })
+}
+
+fn epoch(claim: Claim) -> i64 {
+    i64::try_from(claim.epoch).unwrap_or(i64::MAX)
+}
+
+/// Without the table the database was set up by an earlier release.
+fn outdated(failure: SourceFailure) -> SourceFailure {
+    let table_missing = format!("[{}]", SqlState::UNDEFINED_TABLE.code());
+    if !failure.message.contains(&table_missing) {
+        return failure;
+    }
+    SourceFailure {
+        kind: FailureKind::SchemaOutdated,
+        message: format!(
+            "{}: the schema is older than this release: run `outbox-sidecar init`",
+            failure.message
+        ),
+    }
+}
+
+fn superseded() -> SourceFailure {
+    SourceFailure {
+        kind: FailureKind::ClaimSuperseded,
+        message: "outbox.parked is another relay's turn: the slot is not held by our replication \
+                  connection any more, or a newer activation has claimed the epoch"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! The statements on a real server.
+
+use std::time::Duration;
+
+use outbox_core::checkpoint::LastParked;
+use outbox_core::relay::{
+    BlockedKey, Claim, FailureKind, ParkReason, ParkedEarlier, ParkedMessage, SourceFailure,
+};
+use outbox_core::schema::SchemaName;
+use outbox_core::sink::{Delivery, RefusalReason};
+use outbox_core::{Frontier, Lsn, MessageId, OutboxRow, Position, TimelineId, Timestamp};
+use tokio_postgres::Client;
+
+use super::ParkedTable;
+use crate::source::connection::{Address, Socket, Startup};
+use crate::source::publication::create_statement;
+use crate::source::replication::Replication;
+
+const TIMELINE: TimelineId = TimelineId(3);
+
+/// A database with a relay whose slot is in our hands.
+struct Database {
+    client: Client,
+    slot: String,
+    schema: SchemaName,
+    claim: Claim,
+    replication: Option<Replication<Socket>>,
+}
+
+impl Database {
+    async fn new() -> Self {
+        let server = testbed::shared_postgres().await.unwrap();
+        let name = server.create_database().await.unwrap();
+        let client = server.connect(server.superuser(), &name).await.unwrap();
+        outbox_core::schema::migrate(&client).await.unwrap();
+        let slot = format!("outbox_{name}");
+        let schema = SchemaName::default();
+        let set_up = format!(
+            "{}; insert into outbox.relay (name, epoch) values ('tests', 5)",
+            create_statement(&slot, &schema, None)
+        );
+        client.batch_execute(&set_up).await.unwrap();
+        let address = Address::parse(&server.url(server.superuser(), &name)).unwrap();
+        let startup = Startup {
+            application_name: "outbox-sidecar/tests".to_owned(),
+            wal_sender_timeout: Duration::from_secs(600),
+        };
+        let mut replication = Replication::connect(&address, &startup).await.unwrap();
+        replication.create_slot(&slot, false).await.unwrap();
+        replication.start_replication(&slot, &slot).await.unwrap();
+        let pid = "select active_pid from pg_replication_slots where slot_name = $1";
+        let row = client.query_one(pid, &[&slot]).await.unwrap();
+        Self {
+            claim: Claim {
+                walsender_pid: row.get(0),
+                epoch: 5,
+            },
+            client,
+            slot,
+            schema,
+            replication: Some(replication),
+        }
+    }
+
+    fn table(&self) -> ParkedTable<'_> {
+        ParkedTable {
+            schema: &self.schema,
+            relay: "tests",
+            slot: &self.slot,
+        }
+    }
+
+    async fn insert(&self, messages: &[ParkedMessage]) -> Result<(), SourceFailure> {
+        let (table, client) = (self.table(), &self.client);
+        table.insert(client, self.claim, TIMELINE, messages).await
+    }
+
+    async fn read(
+        &self,
+        frontier: Frontier,
+        last: Option<LastParked>,
+    ) -> Result<ParkedEarlier, SourceFailure> {
+        let (table, client) = (self.table(), &self.client);
+        table.read(client, self.claim, frontier, last).await
+    }
+
+    async fn rows(&self) -> i64 {
+        let count = "select count(*) from outbox.parked";
+        self.client.query_one(count, &[]).await.unwrap().get(0)
+    }
+}
+
+fn position(commit_lsn: u64, index: u32) -> Position {
+    Position {
+        commit_lsn: Lsn::new(commit_lsn),
+        index,
+    }
+}
+
+fn id(number: u8) -> MessageId {
+    MessageId::from_bytes([number; 16])
+}
+
+fn message(number: u8, position: Position, key: Option<&'static str>) -> ParkedMessage {
+    ParkedMessage {
+        delivery: Delivery {
+            position,
+            xid: 4_000_000_000,
+            commit_time: Timestamp::from_unix_us(1_790_000_000_123_456),
+            row: OutboxRow {
+                id: id(number),
+                destination: "policy-events".into(),
+                key: key.map(Into::into),
+                message_type: "PolicyIssued".into(),
+                content_type: "application/json".into(),
+                payload: Some(b"\x00\xff"[..].into()),
+                headers: r#"{"tenant": "7"}"#.into(),
+                created_at: Timestamp::from_unix_us(1_789_999_999_999_999),
+            },
+        },
+        reason: ParkReason::Refused(RefusalReason::TooLarge),
+        error: "larger than 'max.message.bytes'".to_owned(),
+        blocks_key: key.is_some(),
+    }
+}
+
+fn kind<T>(result: Result<T, SourceFailure>) -> Option<FailureKind> {
+    result.err().map(|failure| failure.kind)
+}
+
+#[tokio::test]
+async fn a_message_is_kept_as_it_is() {
+    let database = Database::new().await;
+    let tombstone = {
+        let mut message = message(2, position(200, 1), None);
+        message.delivery.row.payload = None;
+        message.reason = ParkReason::KeyBlocked;
+        message
+    };
+    let given = [
+        message(1, position(0xAB_0000_0010, 0), Some("k")),
+        tombstone,
+    ];
+    database.insert(&given).await.unwrap();
+    let text = |number: u8| async move {
+        let sql = "select concat_ws('|', relay, timeline, commit_lsn, index, xid,
+                          extract(epoch from commit_time), id, destination, coalesce(key, '-'), type,
+                          content_type, coalesce(payload::text, '-'), headers,
+                          extract(epoch from created_at), reason, error, attempts, blocks_key, state,
+                          actor, note)
+                   from outbox.parked where id = $1";
+        (sql, uuid::Uuid::from(id(number)))
+    };
+    let mut found = Vec::new();
+    for number in [1, 2] {
+        let (sql, id) = text(number).await;
+        let row = database.client.query_one(sql, &[&id]).await.unwrap();
+        found.push(row.get::<_, String>(0));
+    }
+    assert_eq!(
+        found,
+        [
+            r#"tests|3|AB/10|0|4000000000|1790000000.123456|01010101-0101-0101-0101-010101010101|policy-events|k|PolicyIssued|application/json|\x00ff|{"tenant": "7"}|1789999999.999999|too-large|larger than 'max.message.bytes'|1|t|waiting"#,
+            r#"tests|3|0/C8|1|4000000000|1790000000.123456|02020202-0202-0202-0202-020202020202|policy-events|-|PolicyIssued|application/json|-|{"tenant": "7"}|1789999999.999999|key-blocked|larger than 'max.message.bytes'|0|f|waiting"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_is_there_is_left_and_another_message_in_its_place_is_refused() {
+    let database = Database::new().await;
+    let first = message(1, position(100, 0), Some("k"));
+    database.insert(std::slice::from_ref(&first)).await.unwrap();
+    // The first answer was lost.
+    let second = message(2, position(100, 1), Some("k"));
+    database.insert(&[first, second]).await.unwrap();
+    assert_eq!(database.rows().await, 2);
+    let others = [
+        message(3, position(300, 0), None),
+        message(9, position(100, 0), Some("k")),
+    ];
+    let refused = database.insert(&others).await;
+    assert_eq!(kind(refused), Some(FailureKind::ParkedDiffers));
+    assert_eq!(database.rows().await, 2, "all or none");
+}
+
+#[tokio::test]
+async fn only_who_has_the_slot_under_the_newest_epoch_reads_and_writes() {
+    let mut database = Database::new().await;
+    let messages = [message(1, position(100, 0), Some("k"))];
+    let ours = database.claim;
+    for claim in [
+        Claim { epoch: 4, ..ours },
+        Claim {
+            walsender_pid: ours.walsender_pid + 1,
+            ..ours
+        },
+    ] {
+        database.claim = claim;
+        let written = database.insert(&messages).await;
+        assert_eq!(kind(written), Some(FailureKind::ClaimSuperseded));
+        let read = database.read(Frontier::at(Lsn::ZERO), None).await;
+        assert_eq!(kind(read), Some(FailureKind::ClaimSuperseded));
+    }
+    database.claim = ours;
+    database.replication = None;
+    let free = "select active_pid is null from pg_replication_slots where slot_name = $1";
+    testbed::wait::until("the slot is free", Duration::from_secs(60), async || {
+        let row = database.client.query_one(free, &[&database.slot]).await;
+        row.unwrap().get(0)
+    })
+    .await
+    .unwrap();
+    let written = database.insert(&messages).await;
+    assert_eq!(kind(written), Some(FailureKind::ClaimSuperseded));
+    assert_eq!(database.rows().await, 0);
+}
+
+#[tokio::test]
+async fn a_new_holder_learns_what_no_checkpoint_covers_and_which_keys_wait() {
+    let database = Database::new().await;
+    let given = [
+        message(1, position(100, 0), Some("a")),
+        message(2, position(100, 1), Some("a")),
+        message(3, position(200, 0), Some("b")),
+        message(4, position(200, 5), None),
+    ];
+    database.insert(&given).await.unwrap();
+    let others = "insert into outbox.parked
+                  select (jsonb_populate_record(parked, '{\"relay\": \"other\"}')).*
+                  from outbox.parked";
+    database.client.batch_execute(others).await.unwrap();
+    let last = |number, position| {
+        Some(LastParked {
+            position,
+            message_id: id(number),
+        })
+    };
+    let frontier = Frontier::inside(Lsn::new(200), 1);
+    let found = database.read(frontier, last(3, position(200, 0))).await;
+    let from = |key: &str, from| BlockedKey {
+        destination: "policy-events".into(),
+        key: key.into(),
+        from,
+    };
+    assert_eq!(
+        found,
+        Ok(ParkedEarlier {
+            uncovered: vec![(position(200, 5), id(4))],
+            blocked: vec![from("a", position(100, 0)), from("b", position(200, 0))],
+            has_last: true,
+        })
+    );
+    let skipped = "update outbox.parked set state = 'skipped' where key = 'b';
+                   update outbox.parked set state = 'replayed' where id = '01010101-0101-0101-0101-010101010101'";
+    database.client.batch_execute(skipped).await.unwrap();
+    for gone in [last(9, position(200, 0)), last(3, position(201, 0))] {
+        let found = database
+            .read(Frontier::at(Lsn::new(201)), gone)
+            .await
+            .unwrap();
+        assert_eq!(found.blocked, [from("a", position(100, 1))]);
+        assert!(found.uncovered.is_empty() && !found.has_last);
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_an_earlier_release_is_named_as_such() {
+    let database = Database::new().await;
+    let drop = "drop table outbox.parked";
+    database.client.batch_execute(drop).await.unwrap();
+    let found = database.read(Frontier::at(Lsn::ZERO), None).await;
+    let failure = found.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::SchemaOutdated);
+    assert!(failure.message.contains("outbox-sidecar init"), "{failure}");
+}
