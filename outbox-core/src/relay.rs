@@ -17,6 +17,7 @@ mod backoff;
 mod buffer;
 mod catch_up;
 mod compare;
+mod compared;
 mod core;
 mod event;
 mod intake;

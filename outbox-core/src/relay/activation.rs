@@ -1,19 +1,16 @@
 use std::time::Duration;
 
-use super::active::{Active, Claim};
+use super::active::Claim;
 use super::backoff::Backoff;
 use super::catch_up::CatchUp;
 use super::compare::{compare, same_cluster};
+use super::compared::Compared;
 use super::core::{Core, Next};
 use super::progress::Progress;
 use super::recovery::checkpoint_gone;
 use super::standby::require_set_up;
-use super::stuck::Stuck;
-use super::{
-    Action, Event, FailureKind, Identity, Inspection, Notice, ParkedEarlier, Stop, Ticket,
-};
-use crate::Lsn;
-use crate::checkpoint::{Checkpoint, LastParked};
+use super::{Action, Event, FailureKind, Identity, Inspection, Notice, Stop, Ticket};
+use crate::checkpoint::Checkpoint;
 use crate::sink::AcquireError;
 
 /// Becoming active, step by step; the order keeps a healthy relay of the same name unharmed.
@@ -46,16 +43,6 @@ enum Step {
     Comparing(Ticket, Box<Checkpoint>),
     LoadingParked(Ticket),
     AcquiringAgain { at: Duration },
-}
-
-/// Everything fits; what was set aside before is still to be read.
-#[derive(Debug)]
-struct Compared {
-    claim: Claim,
-    progress: Progress,
-    catch_up: CatchUp,
-    confirmed_flush: Lsn,
-    last_parked: Option<LastParked>,
 }
 
 impl Activation {
@@ -126,7 +113,7 @@ impl Activation {
             {
                 let earlier = result.map_err(|failure| core.source_lost(failure))?;
                 if let Some(compared) = self.compared.take() {
-                    return Err(parked_loaded(core, compared, earlier));
+                    return Err(compared.become_active(core, earlier));
                 }
             }
             (Event::EpochClaimed(ticket, result), Step::Claiming(awaited))
@@ -291,28 +278,6 @@ impl Activation {
         });
         core.now.monotonic + retry_in
     }
-}
-
-/// The last step: what was set aside is known.
-fn parked_loaded(core: &mut Core, compared: Compared, earlier: ParkedEarlier) -> Next {
-    if let Some(last) = compared.last_parked
-        && !earlier.has_last
-    {
-        return Next::Stop(Stop::ParkedMissing {
-            id: last.message_id,
-            position: last.position,
-        });
-    }
-    let stuck = Stuck::new(core.settings.stuck, earlier);
-    core.became_active(compared.claim.epoch);
-    Next::Active(Box::new(Active::new(
-        core,
-        compared.claim,
-        compared.progress,
-        compared.catch_up,
-        stuck,
-        compared.confirmed_flush,
-    )))
 }
 
 impl From<Stop> for Next {
