@@ -58,6 +58,7 @@ async fn app_role_enqueues_and_nothing_else() {
         "delete from outbox.message",
         "update outbox.message set key = ''",
         "select from outbox.relay",
+        "select from outbox.parked",
         "select outbox.maintain_partitions()",
         "create table outbox.mine ()",
     ] {
@@ -87,6 +88,12 @@ async fn relay_role_reads_and_keeps_its_row() {
         "select * from outbox.maintain_partitions(9)",
         "update outbox.relay set epoch = epoch + 1 where name = 'r'",
         "select from outbox.message_default",
+        "insert into outbox.parked (relay, timeline, commit_lsn, index, xid, commit_time, id, destination,
+                                    type, content_type, headers, created_at, reason, error, attempts,
+                                    blocks_key)
+         values ('r', 1, '0/1', 0, 1, now(), gen_random_uuid(), 'd', 't', 'c', '{}', now(), 'r', '', 1,
+                 false)",
+        "select from outbox.parked",
     ] {
         assert_eq!(run(&mut connection, allowed).await, Ok(()), "{allowed}");
     }
@@ -95,6 +102,7 @@ async fn relay_role_reads_and_keeps_its_row() {
         "delete from outbox.message",
         "insert into outbox.relay (name) values ('other')",
         "delete from outbox.relay",
+        "delete from outbox.parked",
     ] {
         assert_eq!(
             run(&mut connection, denied).await,

@@ -223,3 +223,6 @@ async fn until(started: Instant, deadline: Option<Duration>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! A relay at work on a real PostgreSQL, into a broker in memory that refuses what a test names.
+
+mod parking;
+mod relay;
