@@ -10,6 +10,7 @@ mod log;
 pub use encoding::{DecodeCheckpointError, FORMAT};
 pub use log::{CheckpointLog, SequenceError};
 
+use crate::sink::Delivery;
 use crate::{Frontier, Lsn, MessageId, Position, SystemId, TimelineHistory, TimelineId, Timestamp};
 
 /// How far one relay has come.
@@ -71,6 +72,18 @@ pub struct LastHandled {
     pub index: u32,
     /// The message's identity.
     pub message_id: MessageId,
+}
+
+impl From<&Delivery> for LastHandled {
+    fn from(delivery: &Delivery) -> Self {
+        Self {
+            commit_lsn: delivery.position.commit_lsn,
+            xid: delivery.xid,
+            commit_time: delivery.commit_time,
+            index: delivery.position.index,
+            message_id: delivery.row.id,
+        }
+    }
 }
 
 impl LastHandled {

@@ -20,6 +20,7 @@ mod compare;
 mod compared;
 mod core;
 mod event;
+mod halving;
 mod intake;
 mod isolation;
 mod linger;

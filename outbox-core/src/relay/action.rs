@@ -103,6 +103,11 @@ pub enum Notice {
         /// Whether the batch turned out to be durable; otherwise it is sent again.
         durable: bool,
     },
+    /// A batch took longer than the broker allows: so many of its messages are tried first.
+    Halved {
+        /// The messages of its first part.
+        messages: usize,
+    },
     /// Somebody else has the right to publish: standing by.
     Fenced {
         /// What the sink said.

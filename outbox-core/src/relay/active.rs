@@ -5,6 +5,7 @@ use super::backoff::Backoff;
 use super::buffer::Buffer;
 use super::catch_up::CatchUp;
 use super::core::{Core, Next};
+use super::halving::Rest;
 use super::linger::Linger;
 use super::progress::{Progress, Violation};
 use super::publishing::Flight;
@@ -36,6 +37,7 @@ pub(super) struct Active {
     pub(super) linger: Linger,
     pub(super) stuck: Stuck,
     pub(super) flight: Flight,
+    pub(super) rest: Rest,
     pub(super) backoff: Backoff,
     pub(super) catch_up: CatchUp,
     pub(super) shutdown: ServerShutdown,
@@ -69,6 +71,7 @@ impl Active {
             linger: Linger::default(),
             stuck,
             flight: Flight::Free,
+            rest: Rest::default(),
             backoff: Backoff::new(core.settings.retry),
             catch_up,
             shutdown: ServerShutdown::default(),
@@ -132,17 +135,22 @@ impl Active {
     }
 
     pub(super) fn has_room(&self, buffer_bytes_max: usize) -> bool {
-        !self.draining && self.buffer.bytes() + self.in_flight_bytes < buffer_bytes_max
+        let held = self.buffer.bytes() + self.in_flight_bytes + self.rest.bytes();
+        !self.draining && held < buffer_bytes_max
     }
 
     /// Gives the free sink what has gathered, and the slot what is durable.
     pub(super) fn go_on(&mut self, core: &mut Core) -> Result<(), Next> {
         self.confirm(core);
-        if let Flight::Waiting { batch, until } = &self.flight
+        if let Flight::Waiting {
+            batch,
+            until,
+            since,
+        } = &self.flight
             && *until <= core.now.monotonic
         {
-            let batch = Arc::clone(batch);
-            self.publish(core, batch);
+            let (batch, since) = (Arc::clone(batch), *since);
+            self.attempt(core, batch, since);
         }
         if matches!(self.flight, Flight::Free) {
             if self.draining {
@@ -161,7 +169,7 @@ impl Active {
     }
 
     fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && !self.buffer.in_transaction()
+        self.rest.is_empty() && self.buffer.is_empty() && !self.buffer.in_transaction()
     }
 
     /// Until when the free sink waits for a fuller batch.
@@ -177,6 +185,9 @@ impl Active {
     fn next_batch(&mut self, core: &Core) -> Result<Option<Batch>, Next> {
         if self.progress.owes_timeline() {
             return Ok(Some(self.progress.timeline_batch(core.now)));
+        }
+        if let Some(rest) = self.rest.pop() {
+            return Ok(Some(self.progress.renewed(rest, core.now)?));
         }
         if self.lingers_until(core).is_some() {
             return Ok(None);

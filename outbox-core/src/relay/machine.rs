@@ -25,6 +25,7 @@ use super::{Action, Event, Notice, Now, Phase, Settings, Status, Stop};
 ///     },
 ///     buffer_bytes_max: 16 << 20,
 ///     stuck: StuckPolicy::ParkKey,
+///     attempt_max: Duration::from_secs(30),
 ///     retry: BackoffLimits {
 ///         delay_min: Duration::from_millis(50),
 ///         delay_max: Duration::from_secs(30),

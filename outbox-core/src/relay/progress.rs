@@ -5,7 +5,7 @@ use super::compare::Resume;
 use super::settings::{HEARTBEAT_INTERVAL, IDLE_BYTES_MAX, IDLE_MAX};
 use super::{Identity, Now};
 use crate::checkpoint::{Checkpoint, LastHandled, LastParked};
-use crate::sink::Batch;
+use crate::sink::{Batch, Delivery};
 use crate::{Frontier, Lsn, SystemId, TimelineHistory, TimelineId};
 
 /// What is durable, and what of it may be confirmed.
@@ -93,17 +93,25 @@ impl Progress {
 
     /// The batch for messages that were taken from the buffer.
     pub(super) fn batch(&self, taken: Taken, now: Now) -> Result<Batch, Violation> {
-        let last = taken.messages.last().map(|delivery| LastHandled {
-            commit_lsn: delivery.position.commit_lsn,
-            xid: delivery.xid,
-            commit_time: delivery.commit_time,
-            index: delivery.position.index,
-            message_id: delivery.row.id,
-        });
-        self.check(&taken)?;
+        let last = taken.messages.last().map(LastHandled::from);
+        self.check(&taken.messages, taken.frontier)?;
         Ok(Batch {
             checkpoint: self.checkpoint(taken.frontier, last.or(self.last), now),
             messages: taken.messages,
+        })
+    }
+
+    /// The batch that was cut off from one that is durable now.
+    pub(super) fn renewed(&self, rest: Batch, now: Now) -> Result<Batch, Violation> {
+        let frontier = rest.checkpoint.frontier;
+        self.check(&rest.messages, frontier)?;
+        let checkpoint = Checkpoint {
+            last_parked: rest.checkpoint.last_parked,
+            ..self.checkpoint(frontier, rest.checkpoint.last, now)
+        };
+        Ok(Batch {
+            messages: rest.messages,
+            checkpoint,
         })
     }
 
@@ -143,14 +151,14 @@ impl Progress {
     }
 
     /// Every message lies at or behind the durable frontier and before the new one, in order.
-    fn check(&self, taken: &Taken) -> Result<(), Violation> {
+    fn check(&self, messages: &[Delivery], frontier: Frontier) -> Result<(), Violation> {
         let mut previous = None;
-        for position in taken.messages.iter().map(|delivery| delivery.position) {
+        for position in messages.iter().map(|delivery| delivery.position) {
             let in_order = previous.is_none_or(|previous| previous < position);
-            if !in_order || self.frontier.covers(position) || !taken.frontier.covers(position) {
+            if !in_order || self.frontier.covers(position) || !frontier.covers(position) {
                 return Err(Violation(format!(
                     "message at {position} in a batch from {} to {}, after {previous:?}",
-                    self.frontier, taken.frontier
+                    self.frontier, frontier
                 )));
             }
             previous = Some(position);
@@ -175,6 +183,10 @@ impl Progress {
 }
 
 impl Progress {
+    pub(super) const fn last_parked(&self) -> Option<LastParked> {
+        self.last_parked
+    }
+
     pub(super) const fn cluster(&self) -> (SystemId, TimelineId) {
         (self.system_id, self.timeline)
     }

@@ -17,11 +17,15 @@ pub(super) enum Flight {
     Publishing {
         ticket: Ticket,
         batch: Arc<Batch>,
+        /// When this attempt at it began.
+        since: Duration,
     },
     /// The same batch goes out again then.
     Waiting {
         batch: Arc<Batch>,
         until: Duration,
+        /// When the attempt began that the sink goes on with; `None` where it begins anew.
+        since: Option<Duration>,
     },
     /// What of it is stuck goes into the database first.
     Parking {
@@ -33,6 +37,8 @@ pub(super) enum Flight {
     Recovering {
         batch: Arc<Batch>,
         recovery: Recovery,
+        /// The attempt took longer than the broker allows.
+        outlived: bool,
     },
 }
 
@@ -51,11 +57,20 @@ impl Flight {
 /// A batch on its way, from the request to what became of it.
 impl Active {
     pub(super) fn publish(&mut self, core: &mut Core, batch: Arc<Batch>) {
+        self.attempt(core, batch, None);
+    }
+
+    /// Asks the sink to begin with a batch, or to go on with the attempt that began `since` then.
+    pub(super) fn attempt(&mut self, core: &mut Core, batch: Arc<Batch>, since: Option<Duration>) {
         let rows = batch.messages.iter().map(|delivery| &delivery.row);
         self.in_flight_bytes = rows.map(OutboxRow::memory_bytes).sum();
         let ticket = core.ticket();
         core.act(Action::Publish(ticket, Arc::clone(&batch)));
-        self.flight = Flight::Publishing { ticket, batch };
+        self.flight = Flight::Publishing {
+            ticket,
+            batch,
+            since: since.unwrap_or(core.now.monotonic),
+        };
     }
 
     pub(super) fn published(
@@ -67,6 +82,7 @@ impl Active {
         let Flight::Publishing {
             ticket: awaited,
             batch,
+            since,
         } = &self.flight
         else {
             return Ok(());
@@ -74,21 +90,26 @@ impl Active {
         if *awaited != ticket {
             return Ok(());
         }
-        let batch = Arc::clone(batch);
+        let (batch, since) = (Arc::clone(batch), *since);
         match outcome {
             Outcome::Durable => self.durable(core, batch),
             Outcome::Retry { reason } => {
-                self.wait(core, batch, "retry", reason);
+                self.wait(core, batch, Some(since), "retry", reason);
                 Ok(())
             }
             Outcome::Abort { reason } => {
-                self.wait(core, batch, "abort", reason);
+                self.wait(core, batch, None, "abort", reason);
                 Ok(())
             }
             Outcome::Indefinite { reason } => {
                 core.report(Notice::Recovering { reason });
                 let recovery = Recovery::start(core);
-                self.flight = Flight::Recovering { batch, recovery };
+                let took = core.now.monotonic.saturating_sub(since);
+                self.flight = Flight::Recovering {
+                    batch,
+                    recovery,
+                    outlived: took >= core.settings.attempt_max,
+                };
                 Ok(())
             }
             Outcome::Poison(refusals) => self.isolate(core, &batch, &refusals),
@@ -118,11 +139,19 @@ impl Active {
         }
     }
 
-    fn wait(&mut self, core: &mut Core, batch: Arc<Batch>, kind: &'static str, reason: String) {
+    fn wait(
+        &mut self,
+        core: &mut Core,
+        batch: Arc<Batch>,
+        since: Option<Duration>,
+        kind: &'static str,
+        reason: String,
+    ) {
         let retry_in = self.backoff.fail(&mut core.random);
         self.flight = Flight::Waiting {
             batch,
             until: core.now.monotonic + retry_in,
+            since,
         };
         core.report(Notice::SinkTrouble {
             kind,

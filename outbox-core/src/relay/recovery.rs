@@ -100,7 +100,12 @@ impl Active {
         ticket: Ticket,
         result: Result<Option<Checkpoint>, AcquireError>,
     ) -> Result<(), Next> {
-        let Flight::Recovering { batch, recovery } = &mut self.flight else {
+        let Flight::Recovering {
+            batch,
+            recovery,
+            outlived,
+        } = &mut self.flight
+        else {
             return Ok(());
         };
         if !matches!(recovery, Recovery::Acquiring(awaited) if *awaited == ticket) {
@@ -123,7 +128,7 @@ impl Active {
             }
             Err(error) => return Err(core.acquire_failed(error)),
         };
-        let batch = Arc::clone(batch);
+        let (batch, outlived) = (Arc::clone(batch), *outlived);
         let written = &batch.checkpoint;
         if found == *written {
             core.report(Notice::Recovered { durable: true });
@@ -133,8 +138,7 @@ impl Active {
             found.sequence == self.progress.sequence() && found.sequence < written.sequence;
         if at_start {
             core.report(Notice::Recovered { durable: false });
-            self.publish(core, batch);
-            return Ok(());
+            return self.send_again(core, batch, outlived);
         }
         Err(core.fenced(format!(
             "the checkpoint is number {} at {}, ours was number {} at {}",

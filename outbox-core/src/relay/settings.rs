@@ -12,6 +12,9 @@ pub struct Settings {
     /// The most bytes of messages in memory, those in the sink's hands included; twice
     /// `batch.bytes_max` lets one batch fill while another is in flight.
     pub buffer_bytes_max: usize,
+    /// How long one attempt at a batch may take by the broker's own limit: one that took longer is
+    /// tried again in halves.
+    pub attempt_max: Duration,
     /// What to do with a message that the broker refuses for itself.
     pub stuck: StuckPolicy,
     /// How long to wait before trying again.

@@ -12,6 +12,7 @@ pub(super) fn notice_name(notice: &Notice) -> &'static str {
         Notice::Recovering { .. } => "recovering",
         Notice::Recovered { durable: true } => "recovered: durable",
         Notice::Recovered { durable: false } => "recovered: sent again",
+        Notice::Halved { .. } => "halved",
         Notice::Fenced { .. } => "fenced",
         Notice::TerminatingHolder { .. } => "terminating a holder",
         Notice::Durable { batch } if batch.messages.is_empty() => "checkpoint alone",

@@ -112,6 +112,7 @@ fn settings(random: &mut fastrand::Rng, stuck: StuckPolicy) -> Settings {
         },
         buffer_bytes_max: pick(random, &[100, 500, 2000, 1 << 20]),
         stuck,
+        attempt_max: Duration::from_secs(pick(random, &[0, 1, 30]) as u64),
         retry: BackoffLimits {
             delay_min: Duration::from_millis(50),
             delay_max: Duration::from_secs(pick(random, &[1, 30]) as u64),

@@ -5,7 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
 use crate::assembly::assemble;
-use crate::config::Settings;
+use crate::config::{ConfigError, Settings};
 use crate::control::{ControlSettings, MadeFor};
 use crate::driver::{Driver, DriverSettings};
 use crate::exit::ExitCode;
@@ -22,7 +22,7 @@ pub(super) async fn execute(settings: Settings) -> Result<u8, CliError> {
     logs::start(&settings);
     let metrics = exporter::start()?;
     let sink = assemble(&settings)?;
-    let driver = Driver::new(driver_settings(&settings), sink).map_err(CliError::Runtime)?;
+    let driver = Driver::new(driver_settings(&settings)?, sink).map_err(CliError::Runtime)?;
     let state = ServerState {
         reports: driver.reports(),
         metrics,
@@ -56,9 +56,9 @@ pub(super) async fn execute(settings: Settings) -> Result<u8, CliError> {
     }
 }
 
-fn driver_settings(settings: &Settings) -> DriverSettings {
+fn driver_settings(settings: &Settings) -> Result<DriverSettings, ConfigError> {
     let application_name = format!("outbox-sidecar/{}", settings.relay);
-    DriverSettings {
+    Ok(DriverSettings {
         relay: relay::Settings {
             name: settings.relay.clone(),
             batch: BatchLimits {
@@ -69,6 +69,7 @@ fn driver_settings(settings: &Settings) -> DriverSettings {
             },
             buffer_bytes_max: settings.buffer_bytes_max,
             stuck: settings.stuck,
+            attempt_max: settings.sink.attempt_max()?,
             retry: settings.retry,
             drain_max: settings.drain_max,
         },
@@ -92,7 +93,7 @@ fn driver_settings(settings: &Settings) -> DriverSettings {
             made_for: MadeFor::configured(settings),
         },
         seed: seed(),
-    }
+    })
 }
 
 /// Differs between processes, so that relays of one name do not move in step.

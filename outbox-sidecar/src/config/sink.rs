@@ -10,6 +10,9 @@ use crate::sink::kafka::{KafkaSettings, KafkaSettingsError, KafkaSink};
 use crate::sink::rabbitmq::{RabbitSettings, RabbitSettingsError, Route};
 use crate::sink::rabbitmq_stream::{StreamSettings, StreamSettingsError};
 
+/// How long an attempt may take at a broker that names no limit itself.
+const ATTEMPT_MAX: Duration = Duration::from_secs(30);
+
 /// Where messages go, and with which promise.
 #[derive(Clone)]
 pub(crate) enum SinkSettings {
@@ -77,6 +80,15 @@ impl SinkSettings {
                 configured.min(rabbit.unconfirmed_max.saturating_mul(BATCH_WINDOWS_MAX))
             }
             _ => configured,
+        }
+    }
+
+    /// How long one attempt at a batch may take: as long as the broker keeps a transaction open; where
+    /// there is none, as long as a broker is waited for.
+    pub(crate) fn attempt_max(&self) -> Result<Duration, KafkaSettingsError> {
+        match self {
+            Self::Kafka(kafka) => kafka.transaction_timeout(),
+            _ => Ok(ATTEMPT_MAX),
         }
     }
 

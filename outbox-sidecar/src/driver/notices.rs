@@ -101,6 +101,12 @@ impl Notices {
             Notice::Recovered { durable } => {
                 tracing::info!(durable, "the checkpoint has told the outcome");
             }
+            Notice::Halved { messages } => {
+                tracing::warn!(
+                    messages,
+                    "a batch took longer than the broker allows: sending a part of it first"
+                );
+            }
             Notice::Fenced { reason } => {
                 counter!(names::FENCED).increment(1);
                 tracing::warn!(%reason, "fenced: another relay of this name publishes");

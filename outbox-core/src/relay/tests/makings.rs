@@ -26,6 +26,7 @@ pub(super) fn settings() -> Settings {
         },
         buffer_bytes_max: 1 << 20,
         stuck: StuckPolicy::Halt,
+        attempt_max: Duration::from_secs(30),
         retry: BackoffLimits {
             delay_min: Duration::from_millis(50),
             delay_max: Duration::from_secs(30),

@@ -93,6 +93,7 @@ impl Outbox {
                 },
                 buffer_bytes_max: 16 << 20,
                 stuck,
+                attempt_max: Duration::from_secs(30),
                 retry: BackoffLimits {
                     delay_min: Duration::from_millis(50),
                     delay_max: Duration::from_secs(1),

@@ -1,4 +1,7 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::properties::Properties;
 
 /// What the Kafka sink is told by the configuration.
 #[derive(Clone)]
@@ -83,6 +86,14 @@ impl KafkaSettings {
     #[must_use]
     pub fn transactional_id(&self) -> String {
         format!("outbox-{}", self.relay)
+    }
+
+    /// How long a transaction may be open before the broker aborts it.
+    ///
+    /// # Errors
+    /// Settings that cannot work, or would break the guarantee.
+    pub fn transaction_timeout(&self) -> Result<Duration, KafkaSettingsError> {
+        Properties::new(self).map(|properties| properties.transaction_timeout())
     }
 
     /// The key of this relay's barrier records: beside its checkpoints, never among them.
