@@ -97,7 +97,8 @@ impl LastHandled {
     }
 }
 
-/// A row that was set aside in the database.
+/// A row that was set aside in the database, the last of those that a checkpoint covers: by the order
+/// in which they were written, so that a database that has this one has them all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastParked {
     /// Where its message stood in the commit order.

@@ -46,7 +46,9 @@ pub use event::{
     Event, FailureKind, Holder, Identity, Inspection, Now, RelayRow, SlotState, SourceFailure,
 };
 pub use machine::Relay;
-pub use parked_message::{BlockedKey, ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy};
+pub use parked_message::{
+    BlockedKey, ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy, UncoveredRow,
+};
 pub use settings::{BackoffLimits, BatchLimits, Settings};
 pub use status::{Phase, Status};
 pub use stop::{HaltedMessage, Stop};

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::{Claim, HaltedMessage, Holder, ParkedMessage, Stop};
 use crate::checkpoint::LastParked;
 use crate::sink::Batch;
-use crate::{Frontier, Lsn, TimelineId};
+use crate::{Frontier, Lsn, SystemId, TimelineId};
 
 /// Names a request, so that its answer is told from the answer to an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,9 +31,19 @@ pub enum Action {
     Acquire(Ticket, u64),
     /// [`Sink::publish`](crate::sink::Sink::publish).
     Publish(Ticket, Arc<Batch>),
-    /// Read what was set aside before, where the claim still holds: beyond the checkpoint's frontier,
-    /// and whether its last one is there.
-    LoadParked(Ticket, Claim, Frontier, Option<LastParked>),
+    /// Read what was set aside before, where the claim still holds.
+    LoadParked {
+        /// The answer's.
+        ticket: Ticket,
+        /// What must still hold.
+        claim: Claim,
+        /// The cluster that the positions belong to.
+        system_id: SystemId,
+        /// The checkpoint's: what lies beyond is not covered.
+        frontier: Frontier,
+        /// The last row that the checkpoint names.
+        last: Option<LastParked>,
+    },
     /// Set messages aside in the database, all or none, where the claim still holds. What is there
     /// already is left as it is.
     Park {
@@ -41,8 +51,8 @@ pub enum Action {
         ticket: Ticket,
         /// What must still hold.
         claim: Claim,
-        /// The timeline that the positions belong to.
-        timeline: TimelineId,
+        /// The cluster and timeline that the positions belong to.
+        cluster: (SystemId, TimelineId),
         /// The messages, in commit order.
         messages: Arc<[ParkedMessage]>,
     },

@@ -256,8 +256,13 @@ impl Activation {
         let last_parked = checkpoint.last_parked;
         let progress = Progress::new(identity, checkpoint, resume, core.now.monotonic);
         let ticket = core.ticket();
-        let frontier = progress.frontier();
-        core.act(Action::LoadParked(ticket, claim, frontier, last_parked));
+        core.act(Action::LoadParked {
+            ticket,
+            claim,
+            system_id: progress.cluster().0,
+            frontier: progress.frontier(),
+            last: last_parked,
+        });
         self.compared = Some(Compared {
             claim,
             progress,

@@ -22,7 +22,7 @@ impl Compared {
     /// The last step of becoming active.
     pub(super) fn become_active(self, core: &mut Core, earlier: ParkedEarlier) -> Next {
         if let Some(last) = self.last_parked
-            && !earlier.has_last
+            && earlier.last_number.is_none()
         {
             return Next::Stop(Stop::ParkedMissing {
                 id: last.message_id,

@@ -80,8 +80,8 @@ impl Active {
             last.position.index.checked_add(1)?,
         );
         checkpoint.last = Some(LastHandled::from(last));
-        // What was set aside of the second half is covered with that.
         checkpoint.last_parked = self.progress.last_parked();
+        self.stuck.amend(&mut checkpoint);
         Some((
             Batch {
                 messages: first.to_vec(),

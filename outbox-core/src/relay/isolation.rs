@@ -50,7 +50,8 @@ impl Active {
             messages: before.to_vec(),
             frontier: Frontier::inside(refused.position.commit_lsn, refused.position.index),
         };
-        let batch = self.progress.batch(taken, core.now)?;
+        let mut batch = self.progress.batch(taken, core.now)?;
+        self.stuck.amend(&mut batch.checkpoint);
         self.halting = Some(halted);
         self.publish(core, Arc::new(batch));
         Ok(())

@@ -34,7 +34,7 @@ pub struct ParkedMessage {
     pub reason: ParkReason,
     /// What the broker or the sink said; empty for one that only waits for its key.
     pub error: String,
-    /// Later messages of its key wait behind it.
+    /// Later messages of its key wait behind it: it is the first of its key that waits.
     pub blocks_key: bool,
 }
 
@@ -59,14 +59,28 @@ impl ParkReason {
 }
 
 /// What the database holds of messages that were set aside before a relay became active.
+///
+/// Rows are numbered in the order in which they were written, which is not the order of their
+/// messages: whoever finds the row of the highest number has not lost one of a lower.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParkedEarlier {
     /// Those that the checkpoint does not cover: set aside by a holder that did not come to it.
-    pub uncovered: Vec<(Position, MessageId)>,
+    pub uncovered: Vec<UncoveredRow>,
     /// The keys whose later messages wait.
     pub blocked: Vec<BlockedKey>,
-    /// Whether the row is there that the checkpoint names as the last one.
-    pub has_last: bool,
+    /// The number of the row that the checkpoint names as the last one; `None` when it is not there.
+    pub last_number: Option<u64>,
+}
+
+/// A row of a message that comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UncoveredRow {
+    /// Where the message stands in the commit order.
+    pub position: Position,
+    /// The message's identity.
+    pub id: MessageId,
+    /// The row's number, from 1.
+    pub number: u64,
 }
 
 /// A key whose messages wait behind one that is set aside.

@@ -8,7 +8,7 @@ use super::publishing::Flight;
 use super::stuck::{Sorted, Unsortable};
 use super::{Action, FailureKind, HaltedMessage, Notice, SourceFailure, Stop, Ticket};
 use crate::OutboxRow;
-use crate::sink::{Batch, Refusal, RefusalReason};
+use crate::sink::{Batch, Delivery, Refusal, RefusalReason};
 
 /// Messages on their way into the database, before the rest of their batch is published.
 #[derive(Debug)]
@@ -35,11 +35,16 @@ impl Active {
         batch: Batch,
         refused: &[Refusal],
     ) -> Result<(), Next> {
-        let sorted = self.stuck.sort(batch.clone(), refused);
-        let Sorted { batch, parked } = sorted.map_err(|error| match error {
-            Unsortable::Diverged(reason) => Next::Stop(Stop::Diverged(reason)),
-            Unsortable::TooManyKeys(index) => too_many_keys(&batch, index),
-        })?;
+        let Sorted { batch, parked } =
+            self.stuck
+                .sort(batch, refused)
+                .map_err(|error| match error {
+                    Unsortable::Diverged(reason) => Next::Stop(Stop::Diverged(reason)),
+                    Unsortable::TooManyKeys(delivery) => Next::Held(halted(
+                        &delivery,
+                        "more keys wait than a relay remembers: replay or skip some first",
+                    )),
+                })?;
         let batch = Arc::new(batch);
         if parked.is_empty() {
             self.publish(core, batch);
@@ -57,7 +62,7 @@ impl Active {
         core.act(Action::Park {
             ticket,
             claim: self.claim,
-            timeline: batch.checkpoint.timeline,
+            cluster: self.progress.cluster(),
             messages: Arc::clone(&parked),
         });
         self.flight = Flight::Parking {
@@ -100,6 +105,7 @@ impl Active {
         }
         let Err(failure) = result else {
             let batch = Arc::clone(batch);
+            self.backoff.succeed();
             core.report(Notice::Parked {
                 messages: Arc::clone(parked),
             });
@@ -109,6 +115,11 @@ impl Active {
         match failure.kind {
             FailureKind::ClaimSuperseded => Err(core.fenced(failure.message)),
             FailureKind::ParkedDiffers => Err(Next::Stop(Stop::Diverged(failure.message))),
+            FailureKind::ParkingRefused => {
+                let first = parked.first().map(|parked| &parked.delivery);
+                let first = first.map(|delivery| halted(delivery, &failure.message));
+                Err(first.map_or_else(|| core.source_lost(failure), Next::Held))
+            }
             FailureKind::ServerShutdown => Err(core.server_stops(&failure.message)),
             _ => {
                 let retry_in = self.backoff.fail(&mut core.random);
@@ -122,18 +133,14 @@ impl Active {
     }
 }
 
-fn too_many_keys(batch: &Batch, index: usize) -> Next {
-    let Some(delivery) = batch.messages.get(index) else {
-        return Next::Stop(Stop::Invariant(
-            "a message was sorted that its batch does not have".to_owned(),
-        ));
-    };
-    Next::Held(HaltedMessage {
+/// A message that cannot even be set aside.
+fn halted(delivery: &Delivery, error: &str) -> HaltedMessage {
+    HaltedMessage {
         id: delivery.row.id,
         position: delivery.position,
         commit_time: delivery.commit_time,
         destination: delivery.row.destination.to_string(),
         reason: RefusalReason::Rejected,
-        error: "more keys wait than a relay remembers: replay or skip some first".to_owned(),
-    })
+        error: error.to_owned(),
+    }
 }

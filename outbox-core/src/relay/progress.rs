@@ -105,13 +105,9 @@ impl Progress {
     pub(super) fn renewed(&self, rest: Batch, now: Now) -> Result<Batch, Violation> {
         let frontier = rest.checkpoint.frontier;
         self.check(&rest.messages, frontier)?;
-        let checkpoint = Checkpoint {
-            last_parked: rest.checkpoint.last_parked,
-            ..self.checkpoint(frontier, rest.checkpoint.last, now)
-        };
         Ok(Batch {
             messages: rest.messages,
-            checkpoint,
+            checkpoint: self.checkpoint(frontier, rest.checkpoint.last, now),
         })
     }
 

@@ -121,6 +121,7 @@ impl Active {
 
     pub(super) fn durable(&mut self, core: &mut Core, batch: Arc<Batch>) -> Result<(), Next> {
         self.progress.durable(&batch, core.now.monotonic)?;
+        self.stuck.covered(self.progress.frontier());
         self.backoff.succeed();
         core.sink_backoff.succeed();
         core.source_backoff.succeed();
@@ -130,7 +131,7 @@ impl Active {
         self.flight = Flight::Free;
         self.in_flight_bytes = 0;
         core.report(Notice::Durable { batch });
-        match self.halting.take() {
+        match self.halting.take_if(|_| self.rest.is_empty()) {
             Some(halted) => {
                 self.confirm(core);
                 Err(Next::Held(halted))

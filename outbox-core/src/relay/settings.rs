@@ -60,8 +60,11 @@ pub(super) const LINGER_MESSAGES_MAX: usize = 2000;
 /// The same of a batch of so many bytes.
 pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
-/// The most keys whose messages wait for an operator; about 100 bytes each.
+/// The most keys whose messages wait for an operator; each takes about 100 bytes beside its text.
 pub(super) const BLOCKED_KEYS_MAX: usize = 1_000_000;
+
+/// The most bytes of their texts.
+pub(super) const BLOCKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How long a standby waits before it looks at the slot again, jitter aside.
 pub(super) const STANDBY_INTERVAL: Duration = Duration::from_secs(1);

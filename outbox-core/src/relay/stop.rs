@@ -154,10 +154,7 @@ impl Stop {
     pub(super) const fn must_be_remembered(&self) -> bool {
         matches!(
             self,
-            Self::LogSetBack { .. }
-                | Self::Diverged(_)
-                | Self::ParkedMissing { .. }
-                | Self::Phantoms { .. }
+            Self::LogSetBack { .. } | Self::Diverged(_) | Self::Phantoms { .. }
         )
     }
 }

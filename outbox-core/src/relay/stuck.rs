@@ -1,10 +1,12 @@
 use std::collections::{BTreeMap, HashMap};
 
-use super::parked_message::{BlockedKey, ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy};
-use super::settings::BLOCKED_KEYS_MAX;
-use crate::checkpoint::LastParked;
+use super::parked_message::{
+    BlockedKey, ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy, UncoveredRow,
+};
+use super::settings::{BLOCKED_BYTES_MAX, BLOCKED_KEYS_MAX};
+use crate::checkpoint::{Checkpoint, LastHandled, LastParked};
 use crate::sink::{Batch, Delivery, Refusal};
-use crate::{MessageId, OutboxRow, Position};
+use crate::{Frontier, OutboxRow, Position};
 
 /// Which messages are set aside rather than published: those that the broker refuses, and under
 /// [`StuckPolicy::ParkKey`] whatever follows them in their key.
@@ -12,11 +14,14 @@ use crate::{MessageId, OutboxRow, Position};
 pub(super) struct Stuck {
     policy: StuckPolicy,
     /// Set aside by an earlier holder that did not come to its checkpoint: they come again.
-    uncovered: BTreeMap<Position, MessageId>,
-    /// Keys whose messages wait, by destination, with the first position that does. Copies: a
-    /// message's own texts would hold the whole block in memory that it was read with.
-    blocked: HashMap<Box<str>, HashMap<Box<str>, Position>>,
-    blocked_keys: usize,
+    uncovered: BTreeMap<Position, UncoveredRow>,
+    /// Set aside, and not covered by a durable checkpoint yet; with the row's number.
+    aside: BTreeMap<Position, (u64, LastHandled)>,
+    /// The number of the last row that the durable checkpoint names.
+    last_number: u64,
+    /// The number of the last row.
+    number: u64,
+    blocked: BlockedKeys,
 }
 
 /// A batch without what is set aside of it.
@@ -31,27 +36,35 @@ pub(super) struct Sorted {
 pub(super) enum Unsortable {
     /// The log does not hold what was set aside.
     Diverged(String),
-    /// More keys would be blocked than a relay remembers; the batch's message that does not fit.
-    TooManyKeys(usize),
+    /// More keys would be blocked than a relay remembers, from this message on.
+    TooManyKeys(Box<Delivery>),
 }
 
 impl Stuck {
     pub(super) fn new(policy: StuckPolicy, earlier: ParkedEarlier) -> Self {
-        let mut stuck = Self {
-            policy,
-            uncovered: earlier.uncovered.into_iter().collect(),
-            blocked: HashMap::new(),
-            blocked_keys: 0,
-        };
+        let mut blocked = BlockedKeys::default();
         for BlockedKey {
             destination,
             key,
             from,
         } in earlier.blocked
         {
-            stuck.block(&destination, &key, from);
+            blocked.insert(&destination, &key, from);
         }
-        stuck
+        let last_number = earlier.last_number.unwrap_or(0);
+        let numbers = earlier.uncovered.iter().map(|row| row.number);
+        Self {
+            policy,
+            last_number,
+            number: numbers.fold(last_number, u64::max),
+            uncovered: earlier
+                .uncovered
+                .into_iter()
+                .map(|row| (row.position, row))
+                .collect(),
+            aside: BTreeMap::new(),
+            blocked,
+        }
     }
 
     pub(super) const fn policy(&self) -> StuckPolicy {
@@ -61,57 +74,91 @@ impl Stuck {
     /// Takes out of a batch what is not to be published: what is refused, what waits behind it, and
     /// what was set aside before.
     pub(super) fn sort(&mut self, batch: Batch, refused: &[Refusal]) -> Result<Sorted, Unsortable> {
-        let nothing_is_stuck =
-            refused.is_empty() && self.blocked.is_empty() && self.uncovered.is_empty();
-        if nothing_is_stuck {
-            let parked = Vec::new();
-            return Ok(Sorted { batch, parked });
+        let mut sorted = Sorted {
+            batch,
+            parked: Vec::new(),
+        };
+        let has_nothing =
+            self.blocked.is_empty() && self.uncovered.is_empty() && self.aside.is_empty();
+        if has_nothing && refused.is_empty() {
+            return Ok(sorted);
         }
         let refusals: HashMap<usize, &Refusal> = refused
             .iter()
             .map(|refusal| (refusal.batch_index, refusal))
             .collect();
-        let mut sorted = Sorted {
-            batch: Batch {
-                messages: Vec::with_capacity(batch.messages.len()),
-                checkpoint: batch.checkpoint,
-            },
-            parked: Vec::new(),
-        };
-        let last_parked = &mut sorted.batch.checkpoint.last_parked;
-        let mut aside = |delivery: &Delivery| {
-            let newer = last_parked.is_none_or(|last| last.position < delivery.position);
-            if newer {
-                *last_parked = Some(LastParked {
-                    position: delivery.position,
-                    message_id: delivery.row.id,
-                });
-            }
-        };
-        for (index, delivery) in batch.messages.into_iter().enumerate() {
-            if self.is_parked_already(&delivery)? {
-                aside(&delivery);
+        let messages = std::mem::take(&mut sorted.batch.messages);
+        for (index, delivery) in messages.into_iter().enumerate() {
+            let handled = LastHandled::from(&delivery);
+            if let Some(number) = self.parked_already(&delivery)? {
+                self.aside.insert(handled.position(), (number, handled));
                 continue;
             }
-            match self.judge(index, delivery, refusals.get(&index).copied())? {
+            match self.judge(delivery, refusals.get(&index).copied())? {
                 Judged::Publish(delivery) => sorted.batch.messages.push(delivery),
                 Judged::Park(parked) => {
-                    aside(&parked.delivery);
+                    self.number += 1;
+                    self.aside
+                        .insert(handled.position(), (self.number, handled));
                     sorted.parked.push(parked);
                 }
             }
         }
+        self.amend(&mut sorted.batch.checkpoint);
         Ok(sorted)
     }
 
-    /// Whether an earlier holder has set it aside; nothing that one has may be missing in the log.
-    fn is_parked_already(&mut self, delivery: &Delivery) -> Result<bool, Unsortable> {
-        let Some(next) = self.uncovered.first_entry() else {
-            return Ok(false);
+    /// Lets a checkpoint say what was set aside before its frontier.
+    pub(super) fn amend(&self, checkpoint: &mut Checkpoint) {
+        let Frontier { lsn, index } = checkpoint.frontier;
+        let end = Position {
+            commit_lsn: lsn,
+            index,
         };
-        let (position, id) = (*next.key(), *next.get());
+        let covered = || self.aside.range(..end).map(|(_, row)| row);
+        if let Some((_, newest)) = covered()
+            .filter(|(number, _)| *number > self.last_number)
+            .max_by_key(|(number, _)| *number)
+        {
+            checkpoint.last_parked = Some(LastParked {
+                position: newest.position(),
+                message_id: newest.message_id,
+            });
+        }
+        if let Some((_, last)) = covered().next_back()
+            && checkpoint
+                .last
+                .is_none_or(|known| known.position() < last.position())
+        {
+            checkpoint.last = Some(*last);
+        }
+    }
+
+    /// A checkpoint with this frontier is durable.
+    pub(super) fn covered(&mut self, frontier: Frontier) {
+        let last_number = &mut self.last_number;
+        self.aside.retain(|position, (number, _)| {
+            let covered = frontier.covers(*position);
+            if covered {
+                *last_number = (*number).max(*last_number);
+            }
+            !covered
+        });
+    }
+
+    /// The number of its row, if an earlier holder has set it aside; nothing that one has may be
+    /// missing in the log.
+    fn parked_already(&mut self, delivery: &Delivery) -> Result<Option<u64>, Unsortable> {
+        let Some(next) = self.uncovered.first_entry() else {
+            return Ok(None);
+        };
+        let UncoveredRow {
+            position,
+            id,
+            number,
+        } = *next.get();
         if position > delivery.position {
-            return Ok(false);
+            return Ok(None);
         }
         if (position, id) != (delivery.position, delivery.row.id) {
             return Err(Unsortable::Diverged(format!(
@@ -120,29 +167,32 @@ impl Stuck {
             )));
         }
         next.remove();
-        Ok(true)
+        Ok(Some(number))
     }
 
     fn judge(
         &mut self,
-        index: usize,
         delivery: Delivery,
         refusal: Option<&Refusal>,
     ) -> Result<Judged, Unsortable> {
-        let waits = self.is_blocked(&delivery.row, delivery.position);
+        let row = &delivery.row;
+        let waits = self.blocked.holds_back(row, delivery.position);
         let (reason, error) = match refusal {
             None if !waits => return Ok(Judged::Publish(delivery)),
             None => (ParkReason::KeyBlocked, String::new()),
             Some(refusal) => (ParkReason::Refused(refusal.reason), refusal.error.clone()),
         };
-        let blocks_key =
-            delivery.row.key.is_some() && (waits || self.policy == StuckPolicy::ParkKey);
-        if let (true, false, Some(key)) = (blocks_key, waits, &delivery.row.key) {
-            if self.blocked_keys >= BLOCKED_KEYS_MAX {
-                return Err(Unsortable::TooManyKeys(index));
+        let blocks_key = match &row.key {
+            Some(key) if !waits && self.policy == StuckPolicy::ParkKey => {
+                if self.blocked.is_full() {
+                    return Err(Unsortable::TooManyKeys(Box::new(delivery)));
+                }
+                self.blocked
+                    .insert(&row.destination, key, delivery.position);
+                true
             }
-            self.block(&delivery.row.destination, key, delivery.position);
-        }
+            _ => false,
+        };
         Ok(Judged::Park(ParkedMessage {
             delivery,
             reason,
@@ -150,25 +200,49 @@ impl Stuck {
             blocks_key,
         }))
     }
-
-    fn is_blocked(&self, row: &OutboxRow, position: Position) -> bool {
-        let first = row.key.as_ref().and_then(|key| {
-            let keys = self.blocked.get::<str>(&row.destination)?;
-            keys.get::<str>(key)
-        });
-        first.is_some_and(|first| position > *first)
-    }
-
-    fn block(&mut self, destination: &str, key: &str, from: Position) {
-        let keys = self.blocked.entry(destination.into()).or_default();
-        let known = keys.len();
-        let first = keys.entry(key.into()).or_insert(from);
-        *first = from.min(*first);
-        self.blocked_keys += keys.len() - known;
-    }
 }
 
 enum Judged {
     Publish(Delivery),
     Park(ParkedMessage),
+}
+
+/// Keys whose messages wait, by destination, with the first position that does.
+///
+/// The texts are copies: a message's own would hold the whole block in memory that it was read with.
+#[derive(Debug, Default)]
+struct BlockedKeys {
+    by_destination: HashMap<Box<str>, HashMap<Box<str>, Position>>,
+    count: usize,
+    bytes: usize,
+}
+
+impl BlockedKeys {
+    fn is_empty(&self) -> bool {
+        self.by_destination.is_empty()
+    }
+
+    const fn is_full(&self) -> bool {
+        self.count >= BLOCKED_KEYS_MAX || self.bytes >= BLOCKED_BYTES_MAX
+    }
+
+    /// Whether a message stands behind one of its key that waits.
+    fn holds_back(&self, row: &OutboxRow, position: Position) -> bool {
+        let first = row.key.as_ref().and_then(|key| {
+            let keys = self.by_destination.get::<str>(&row.destination)?;
+            keys.get::<str>(key)
+        });
+        first.is_some_and(|first| position > *first)
+    }
+
+    fn insert(&mut self, destination: &str, key: &str, from: Position) {
+        let keys = self.by_destination.entry(destination.into()).or_default();
+        let known = keys.len();
+        let first = keys.entry(key.into()).or_insert(from);
+        *first = from.min(*first);
+        if keys.len() > known {
+            self.count += 1;
+            self.bytes += key.len();
+        }
+    }
 }

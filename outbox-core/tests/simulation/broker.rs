@@ -4,7 +4,7 @@ use outbox_core::checkpoint::{Checkpoint, LastHandled};
 use outbox_core::sink::Batch;
 use outbox_core::{Frontier, Lsn, SystemId, TimelineId, Timestamp};
 
-use super::log::{GENESIS, Logs, message_id};
+use super::log::{GENESIS, Logs, Parked, message_id};
 use super::server::COMMIT_TIME;
 
 /// What a read_committed reader of the broker sees, and who may write there.
@@ -163,13 +163,16 @@ impl Broker {
                 }
             }
         }
-        if let Some(parked) = checkpoint.last_parked
-            && checkpoint.last_parked != newest.last_parked
-            && !here.has(parked)
-        {
-            return Err(format!(
-                "the checkpoint names {parked:?}, which is not there"
-            ));
+        if proves {
+            let covered = |parked: &&Parked| checkpoint.frontier.covers(parked.position);
+            let newest = here.parked.iter().filter(covered).next_back();
+            let newest = newest.map(|parked| parked.position);
+            if checkpoint.last_parked.map(|last| last.position) != newest {
+                return Err(format!(
+                    "the checkpoint names {:?} as the last that was set aside, of {:?}",
+                    checkpoint.last_parked, here.parked
+                ));
+            }
         }
         if checkpoint.last != last {
             return Err(format!(

@@ -26,7 +26,7 @@ impl World {
             Action::Inspect(_)
             | Action::ClaimEpoch(_)
             | Action::TerminateHolder(..)
-            | Action::LoadParked(..)
+            | Action::LoadParked { .. }
             | Action::Park { .. } => {
                 client.sql.queue.push_back((action, log));
             }

@@ -38,7 +38,18 @@ impl World {
             }
             self.wait(idle_rounds)?;
         }
-        Err(format!("I8: not drained, {}", self.summary()))
+        let log = self.servers[self.primary()].log;
+        let unsettled: Vec<u32> = self
+            .logs
+            .get(log)
+            .rows()
+            .filter(|row| !self.is_settled(log, *row))
+            .collect();
+        Err(format!(
+            "I8: not drained: {unsettled:?} left, phantoms {}, {}",
+            self.broker.has_phantoms(&self.logs, log),
+            self.summary()
+        ))
     }
 
     fn is_over(&self) -> bool {

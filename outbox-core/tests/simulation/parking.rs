@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use outbox_core::checkpoint::LastParked;
 use outbox_core::relay::{
-    BlockedKey, Claim, FailureKind, ParkedEarlier, ParkedMessage, SourceFailure,
+    BlockedKey, Claim, FailureKind, ParkedEarlier, ParkedMessage, SourceFailure, UncoveredRow,
 };
 use outbox_core::{Frontier, Position};
 
@@ -76,11 +76,14 @@ impl Log {
             *from = parked.position.min(*from);
         }
         ParkedEarlier {
-            uncovered: self
-                .parked
-                .iter()
-                .filter(|parked| !frontier.covers(parked.position))
-                .map(|parked| (parked.position, message_id(parked.row)))
+            uncovered: (1..)
+                .zip(&self.parked)
+                .filter(|(_, parked)| !frontier.covers(parked.position))
+                .map(|(number, parked)| UncoveredRow {
+                    position: parked.position,
+                    id: message_id(parked.row),
+                    number,
+                })
                 .collect(),
             blocked: blocked
                 .into_iter()
@@ -90,13 +93,20 @@ impl Log {
                     from,
                 })
                 .collect(),
-            has_last: last.is_none_or(|last| self.has(last)),
+            last_number: last.and_then(|last| self.number(last)),
         }
     }
 
     pub(crate) fn has(&self, last: LastParked) -> bool {
-        self.parked_at(last.position)
-            .is_some_and(|parked| message_id(parked.row) == last.message_id)
+        self.number(last).is_some()
+    }
+
+    fn number(&self, last: LastParked) -> Option<u64> {
+        let named = |parked: &Parked| {
+            (parked.position, message_id(parked.row)) == (last.position, last.message_id)
+        };
+        let (number, _) = (1..).zip(&self.parked).find(|(_, parked)| named(parked))?;
+        Some(number)
     }
 }
 

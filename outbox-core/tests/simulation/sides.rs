@@ -46,7 +46,13 @@ impl World {
                 );
                 Event::EpochClaimed(ticket, claimed)
             }
-            Action::LoadParked(ticket, claim, frontier, last) => {
+            Action::LoadParked {
+                ticket,
+                claim,
+                frontier,
+                last,
+                ..
+            } => {
                 let log = self.logs.get(server.log);
                 let read = || {
                     server.require(claim)?;

@@ -83,11 +83,11 @@ impl SinkSettings {
         }
     }
 
-    /// How long one attempt at a batch may take: as long as the broker keeps a transaction open; where
-    /// there is none, as long as a broker is waited for.
+    /// How long one attempt at a batch may take before it is given up: for Kafka's transactions until
+    /// their messages time out, otherwise as long as a broker is waited for.
     pub(crate) fn attempt_max(&self) -> Result<Duration, KafkaSettingsError> {
         match self {
-            Self::Kafka(kafka) => kafka.transaction_timeout(),
+            Self::Kafka(kafka) => kafka.batch_timeout(),
             _ => Ok(ATTEMPT_MAX),
         }
     }

@@ -51,10 +51,7 @@ impl Scenario {
             },
             inspection: inspection(),
             checkpoint: checkpoint(),
-            parked_earlier: ParkedEarlier {
-                has_last: true,
-                ..ParkedEarlier::default()
-            },
+            parked_earlier: ParkedEarlier::default(),
             actions: Vec::new(),
             unanswered: |_| false,
             answered: 0,
@@ -126,7 +123,7 @@ impl Scenario {
                 return None;
             }
             Action::ClaimEpoch(ticket) => Event::EpochClaimed(ticket, Ok(1)),
-            Action::LoadParked(ticket, ..) => {
+            Action::LoadParked { ticket, .. } => {
                 Event::ParkedLoaded(ticket, Ok(self.parked_earlier.clone()))
             }
             Action::Park { ticket, .. } => Event::Parked(ticket, Ok(())),

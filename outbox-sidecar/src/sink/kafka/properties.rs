@@ -130,6 +130,7 @@ pub(super) struct Properties {
     user: BTreeMap<String, String>,
     message_bytes_max: usize,
     transaction_timeout: Duration,
+    message_timeout: Duration,
     retry_backoff_ms: u64,
 }
 
@@ -154,7 +155,7 @@ impl Properties {
         number(MAX_IN_FLIGHT, 5, 1, 5)?;
         number("retries", 1, 1, i32::MAX as u64)?;
         let transaction_ms = number(TRANSACTION_TIMEOUT, TRANSACTION_TIMEOUT_MS, 2000, 900_000)?;
-        number(
+        let message_ms = number(
             MESSAGE_TIMEOUT,
             MESSAGE_TIMEOUT_MS.min(transaction_ms / 3 * 2),
             1000,
@@ -171,6 +172,7 @@ impl Properties {
             user,
             message_bytes_max: settings.message_bytes_max,
             transaction_timeout: Duration::from_millis(transaction_ms),
+            message_timeout: Duration::from_millis(message_ms),
             retry_backoff_ms,
         };
         properties
@@ -274,6 +276,11 @@ impl Properties {
     /// How long a transaction may be open before the broker aborts it.
     pub(super) const fn transaction_timeout(&self) -> Duration {
         self.transaction_timeout
+    }
+
+    /// How long a message may wait for its acknowledgement; less than a transaction may be open.
+    pub(super) const fn message_timeout(&self) -> Duration {
+        self.message_timeout
     }
 
     /// A commit or abort that takes longer may have needed a repeated request.

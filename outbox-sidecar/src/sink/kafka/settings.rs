@@ -88,12 +88,12 @@ impl KafkaSettings {
         format!("outbox-{}", self.relay)
     }
 
-    /// How long a transaction may be open before the broker aborts it.
+    /// How long a batch may take: its messages time out before its transaction does.
     ///
     /// # Errors
     /// Settings that cannot work, or would break the guarantee.
-    pub fn transaction_timeout(&self) -> Result<Duration, KafkaSettingsError> {
-        Properties::new(self).map(|properties| properties.transaction_timeout())
+    pub fn batch_timeout(&self) -> Result<Duration, KafkaSettingsError> {
+        Properties::new(self).map(|properties| properties.message_timeout())
     }
 
     /// The key of this relay's barrier records: beside its checkpoints, never among them.
