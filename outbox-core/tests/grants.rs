@@ -88,10 +88,10 @@ async fn relay_role_reads_and_keeps_its_row() {
         "select * from outbox.maintain_partitions(9)",
         "update outbox.relay set epoch = epoch + 1 where name = 'r'",
         "select from outbox.message_default",
-        "insert into outbox.parked (relay, timeline, commit_lsn, index, xid, commit_time, id, destination,
+        "insert into outbox.parked (relay, system_id, timeline, commit_lsn, index, xid, commit_time, id, destination,
                                     type, content_type, headers, created_at, reason, error, attempts,
                                     blocks_key)
-         values ('r', 1, '0/1', 0, 1, now(), gen_random_uuid(), 'd', 't', 'c', '{}', now(), 'r', '', 1,
+         values ('r', '1', 1, '0/1', 0, 1, now(), gen_random_uuid(), 'd', 't', 'c', '{}', now(), 'r', '', 1,
                  false)",
         "select from outbox.parked",
     ] {

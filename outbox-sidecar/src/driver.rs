@@ -118,19 +118,24 @@ impl Driver {
             Action::TerminateHolder(ticket, holder) => {
                 self.control.request(Sql::TerminateHolder(ticket, holder));
             }
-            Action::LoadParked(ticket, claim, frontier, last) => {
-                self.control
-                    .request(Sql::LoadParked(ticket, claim, frontier, last));
+            Action::LoadParked {
+                ticket,
+                claim,
+                system_id,
+                frontier,
+                last,
+            } => {
+                let request = Sql::LoadParked(ticket, claim, system_id, frontier, last);
+                self.control.request(request);
             }
             Action::Park {
                 ticket,
                 claim,
-                timeline,
+                cluster,
                 messages,
-            } => {
-                self.control
-                    .request(Sql::Park(ticket, claim, timeline, messages));
-            }
+            } => self
+                .control
+                .request(Sql::Park(ticket, claim, cluster, messages)),
             Action::RecordHold(stop) => self.record_hold(stop).await,
             Action::Connect(ticket) => self.connect(ticket),
             Action::StartReplication(ticket) => {

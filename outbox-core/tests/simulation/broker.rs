@@ -165,7 +165,7 @@ impl Broker {
         }
         if proves {
             let covered = |parked: &&Parked| checkpoint.frontier.covers(parked.position);
-            let newest = here.parked.iter().filter(covered).next_back();
+            let newest = here.parked.iter().rfind(covered);
             let newest = newest.map(|parked| parked.position);
             if checkpoint.last_parked.map(|last| last.position) != newest {
                 return Err(format!(

@@ -7,7 +7,7 @@ use outbox_core::relay::{
     Stop, Ticket,
 };
 use outbox_core::schema::SchemaName;
-use outbox_core::{Frontier, Lsn, TimelineId};
+use outbox_core::{Frontier, Lsn, SystemId, TimelineId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio_postgres::Client;
@@ -34,11 +34,12 @@ pub(crate) struct ControlSettings {
 }
 
 impl ControlSettings {
-    fn parked_table(&self) -> ParkedTable<'_> {
+    fn parked_table(&self, system_id: SystemId) -> ParkedTable<'_> {
         ParkedTable {
             schema: &self.schema,
             relay: &self.relay,
             slot: &self.slot,
+            system_id,
         }
     }
 }
@@ -48,8 +49,8 @@ pub(crate) enum Request {
     Inspect(Ticket),
     ClaimEpoch(Ticket),
     TerminateHolder(Ticket, Holder),
-    LoadParked(Ticket, Claim, Frontier, Option<LastParked>),
-    Park(Ticket, Claim, TimelineId, Arc<[ParkedMessage]>),
+    LoadParked(Ticket, Claim, SystemId, Frontier, Option<LastParked>),
+    Park(Ticket, Claim, (SystemId, TimelineId), Arc<[ParkedMessage]>),
     RecordHold(Stop, oneshot::Sender<()>),
 }
 
@@ -164,13 +165,13 @@ impl Task {
                 self.let_go_unless(&terminated);
                 Event::HolderTerminated(ticket, terminated)
             }
-            Request::LoadParked(ticket, claim, frontier, last) => {
-                let loaded = self.load_parked(claim, frontier, last).await;
+            Request::LoadParked(ticket, claim, system_id, frontier, last) => {
+                let loaded = self.load_parked(claim, system_id, frontier, last).await;
                 self.let_go_unless(&loaded);
                 Event::ParkedLoaded(ticket, loaded)
             }
-            Request::Park(ticket, claim, timeline, messages) => {
-                let parked = self.park(claim, timeline, &messages).await;
+            Request::Park(ticket, claim, cluster, messages) => {
+                let parked = self.park(claim, cluster, &messages).await;
                 self.let_go_unless(&parked);
                 Event::Parked(ticket, parked)
             }
@@ -267,24 +268,25 @@ impl Task {
     async fn load_parked(
         &mut self,
         claim: Claim,
+        system_id: SystemId,
         frontier: Frontier,
         last: Option<LastParked>,
     ) -> Result<ParkedEarlier, SourceFailure> {
         let settings = self.settings.clone();
         let client = self.client().await?;
-        let table = settings.parked_table();
+        let table = settings.parked_table(system_id);
         table.read(client, claim, frontier, last).await
     }
 
     async fn park(
         &mut self,
         claim: Claim,
-        timeline: TimelineId,
+        (system_id, timeline): (SystemId, TimelineId),
         messages: &[ParkedMessage],
     ) -> Result<(), SourceFailure> {
         let settings = self.settings.clone();
         let client = self.client().await?;
-        let table = settings.parked_table();
+        let table = settings.parked_table(system_id);
         table.insert(client, claim, timeline, messages).await
     }
 

@@ -5,12 +5,12 @@ mod columns;
 use columns::Columns;
 use outbox_core::checkpoint::LastParked;
 use outbox_core::relay::{
-    BlockedKey, Claim, FailureKind, ParkedEarlier, ParkedMessage, SourceFailure,
+    BlockedKey, Claim, FailureKind, ParkedEarlier, ParkedMessage, SourceFailure, UncoveredRow,
 };
 use outbox_core::schema::SchemaName;
-use outbox_core::{Frontier, Lsn, MessageId, Position, TimelineId};
+use outbox_core::{Frontier, MessageId, Position, SystemId, TimelineId};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
@@ -24,6 +24,8 @@ pub(crate) struct ParkedTable<'a> {
     pub(crate) schema: &'a SchemaName,
     pub(crate) relay: &'a str,
     pub(crate) slot: &'a str,
+    /// The cluster whose log the messages lie in.
+    pub(crate) system_id: SystemId,
 }
 
 /// What must hold for a statement to mean anything: the relay's epoch is this one, and its slot is
@@ -42,8 +44,8 @@ impl ParkedTable<'_> {
             .replace("{schema}", &self.schema.quoted())
     }
 
-    /// What was set aside and is not covered by the frontier, which keys wait, and whether the last
-    /// row that the checkpoint names is there.
+    /// What was set aside and is not covered by the frontier, which keys wait, and the number of the
+    /// last row that the checkpoint names.
     pub(crate) async fn read(
         &self,
         client: &Client,
@@ -55,9 +57,9 @@ impl ParkedTable<'_> {
         Ok(ParkedEarlier {
             uncovered: self.uncovered(client, frontier).await?,
             blocked: self.blocked(client).await?,
-            has_last: match last {
-                Some(last) => self.has(client, last).await?,
-                None => true,
+            last_number: match last {
+                Some(last) => self.number(client, last).await?,
+                None => None,
             },
         })
     }
@@ -73,42 +75,61 @@ impl ParkedTable<'_> {
         &self,
         client: &Client,
         frontier: Frontier,
-    ) -> Result<Vec<(Position, MessageId)>, SourceFailure> {
-        let sql = "select commit_lsn::text, index, id from {schema}.parked
-                   where relay = $1 and (commit_lsn, index) >= ($2::text::pg_lsn, $3)
-                   order by commit_lsn, index";
+    ) -> Result<Vec<UncoveredRow>, SourceFailure> {
+        let sql = "select commit_lsn::text, index, id, number from {schema}.parked
+                   where (relay, system_id) = ($1, $2)
+                     and (commit_lsn, index) >= ($3::text::pg_lsn, $4)";
         let (lsn, index) = (frontier.lsn.to_string(), i64::from(frontier.index));
-        let rows = self.rows(client, sql, &[&self.relay, &lsn, &index]).await?;
-        let read = |row: &Row| Ok((position(row)?, MessageId::from(row.try_get::<_, Uuid>(2)?)));
-        let read: Result<_, tokio_postgres::Error> = rows.iter().map(read).collect();
-        read.map_err(|error| failure_of(&error, READING))
+        let (relay, system_id) = (self.relay, self.system_id());
+        let rows = self
+            .rows(client, sql, &[&relay, &system_id, &lsn, &index])
+            .await?;
+        let read = |row: &Row| {
+            Ok(UncoveredRow {
+                position: position(row)?,
+                id: MessageId::from(column::<Uuid>(row, 2)?),
+                number: number(row, 3)?,
+            })
+        };
+        rows.iter().map(read).collect()
     }
 
     async fn blocked(&self, client: &Client) -> Result<Vec<BlockedKey>, SourceFailure> {
-        let sql = "select distinct on (destination, key) commit_lsn::text, index, destination, key
-                   from {schema}.parked
-                   where relay = $1 and blocks_key and state in ('waiting', 'replaying')
-                   order by destination, key, commit_lsn, index";
-        let rows = self.rows(client, sql, &[&self.relay]).await?;
+        let sql = "select commit_lsn::text, index, destination, key from {schema}.parked
+                   where (relay, system_id) = ($1, $2)
+                     and blocks_key and state in ('waiting', 'replaying')";
+        let (relay, system_id) = (self.relay, self.system_id());
+        let rows = self.rows(client, sql, &[&relay, &system_id]).await?;
         let read = |row: &Row| {
             Ok(BlockedKey {
                 from: position(row)?,
-                destination: row.try_get(2)?,
-                key: row.try_get(3)?,
+                destination: column(row, 2)?,
+                key: column(row, 3)?,
             })
         };
-        let read: Result<_, tokio_postgres::Error> = rows.iter().map(read).collect();
-        read.map_err(|error| failure_of(&error, READING))
+        rows.iter().map(read).collect()
     }
 
-    async fn has(&self, client: &Client, parked: LastParked) -> Result<bool, SourceFailure> {
-        let sql = "select from {schema}.parked
-                   where (relay, commit_lsn, index, id) = ($1, $2::text::pg_lsn, $3, $4)";
+    async fn number(
+        &self,
+        client: &Client,
+        parked: LastParked,
+    ) -> Result<Option<u64>, SourceFailure> {
+        let sql = "select number from {schema}.parked
+                   where (relay, system_id, commit_lsn, index, id)
+                         = ($1, $2, $3::text::pg_lsn, $4, $5)";
         let lsn = parked.position.commit_lsn.to_string();
         let index = i64::from(parked.position.index);
         let id = Uuid::from(parked.message_id);
-        let values = &[&self.relay as &(dyn ToSql + Sync), &lsn, &index, &id];
-        Ok(!self.rows(client, sql, values).await?.is_empty())
+        let (relay, system_id) = (self.relay, self.system_id());
+        let rows = self
+            .rows(client, sql, &[&relay, &system_id, &lsn, &index, &id])
+            .await?;
+        rows.first().map(|row| number(row, 0)).transpose()
+    }
+
+    fn system_id(&self) -> String {
+        self.system_id.0.to_string()
     }
 
     async fn rows(
@@ -133,7 +154,7 @@ impl ParkedTable<'_> {
         const SETTING_ASIDE: &str = "setting messages aside in outbox.parked";
         let sql = self.sql(
             "with claim as ({claim}), given as (
-                 select $5::int4 as timeline, g.commit_lsn::pg_lsn as commit_lsn, g.index, g.xid,
+                 select $5::text as system_id, $6::int4 as timeline, g.commit_lsn::pg_lsn as commit_lsn, g.index, g.xid,
                         timestamptz '2000-01-01 00:00:00+00'
                             + g.commit_time * interval '1 microsecond' as commit_time,
                         g.id, g.destination, g.key, g.type, g.content_type, g.payload,
@@ -141,27 +162,27 @@ impl ParkedTable<'_> {
                         timestamptz '2000-01-01 00:00:00+00'
                             + g.created_at * interval '1 microsecond' as created_at,
                         g.reason, g.error, g.attempts, g.blocks_key
-                 from unnest($6::text[], $7::int8[], $8::int8[], $9::int8[], $10::uuid[],
-                             $11::text[], $12::text[], $13::text[], $14::text[], $15::bytea[],
-                             $16::text[], $17::int8[], $18::text[], $19::text[], $20::int4[],
-                             $21::bool[])
+                 from unnest($7::text[], $8::int8[], $9::int8[], $10::int8[], $11::uuid[],
+                             $12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[],
+                             $17::text[], $18::int8[], $19::text[], $20::text[], $21::int4[],
+                             $22::bool[])
                       as g (commit_lsn, index, xid, commit_time, id, destination, key, type,
                             content_type, payload, headers, created_at, reason, error, attempts,
                             blocks_key)
              ), differing as (
                  select given.commit_lsn, given.index, given.id, parked.id as found
                  from given join {schema}.parked as parked
-                      on (parked.relay, parked.commit_lsn, parked.index)
-                         = ($1, given.commit_lsn, given.index)
+                      on (parked.relay, parked.system_id, parked.commit_lsn, parked.index)
+                         = ($1, given.system_id, given.commit_lsn, given.index)
                  where parked.id <> given.id
              ), inserted as (
                  insert into {schema}.parked
-                        (relay, timeline, commit_lsn, index, xid, commit_time, id, destination, key,
+                        (relay, system_id, timeline, commit_lsn, index, xid, commit_time, id, destination, key,
                          type, content_type, payload, headers, created_at, reason, error, attempts,
                          blocks_key)
                  select $1, given.* from given, claim
                  where not exists (select from differing)
-                 on conflict (relay, commit_lsn, index, timeline) do nothing
+                 on conflict (relay, system_id, commit_lsn, index) do nothing
              )
              select (select count(*) from claim),
                     (select format('at %s:%s stands message %s, not %s',
@@ -170,16 +191,19 @@ impl ParkedTable<'_> {
         );
         let columns = Columns::of(messages);
         let epoch = epoch(claim);
+        let system_id = self.system_id();
         let timeline = i32::try_from(timeline.0).unwrap_or(i32::MAX);
         let mut values: Vec<&(dyn ToSql + Sync)> = vec![
             &self.relay,
             &epoch,
             &self.slot,
             &claim.walsender_pid,
+            &system_id,
             &timeline,
         ];
         values.extend(columns.values());
-        let row = bounded(SETTING_ASIDE, client.query_one(&sql, &values)).await?;
+        let asked = bounded(SETTING_ASIDE, client.query_one(&sql, &values)).await;
+        let row = asked.map_err(outdated).map_err(refused)?;
         let read = || {
             Ok((
                 row.try_get::<_, i64>(0)?,
@@ -200,13 +224,30 @@ impl ParkedTable<'_> {
     }
 }
 
-fn position(row: &Row) -> Result<Position, tokio_postgres::Error> {
-    let lsn: String = row.try_get(0)?;
-    let index: i64 = row.try_get(1)?;
-    Ok(Position {
-        commit_lsn: lsn.parse().unwrap_or(Lsn::ZERO),
-        index: u32::try_from(index).unwrap_or(u32::MAX),
-    })
+fn position(row: &Row) -> Result<Position, SourceFailure> {
+    let lsn: String = column(row, 0)?;
+    let index: i64 = column(row, 1)?;
+    let position = lsn.parse().ok().zip(u32::try_from(index).ok());
+    let (commit_lsn, index) =
+        position.ok_or_else(|| unreadable(&format!("position {lsn}:{index}")))?;
+    Ok(Position { commit_lsn, index })
+}
+
+fn number(row: &Row, index: usize) -> Result<u64, SourceFailure> {
+    let number: i64 = column(row, index)?;
+    u64::try_from(number).map_err(|_| unreadable(&format!("number {number}")))
+}
+
+fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, SourceFailure> {
+    let read = row.try_get(index);
+    read.map_err(|error| failure_of(&error, READING))
+}
+
+fn unreadable(what: &str) -> SourceFailure {
+    SourceFailure {
+        kind: FailureKind::Protocol,
+        message: format!("{READING}: {what} cannot be"),
+    }
 }
 
 fn epoch(claim: Claim) -> i64 {
@@ -226,6 +267,20 @@ fn outdated(failure: SourceFailure) -> SourceFailure {
             failure.message
         ),
     }
+}
+
+/// A value that the table cannot hold: any other attempt would meet the same answer.
+fn refused(failure: SourceFailure) -> SourceFailure {
+    const CLASSES: [&str; 3] = ["[22", "[23", "[54"];
+    if failure.kind == FailureKind::Other
+        && CLASSES.iter().any(|class| failure.message.contains(class))
+    {
+        return SourceFailure {
+            kind: FailureKind::ParkingRefused,
+            ..failure
+        };
+    }
+    failure
 }
 
 fn superseded() -> SourceFailure {

@@ -101,6 +101,11 @@ impl MemoryBroker {
         self.log().refused.push((message, reason));
     }
 
+    /// Refuses no message any more that it was told of so far.
+    pub fn refuse_no_more(&self) {
+        self.log().refused.clear();
+    }
+
     /// While true, no call gets through.
     pub fn set_unavailable(&self, unavailable: bool) {
         self.log().unavailable = unavailable;

@@ -120,3 +120,26 @@ fn the_rest_counts_against_the_buffer() {
     scenario.outcome(Outcome::Durable);
     assert!(scenario.relay.has_room());
 }
+
+#[test]
+fn what_halts_waits_for_the_rest_of_a_halved_batch() {
+    let mut scenario = publishing([begin(1100), row(1), row(2), row(3), commit(1100)]);
+    scenario.outcome(Outcome::Poison(vec![crate::sink::Refusal {
+        batch_index: 2,
+        reason: crate::sink::RefusalReason::TooLarge,
+        error: "e".into(),
+    }]));
+    outlive(&mut scenario);
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(scenario.phase(), "active");
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(scenario.phase(), "held");
+    assert_eq!(
+        scenario.published()[1..],
+        [
+            (vec![1, 2], inside(1100, 2)),
+            (vec![1], inside(1100, 1)),
+            (vec![2], inside(1100, 2)),
+        ]
+    );
+}

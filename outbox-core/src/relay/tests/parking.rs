@@ -54,11 +54,15 @@ fn uncovered(number: u32, position: Position) -> UncoveredRow {
 }
 
 fn refuse(batch_index: usize) -> Outcome {
-    Outcome::Poison(vec![Refusal {
+    Outcome::Poison(vec![refusal(batch_index)])
+}
+
+fn refusal(batch_index: usize) -> Refusal {
+    Refusal {
         batch_index,
         reason: RefusalReason::TooLarge,
         error: "too large".into(),
-    }])
+    }
 }
 
 /// Everything that was set aside: id, reason, whether its key waits.
@@ -222,6 +226,7 @@ fn what_the_database_refuses_to_set_aside_ends_the_claim() {
         (FailureKind::ClaimSuperseded, "standby"),
         (FailureKind::ServerShutdown, "standby"),
         (FailureKind::ParkedDiffers, "stopped"),
+        (FailureKind::ParkingRefused, "held"),
     ] {
         let mut scenario = publishing(StuckPolicy::ParkKey);
         scenario.leave(|action| publish(action).is_some() || matches!(action, Action::Park { .. }));
@@ -295,4 +300,56 @@ fn the_last_row_that_the_checkpoint_names_must_be_there() {
     assert_eq!(scenario.exit_code(), Some(6));
     // It is found anew at each start, and not once the row is back.
     assert!(!scenario.recorded_hold());
+}
+
+#[test]
+fn a_batch_in_halves_covers_what_was_set_aside_in_each() {
+    let mut scenario = publishing(StuckPolicy::ParkKey);
+    scenario.stream([
+        begin(1100),
+        row(1),
+        keyed(2, "a"),
+        row(3),
+        row(4),
+        keyed(5, "b"),
+        row(6),
+        commit(1100),
+    ]);
+    scenario.outcome(Outcome::Poison(vec![refusal(1), refusal(4)]));
+    scenario.pass(std::time::Duration::from_secs(30));
+    scenario.outcome(Outcome::Indefinite { reason: "r".into() });
+    // Of 1, 3, 4 and 6 the first two: 2 lies before their end, 5 does not.
+    assert_eq!(
+        scenario.published().last(),
+        Some(&(vec![1, 3], inside(1100, 3)))
+    );
+    assert_eq!(last_parked(&scenario).unwrap().message_id, id(2));
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(scenario.published().last(), Some(&(vec![4, 6], at(1140))));
+    assert_eq!(last_parked(&scenario).unwrap().message_id, id(5));
+}
+
+#[test]
+fn a_halt_covers_what_was_set_aside_before_the_refused_message() {
+    let blocked = BlockedKey {
+        destination: "d".into(),
+        key: "a".into(),
+        from: position(900, 0),
+    };
+    let mut scenario = with_earlier(
+        StuckPolicy::Halt,
+        ParkedEarlier {
+            blocked: vec![blocked],
+            ..ParkedEarlier::default()
+        },
+    );
+    scenario.stream([begin(1100), row(1), keyed(2, "a"), row(3), commit(1100)]);
+    scenario.outcome(refuse(1));
+    let batches = scenario.batches();
+    let checkpoint = &batches.last().unwrap().checkpoint;
+    assert_eq!(checkpoint.frontier, inside(1100, 2));
+    assert_eq!(checkpoint.last.unwrap().message_id, id(2));
+    assert_eq!(checkpoint.last_parked.unwrap().message_id, id(2));
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(scenario.phase(), "held");
 }

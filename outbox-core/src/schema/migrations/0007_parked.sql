@@ -1,9 +1,14 @@
 -- Messages that the broker refused for themselves, and those that wait behind one in their key.
 --
 -- A relay sets a message aside here before its checkpoint passes it, and never deletes a row: what
--- becomes of it is an operator's decision, and stays on record.
+-- becomes of it is an operator's decision, and stays on record. Rows are numbered in the order in
+-- which they are written, which is not the order of their messages.
+--
+-- The texts may be of any length, since that may be what the broker refused: no index holds them.
 create table {schema}.parked (
+    number       bigint      not null generated always as identity unique,
     relay        text        not null,
+    system_id    text        not null,
     timeline     integer     not null,
     commit_lsn   pg_lsn      not null,
     index        bigint      not null,
@@ -25,19 +30,20 @@ create table {schema}.parked (
     parked_at    timestamptz not null default clock_timestamp(),
     actor        text,
     note         text,
-    primary key (relay, commit_lsn, index, timeline),
+    primary key (relay, system_id, commit_lsn, index),
     constraint parked_state_is_known
         check (state in ('waiting', 'replaying', 'replayed', 'skipped')),
     constraint parked_without_a_key_blocks_none check (key is not null or not blocks_key)
 );
 
--- What a relay reads when it becomes active, and what an operator looks for.
-create index parked_unresolved on {schema}.parked (relay, destination, key, commit_lsn, index)
-    where state in ('waiting', 'replaying');
+-- What a relay reads when it becomes active: one row a key, however many wait behind it.
+create index parked_blocking on {schema}.parked (relay, system_id)
+    where blocks_key and state in ('waiting', 'replaying');
 
 comment on table {schema}.parked is
     'Messages set aside by relays: refused by the broker, or waiting behind one in their key.';
 comment on column {schema}.parked.index is 'Its number within its transaction, from 0.';
 comment on column {schema}.parked.attempts is 'How often the broker refused it.';
-comment on column {schema}.parked.blocks_key is 'Later messages of its key wait behind it.';
+comment on column {schema}.parked.blocks_key is
+    'The first message of its key that waits: later ones wait behind it.';
 comment on column {schema}.parked.state is 'waiting, replaying, replayed or skipped.';

@@ -5,10 +5,11 @@ use std::time::Duration;
 use outbox_core::checkpoint::LastParked;
 use outbox_core::relay::{
     BlockedKey, Claim, FailureKind, ParkReason, ParkedEarlier, ParkedMessage, SourceFailure,
+    UncoveredRow,
 };
 use outbox_core::schema::SchemaName;
 use outbox_core::sink::{Delivery, RefusalReason};
-use outbox_core::{Frontier, Lsn, MessageId, OutboxRow, Position, TimelineId, Timestamp};
+use outbox_core::{Frontier, Lsn, MessageId, OutboxRow, Position, SystemId, TimelineId, Timestamp};
 use tokio_postgres::Client;
 
 use super::ParkedTable;
@@ -67,6 +68,7 @@ impl Database {
             schema: &self.schema,
             relay: "tests",
             slot: &self.slot,
+            system_id: SystemId(7_400_000_000_000_000_000),
         }
     }
 
@@ -143,7 +145,7 @@ async fn a_message_is_kept_as_it_is() {
     ];
     database.insert(&given).await.unwrap();
     let text = |number: u8| async move {
-        let sql = "select concat_ws('|', relay, timeline, commit_lsn, index, xid,
+        let sql = "select concat_ws('|', relay, system_id, timeline, commit_lsn, index, xid,
                           extract(epoch from commit_time), id, destination, coalesce(key, '-'), type,
                           content_type, coalesce(payload::text, '-'), headers,
                           extract(epoch from created_at), reason, error, attempts, blocks_key, state,
@@ -160,8 +162,8 @@ async fn a_message_is_kept_as_it_is() {
     assert_eq!(
         found,
         [
-            r#"tests|3|AB/10|0|4000000000|1790000000.123456|01010101-0101-0101-0101-010101010101|policy-events|k|PolicyIssued|application/json|\x00ff|{"tenant": "7"}|1789999999.999999|too-large|larger than 'max.message.bytes'|1|t|waiting"#,
-            r#"tests|3|0/C8|1|4000000000|1790000000.123456|02020202-0202-0202-0202-020202020202|policy-events|-|PolicyIssued|application/json|-|{"tenant": "7"}|1789999999.999999|key-blocked|larger than 'max.message.bytes'|0|f|waiting"#,
+            r#"tests|7400000000000000000|3|AB/10|0|4000000000|1790000000.123456|01010101-0101-0101-0101-010101010101|policy-events|k|PolicyIssued|application/json|\x00ff|{"tenant": "7"}|1789999999.999999|too-large|larger than 'max.message.bytes'|1|t|waiting"#,
+            r#"tests|7400000000000000000|3|0/C8|1|4000000000|1790000000.123456|02020202-0202-0202-0202-020202020202|policy-events|-|PolicyIssued|application/json|-|{"tenant": "7"}|1789999999.999999|key-blocked|larger than 'max.message.bytes'|0|f|waiting"#,
         ]
     );
 }
@@ -219,15 +221,24 @@ async fn only_who_has_the_slot_under_the_newest_epoch_reads_and_writes() {
 #[tokio::test]
 async fn a_new_holder_learns_what_no_checkpoint_covers_and_which_keys_wait() {
     let database = Database::new().await;
-    let given = [
-        message(1, position(100, 0), Some("a")),
-        message(2, position(100, 1), Some("a")),
-        message(3, position(200, 0), Some("b")),
-        message(4, position(200, 5), None),
+    let follower = {
+        let mut message = message(2, position(0xF0, 1), Some("a"));
+        message.blocks_key = false;
+        message
+    };
+    // Written in another order than their messages have, and than their texts would have.
+    let later = [
+        message(3, position(0x100, 0), Some("b")),
+        message(4, position(0x100, 5), None),
     ];
-    database.insert(&given).await.unwrap();
-    let others = "insert into outbox.parked
+    database.insert(&later).await.unwrap();
+    let earlier = [message(1, position(0xF0, 0), Some("a")), follower];
+    database.insert(&earlier).await.unwrap();
+    let others = "insert into outbox.parked overriding user value
                   select (jsonb_populate_record(parked, '{\"relay\": \"other\"}')).*
+                  from outbox.parked;
+                  insert into outbox.parked overriding user value
+                  select (jsonb_populate_record(parked, '{\"system_id\": \"1\"}')).*
                   from outbox.parked";
     database.client.batch_execute(others).await.unwrap();
     let last = |number, position| {
@@ -236,32 +247,58 @@ async fn a_new_holder_learns_what_no_checkpoint_covers_and_which_keys_wait() {
             message_id: id(number),
         })
     };
-    let frontier = Frontier::inside(Lsn::new(200), 1);
-    let found = database.read(frontier, last(3, position(200, 0))).await;
     let from = |key: &str, from| BlockedKey {
         destination: "policy-events".into(),
         key: key.into(),
         from,
     };
-    assert_eq!(
-        found,
-        Ok(ParkedEarlier {
-            uncovered: vec![(position(200, 5), id(4))],
-            blocked: vec![from("a", position(100, 0)), from("b", position(200, 0))],
-            has_last: true,
-        })
+    let read = async |frontier, last| {
+        let mut found = database.read(frontier, last).await.unwrap();
+        found.blocked.sort_by(|a, b| a.key.cmp(&b.key));
+        found
+    };
+    let found = read(
+        Frontier::inside(Lsn::new(0x100), 1),
+        last(3, position(0x100, 0)),
     );
-    let skipped = "update outbox.parked set state = 'skipped' where key = 'b';
-                   update outbox.parked set state = 'replayed' where id = '01010101-0101-0101-0101-010101010101'";
-    database.client.batch_execute(skipped).await.unwrap();
-    for gone in [last(9, position(200, 0)), last(3, position(201, 0))] {
-        let found = database
-            .read(Frontier::at(Lsn::new(201)), gone)
-            .await
-            .unwrap();
-        assert_eq!(found.blocked, [from("a", position(100, 1))]);
-        assert!(found.uncovered.is_empty() && !found.has_last);
+    assert_eq!(
+        found.await,
+        ParkedEarlier {
+            uncovered: vec![UncoveredRow {
+                position: position(0x100, 5),
+                id: id(4),
+                number: 2,
+            }],
+            blocked: vec![from("a", position(0xF0, 0)), from("b", position(0x100, 0))],
+            last_number: Some(1),
+        }
+    );
+    let skip = "update outbox.parked set state = 'skipped' where key = 'b'";
+    database.client.batch_execute(skip).await.unwrap();
+    for gone in [last(9, position(0x100, 0)), last(3, position(0x101, 0))] {
+        let found = read(Frontier::at(Lsn::new(0x101)), gone).await;
+        assert_eq!(found.blocked, [from("a", position(0xF0, 0))]);
+        assert!(found.uncovered.is_empty() && found.last_number.is_none());
     }
+}
+
+#[tokio::test]
+async fn what_is_very_large_is_kept_and_what_cannot_be_is_refused() {
+    let database = Database::new().await;
+    let mut random = fastrand::Rng::with_seed(1);
+    let text: String = std::iter::repeat_with(|| random.alphanumeric())
+        .take(100_000)
+        .collect();
+    let mut long = message(1, position(100, 0), None);
+    long.delivery.row.key = Some(text.as_str().into());
+    long.delivery.row.destination = text.as_str().into();
+    long.blocks_key = true;
+    database.insert(&[long]).await.unwrap();
+    let mut no_json = message(2, position(200, 0), None);
+    no_json.delivery.row.headers = "{".into();
+    let refused = database.insert(&[no_json]).await;
+    assert_eq!(kind(refused), Some(FailureKind::ParkingRefused));
+    assert_eq!(database.rows().await, 1);
 }
 
 #[tokio::test]

@@ -90,11 +90,25 @@ async fn killed_again_and_again_each_message_is_published_or_set_aside_once() {
         if random.u32(..6) == 0
             && let Some(killed) = running.take()
         {
+            if random.bool() {
+                outbox.settled((transaction * EACH) as usize).await;
+            }
             killed.kill().await;
+            // What was set aside stays so, though the broker would take it now.
+            outbox.broker.refuse_no_more();
             running = Some(outbox.run(StuckPolicy::ParkKey));
         }
     }
     let count = TRANSACTIONS * EACH;
-    assert_eq!(outbox.settled(count as usize).await, by_key(count));
+    let (published, parked) = outbox.settled(count as usize).await;
+    let mut all = [&published[..], &parked[..]].concat();
+    all.sort_unstable();
+    assert_eq!(all, (1..=count).collect::<Vec<_>>(), "each once");
+    for key in 0..KEYS {
+        let of_key = |number: &&u32| **number % KEYS == key;
+        let published = published.iter().filter(of_key);
+        let in_order: Vec<_> = published.chain(parked.iter().filter(of_key)).collect();
+        assert!(in_order.is_sorted(), "key {key}: {in_order:?}");
+    }
     running.unwrap().stop().await;
 }
