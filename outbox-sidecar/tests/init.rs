@@ -222,6 +222,34 @@ async fn rows_that_came_between_the_slot_and_genesis_are_published_or_counted() 
 }
 
 #[tokio::test]
+async fn the_lock_of_an_init_that_has_just_ended_is_waited_for() {
+    let (scenario, other) = with_outbox().await;
+    let lock = |function: &str| {
+        let relay = scenario
+            .slot()
+            .replacen("outbox_", "outbox relay outbox.", 1);
+        format!("select {function}(hashtextextended('{relay}', 0))")
+    };
+    let (take, give_back) = (lock("pg_advisory_lock"), lock("pg_advisory_unlock"));
+    other.batch_execute(&take).await.unwrap();
+    let watching = scenario.client().await;
+    let release = async {
+        let waits = "select exists (select from pg_locks
+                     where locktype = 'advisory' and not granted
+                       and database = (select oid from pg_database
+                                       where datname = current_database()))";
+        wait::until("init waits", DEADLINE, async || {
+            watching.query_one(waits, &[]).await.unwrap().get(0)
+        })
+        .await
+        .unwrap();
+        other.batch_execute(&give_back).await.unwrap();
+    };
+    let (ran, ()) = tokio::join!(scenario.command(&["init"], &[]), release);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
+#[tokio::test]
 async fn several_inits_at_once_end_in_one_relay() {
     let scenario = Scenario::shared().await;
     let init = || scenario.command(&["init"], &[]);

@@ -1,7 +1,14 @@
+use std::time::Duration;
+
 use outbox_core::schema::SchemaName;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::SetupError;
+use crate::source::quote::quote_literal;
+
+/// How long to wait for the lock: a process that has just ended keeps it until the server notices.
+const LOCK_MAX: Duration = Duration::from_secs(5);
 
 /// Lets one `init` or `remove` of a relay run at a time. The lock ends with the connection.
 pub(super) async fn lock_relay(
@@ -10,16 +17,19 @@ pub(super) async fn lock_relay(
     relay: &str,
 ) -> Result<(), SetupError> {
     let name = format!("outbox relay {}.{relay}", schema.as_str());
-    let sql = "select pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended($1, 0))";
-    let row = client
-        .query_one(sql, &[&name])
-        .await
-        .map_err(|source| SetupError::sql("locking the relay's set-up", source))?;
-    match row.try_get(0) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(SetupError::Refused(format!(
+    let sql = format!(
+        "begin; \
+         set local lock_timeout = {}; \
+         select pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended({}, 0)); \
+         commit",
+        LOCK_MAX.as_millis(),
+        quote_literal(&name)
+    );
+    let locked = client.batch_execute(&sql).await;
+    locked.map_err(|source| match source.code() {
+        Some(&SqlState::LOCK_NOT_AVAILABLE) => SetupError::Refused(format!(
             "another init or remove of relay {relay} is running: wait for its end"
-        ))),
-        Err(source) => Err(SetupError::sql("locking the relay's set-up", source)),
-    }
+        )),
+        _ => SetupError::sql("locking the relay's set-up", source),
+    })
 }
