@@ -35,14 +35,7 @@ impl Active {
         }) else {
             return Err(refused_what_it_was_not_given());
         };
-        let halted = HaltedMessage {
-            id: refused.row.id,
-            position: refused.position,
-            commit_time: refused.commit_time,
-            destination: refused.row.destination.to_string(),
-            reason: refusal.reason,
-            error: refusal.error.clone(),
-        };
+        let halted = HaltedMessage::new(refused, refusal.reason, refusal.error.clone());
         if before.is_empty() {
             return Err(Next::Held(halted));
         }

@@ -135,12 +135,5 @@ impl Active {
 
 /// A message that cannot even be set aside.
 fn halted(delivery: &Delivery, error: &str) -> HaltedMessage {
-    HaltedMessage {
-        id: delivery.row.id,
-        position: delivery.position,
-        commit_time: delivery.commit_time,
-        destination: delivery.row.destination.to_string(),
-        reason: RefusalReason::Rejected,
-        error: error.to_owned(),
-    }
+    HaltedMessage::new(delivery, RefusalReason::Rejected, error.to_owned())
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::sink::RefusalReason;
+use crate::sink::{Delivery, RefusalReason};
 use crate::{Frontier, Lsn, MessageId, Position, SystemId, TimelineId, Timestamp};
 
 /// Why a relay ends its process. Nothing was published or confirmed on the strength of a doubt.
@@ -174,6 +174,19 @@ pub struct HaltedMessage {
     pub reason: RefusalReason,
     /// What the broker said.
     pub error: String,
+}
+
+impl HaltedMessage {
+    pub(super) fn new(delivery: &Delivery, reason: RefusalReason, error: String) -> Self {
+        Self {
+            id: delivery.row.id,
+            position: delivery.position,
+            commit_time: delivery.commit_time,
+            destination: delivery.row.destination.to_string(),
+            reason,
+            error,
+        }
+    }
 }
 
 impl fmt::Display for HaltedMessage {

@@ -16,6 +16,8 @@ use crate::target::Topic;
 
 /// What the command may hold in memory, whatever the table has.
 const MEMORY_KIBIBYTES_MAX: u64 = 128 * 1024;
+/// How long the command may take: the wait that it is allowed, and as long again to compare.
+const VERIFY_MAX: Duration = Duration::from_secs(1200);
 /// Rows of one transaction.
 const ROWS_AT_ONCE: usize = 50_000;
 /// Of the topic.
@@ -125,6 +127,10 @@ async fn verify(scenario: &Scenario, code: i32) -> Value {
         let mut peak = 0;
         // What it prints at its end fits the pipes.
         while running.try_wait().unwrap().is_none() {
+            if began.elapsed() >= VERIFY_MAX {
+                running.kill().unwrap();
+                panic!("verify has not ended within {VERIFY_MAX:?}");
+            }
             let status = std::fs::read_to_string(&status).unwrap_or_default();
             peak = peak.max(resident_kibibytes_max(&status).unwrap_or_default());
             std::thread::sleep(Duration::from_millis(10));

@@ -1,4 +1,6 @@
-//! What librdkafka is told: our defaults, the user's properties, and what is refused by name.
+//! What librdkafka is told: our defaults and the user's properties, for each client.
+
+mod written;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,85 +8,14 @@ use std::time::Duration;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::{ClientConfig, error::KafkaError};
 
+use self::written::{canonical, number, refuse_random_partitioner, require};
 use super::settings::{KafkaSettings, KafkaSettingsError};
-
-/// Second names of properties, so that a default is never set beside the user's own value.
-const ALIASES: &[(&str, &str)] = &[
-    ("metadata.broker.list", "bootstrap.servers"),
-    ("request.required.acks", "acks"),
-    ("max.in.flight", MAX_IN_FLIGHT),
-    ("queue.buffering.max.ms", "linger.ms"),
-    ("message.send.max.retries", "retries"),
-    ("compression.codec", "compression.type"),
-    ("delivery.timeout.ms", MESSAGE_TIMEOUT),
-    ("auto.commit.enable", "enable.auto.commit"),
-];
 
 const MAX_IN_FLIGHT: &str = "max.in.flight.requests.per.connection";
 const MESSAGE_TIMEOUT: &str = "message.timeout.ms";
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
 pub(super) const RETRY_BACKOFF: &str = "retry.backoff.ms";
-
-/// Properties that nobody but the sink may set, each with the reason.
-const REFUSED: &[(&str, &str)] = &[
-    (
-        "transactional.id",
-        "it is outbox-<relay>: fencing depends on it",
-    ),
-    ("isolation.level", "checkpoints are read committed"),
-    ("group.id", "the relay joins no consumer group"),
-    ("group.instance.id", "the relay joins no consumer group"),
-    (
-        "enable.auto.commit",
-        "the relay keeps its place in the checkpoint, not in a group",
-    ),
-    (
-        "enable.auto.offset.store",
-        "the relay keeps its place in the checkpoint, not in a group",
-    ),
-    (
-        "auto.offset.reset",
-        "the checkpoint topic is always read from its beginning",
-    ),
-    (
-        "enable.partition.eof",
-        "the relay needs it to read checkpoints",
-    ),
-    (
-        "allow.auto.create.topics",
-        "topics are created by create_topics, never by accident",
-    ),
-    (
-        "delivery.report.only.error",
-        "every message's acknowledgement is awaited",
-    ),
-    (
-        "enable.gapless.guarantee",
-        "it makes a refused message fatal for the whole relay",
-    ),
-    ("message.max.bytes", "set limits.message_bytes_max"),
-    (
-        "statistics.interval.ms",
-        "the relay finds hidden retries by it",
-    ),
-    (
-        "log.connection.close",
-        "the relay finds hidden retries by it",
-    ),
-    (
-        "log_level",
-        "the relay finds hidden retries by it; set log.level",
-    ),
-    ("log.queue", "the relay finds hidden retries by it"),
-    ("enabled_events", "the relay finds hidden retries by it"),
-    ("test.mock.num.brokers", "the broker must be a real one"),
-    (
-        "plugin.library.paths",
-        "foreign code could change what is sent",
-    ),
-    ("queuing.strategy", "messages must leave in order"),
-];
 
 /// Properties that only a producer knows: a reader of checkpoints would warn about them.
 const PRODUCER_ONLY: &[&str] = &[
@@ -218,9 +149,7 @@ impl Properties {
             .set("linger.ms", "0")
             .set(
                 MESSAGE_TIMEOUT,
-                MESSAGE_TIMEOUT_MS
-                    .min(transaction_ms as u64 / 3 * 2)
-                    .to_string(),
+                self.message_timeout.as_millis().to_string(),
             )
             .set(
                 SOCKET_TIMEOUT,
@@ -313,77 +242,6 @@ fn base() -> ClientConfig {
         // Lost connections are told at this level, and the producer must hear of them.
         .set_log_level(RDKafkaLogLevel::Info);
     config
-}
-
-fn canonical(
-    written: &BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, KafkaSettingsError> {
-    let mut user = BTreeMap::new();
-    for (property, value) in written {
-        let alias = ALIASES.iter().find(|(alias, _)| alias == property);
-        let name = alias.map_or(property.as_str(), |(_, name)| name);
-        if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-            return Err(KafkaSettingsError::Refused {
-                property: property.clone(),
-                reason,
-            });
-        }
-        if let Some((_, other)) = alias.filter(|(_, name)| written.contains_key(*name)) {
-            return Err(KafkaSettingsError::Twice {
-                property: property.clone(),
-                other,
-            });
-        }
-        user.insert(name.to_owned(), value.trim().to_owned());
-    }
-    match user.get("bootstrap.servers") {
-        Some(servers) if !servers.is_empty() => Ok(user),
-        _ => Err(KafkaSettingsError::BootstrapServersMissing),
-    }
-}
-
-fn require(
-    user: &BTreeMap<String, String>,
-    property: &str,
-    allowed: &[&str],
-    reason: &str,
-) -> Result<(), KafkaSettingsError> {
-    match user.get(property) {
-        Some(value) if !allowed.contains(&value.as_str()) => Err(KafkaSettingsError::Value {
-            property: property.to_owned(),
-            expected: format!("{}: {reason}", allowed.join(" or ")),
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn refuse_random_partitioner(user: &BTreeMap<String, String>) -> Result<(), KafkaSettingsError> {
-    match user.get("partitioner").map(String::as_str) {
-        Some("random") => Err(KafkaSettingsError::Value {
-            property: "partitioner".to_owned(),
-            expected: "one that sends a key to one partition: keys would lose their order"
-                .to_owned(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn number(
-    user: &BTreeMap<String, String>,
-    property: &str,
-    default: u64,
-    range: std::ops::RangeInclusive<u64>,
-) -> Result<u64, KafkaSettingsError> {
-    let Some(text) = user.get(property) else {
-        return Ok(default);
-    };
-    text.parse()
-        .ok()
-        .filter(|value| range.contains(value))
-        .ok_or_else(|| KafkaSettingsError::Value {
-            property: property.to_owned(),
-            expected: format!("a number from {} to {}", range.start(), range.end()),
-        })
 }
 
 fn refused_by_library(error: KafkaError) -> KafkaSettingsError {

@@ -1,3 +1,4 @@
+use super::written::ALIASES;
 use super::*;
 
 fn with(properties: &[(&str, &str)]) -> Result<Properties, KafkaSettingsError> {
