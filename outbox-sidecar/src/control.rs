@@ -9,7 +9,7 @@ mod parked;
 mod relay_row;
 
 pub(crate) use checkpoint_row::CheckpointRow;
-pub(crate) use connection::connect;
+pub(crate) use connection::{connect, within};
 pub(crate) use failure::failure_of;
 pub(crate) use gauges::Gauges;
 pub(crate) use lane::{ControlLane, ControlSettings, Request};

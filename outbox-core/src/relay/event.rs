@@ -158,8 +158,8 @@ pub enum FailureKind {
     /// The slot is not ours any more, or a newer activation of the relay has claimed the right to
     /// write.
     ClaimSuperseded,
-    /// The table of what is set aside cannot take a message.
-    ParkingRefused,
+    /// The database cannot hold a value that it was given.
+    ValueRefused,
     /// What was set aside at a position before is another message.
     ParkedDiffers,
     /// The server said what the protocol does not allow.
@@ -187,7 +187,7 @@ impl FailureKind {
             Self::TooManyConnections => "too-many-connections",
             Self::InRecovery => "in-recovery",
             Self::ClaimSuperseded => "claim-superseded",
-            Self::ParkingRefused => "parking-refused",
+            Self::ValueRefused => "value-refused",
             Self::ParkedDiffers => "parked-differs",
             Self::Protocol => "protocol",
             Self::Other => "other",

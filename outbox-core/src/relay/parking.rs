@@ -115,7 +115,7 @@ impl Active {
         match failure.kind {
             FailureKind::ClaimSuperseded => Err(core.fenced(failure.message)),
             FailureKind::ParkedDiffers => Err(Next::Stop(Stop::Diverged(failure.message))),
-            FailureKind::ParkingRefused => {
+            FailureKind::ValueRefused => {
                 let first = parked.first().map(|parked| &parked.delivery);
                 let first = first.map(|delivery| halted(delivery, &failure.message));
                 Err(first.map_or_else(|| core.source_lost(failure), Next::Held))

@@ -3,7 +3,6 @@ use outbox_core::relay::{FailureKind, SourceFailure};
 use outbox_core::schema::SchemaName;
 use outbox_core::sink::{AcquireError, Outcome};
 use tokio::runtime::Handle;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
@@ -183,15 +182,10 @@ fn encoded(checkpoint: &Checkpoint) -> String {
 }
 
 fn acquire_error(failure: SourceFailure) -> AcquireError {
-    let column_missing = format!("[{}]", SqlState::UNDEFINED_COLUMN.code());
     match failure.kind {
-        _ if failure.message.contains(&column_missing) => AcquireError::Fatal(format!(
-            "{}: the schema is older than this release: run `outbox-sidecar init`",
-            failure.message
-        )),
-        FailureKind::PrivilegeRefused | FailureKind::AuthenticationRefused => {
-            AcquireError::Fatal(failure.message)
-        }
+        FailureKind::SchemaOutdated
+        | FailureKind::PrivilegeRefused
+        | FailureKind::AuthenticationRefused => AcquireError::Fatal(failure.message),
         _ => AcquireError::Unavailable(failure.message),
     }
 }

@@ -97,8 +97,16 @@ pub(super) async fn bounded<T>(
     doing: &str,
     statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, SourceFailure> {
-    let answer_max = STATEMENT_MAX + STATEMENT_MAX / 2;
-    match tokio::time::timeout(answer_max, statement).await {
+    within(STATEMENT_MAX + STATEMENT_MAX / 2, doing, statement).await
+}
+
+/// Waits so long for an answer.
+pub(crate) async fn within<T>(
+    answer_max: Duration,
+    doing: &str,
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, SourceFailure> {
+    match tokio::time::timeout(answer_max, answer).await {
         Ok(answer) => answer.map_err(|error| failure_of(&error, doing)),
         Err(_) => Err(timed_out(doing, answer_max)),
     }

@@ -1,24 +1,38 @@
 use outbox_core::relay::{FailureKind, SourceFailure};
+use tokio_postgres::error::SqlState;
 
 use crate::source::kind_of_state;
 
 /// What an error of the SQL connection means for the relay.
 pub(crate) fn failure_of(error: &tokio_postgres::Error, doing: &str) -> SourceFailure {
-    match error.as_db_error() {
-        Some(db) => SourceFailure {
-            kind: kind_of_state(db.code().code()),
-            message: {
-                let hint = db
-                    .hint()
-                    .map(|hint| format!(" ({hint})"))
-                    .unwrap_or_default();
-                format!("{doing}: {} [{}]{hint}", db.message(), db.code().code())
-            },
-        },
-        None => SourceFailure {
+    let Some(db) = error.as_db_error() else {
+        return SourceFailure {
             kind: FailureKind::Unreachable,
             message: format!("{doing}: {}", with_sources(error)),
-        },
+        };
+    };
+    let kind = kind_of(db.code());
+    let mut message = format!("{doing}: {} [{}]", db.message(), db.code().code());
+    if let Some(hint) = db.hint() {
+        message = format!("{message} ({hint})");
+    }
+    if kind == FailureKind::SchemaOutdated {
+        message.push_str(": the schema is older than this release: run `outbox-sidecar init`");
+    }
+    SourceFailure { kind, message }
+}
+
+/// What a statement of ours can meet beside what any connection can.
+fn kind_of(state: &SqlState) -> FailureKind {
+    match state.code() {
+        _ if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(state) => {
+            FailureKind::SchemaOutdated
+        }
+        // Data exceptions, broken constraints, limits of the server.
+        code if ["22", "23", "54"].contains(&code.get(..2).unwrap_or_default()) => {
+            FailureKind::ValueRefused
+        }
+        code => kind_of_state(code),
     }
 }
 

@@ -9,7 +9,6 @@ use outbox_core::relay::{
 };
 use outbox_core::schema::SchemaName;
 use outbox_core::{Frontier, MessageId, Position, SystemId, TimelineId};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
@@ -138,9 +137,7 @@ impl ParkedTable<'_> {
         template: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, SourceFailure> {
-        let sql = self.sql(template);
-        let asked = bounded(READING, client.query(&sql, values)).await;
-        asked.map_err(outdated)
+        bounded(READING, client.query(&self.sql(template), values)).await
     }
 
     /// Sets messages aside: all, or none. What is there already is left as it is.
@@ -154,7 +151,8 @@ impl ParkedTable<'_> {
         const SETTING_ASIDE: &str = "setting messages aside in outbox.parked";
         let sql = self.sql(
             "with claim as ({claim}), given as (
-                 select $5::text as system_id, $6::int4 as timeline, g.commit_lsn::pg_lsn as commit_lsn, g.index, g.xid,
+                 select $5::text as system_id, $6::int4 as timeline,
+                        g.commit_lsn::pg_lsn as commit_lsn, g.index, g.xid,
                         timestamptz '2000-01-01 00:00:00+00'
                             + g.commit_time * interval '1 microsecond' as commit_time,
                         g.id, g.destination, g.key, g.type, g.content_type, g.payload,
@@ -202,8 +200,7 @@ impl ParkedTable<'_> {
             &timeline,
         ];
         values.extend(columns.values());
-        let asked = bounded(SETTING_ASIDE, client.query_one(&sql, &values)).await;
-        let row = asked.map_err(outdated).map_err(refused)?;
+        let row = bounded(SETTING_ASIDE, client.query_one(&sql, &values)).await?;
         let read = || {
             Ok((
                 row.try_get::<_, i64>(0)?,
@@ -252,35 +249,6 @@ fn unreadable(what: &str) -> SourceFailure {
 
 fn epoch(claim: Claim) -> i64 {
     i64::try_from(claim.epoch).unwrap_or(i64::MAX)
-}
-
-/// Without the table the database was set up by an earlier release.
-fn outdated(failure: SourceFailure) -> SourceFailure {
-    let table_missing = format!("[{}]", SqlState::UNDEFINED_TABLE.code());
-    if !failure.message.contains(&table_missing) {
-        return failure;
-    }
-    SourceFailure {
-        kind: FailureKind::SchemaOutdated,
-        message: format!(
-            "{}: the schema is older than this release: run `outbox-sidecar init`",
-            failure.message
-        ),
-    }
-}
-
-/// A value that the table cannot hold: any other attempt would meet the same answer.
-fn refused(failure: SourceFailure) -> SourceFailure {
-    const CLASSES: [&str; 3] = ["[22", "[23", "[54"];
-    if failure.kind == FailureKind::Other
-        && CLASSES.iter().any(|class| failure.message.contains(class))
-    {
-        return SourceFailure {
-            kind: FailureKind::ParkingRefused,
-            ..failure
-        };
-    }
-    failure
 }
 
 fn superseded() -> SourceFailure {

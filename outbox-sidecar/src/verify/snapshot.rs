@@ -21,7 +21,7 @@ use super::record::RowRecord;
 use super::spill::Spill;
 use super::window::Window;
 use crate::config::Settings;
-use crate::control::{connect, failure_of};
+use crate::control::{connect, failure_of, within};
 use crate::sink::message_text::write_timestamp;
 use crate::source::quote::quote_literal;
 
@@ -64,11 +64,11 @@ pub(super) async fn take(
     let client = connect(&settings.address, "outbox-sidecar verify", || {}).await?;
     // One statement reads the whole table: it takes what it takes, and each row is waited for.
     let limits = "set statement_timeout = 0; set idle_in_transaction_session_timeout = '60s'";
-    within("setting limits", client.batch_execute(limits)).await?;
+    within(ROW_MAX, "setting limits", client.batch_execute(limits)).await?;
     let begin = log_end(&client).await?;
     let opening = "begin transaction isolation level repeatable read, read only";
     let doing = "beginning to read the outbox";
-    within(doing, client.batch_execute(opening)).await?;
+    within(ROW_MAX, doing, client.batch_execute(opening)).await?;
     // The transaction's first query: what it sees is settled before the log is looked at.
     let end = log_end(&client).await?;
     let mut snapshot = Snapshot {
@@ -86,7 +86,12 @@ pub(super) async fn take(
     )
     .await?;
     snapshot.rows.finish()?;
-    within("ending to read the outbox", client.batch_execute("commit")).await?;
+    within(
+        ROW_MAX,
+        "ending to read the outbox",
+        client.batch_execute("commit"),
+    )
+    .await?;
     Ok(snapshot)
 }
 
@@ -116,11 +121,11 @@ async fn read_rows(
     progress: &Progress,
 ) -> Result<(), VerifyError> {
     let doing = "reading the outbox";
-    let stream = within(doing, client.copy_out(statement)).await?;
+    let stream = within(ROW_MAX, doing, client.copy_out(statement)).await?;
     let mut rows = pin!(BinaryCopyOutStream::new(stream, &TYPES));
     loop {
         let next = async { rows.next().await.transpose() };
-        let Some(row) = within(doing, next).await? else {
+        let Some(row) = within(ROW_MAX, doing, next).await? else {
             return Ok(());
         };
         let row = outbox_row(&row).map_err(VerifyError::Row)?;
@@ -143,7 +148,7 @@ async fn log_end(client: &Client) -> Result<Lsn, VerifyError> {
                pg_catalog.current_setting('wal_block_size')::int8, \
                pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))";
     let doing = "reading the end of the log";
-    let row = within(doing, client.query_one(sql, &[])).await?;
+    let row = within(ROW_MAX, doing, client.query_one(sql, &[])).await?;
     let read = || -> Result<(String, i64, i64), tokio_postgres::Error> {
         Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
     };
@@ -184,19 +189,6 @@ fn outbox_row(row: &BinaryCopyOutRow) -> Result<Row<'_>, tokio_postgres::Error> 
         headers: row.try_get(6)?,
         created_at: Timestamp::from_postgresql_us(row.try_get(7)?),
     })
-}
-
-async fn within<T>(
-    doing: &str,
-    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, SourceFailure> {
-    match tokio::time::timeout(ROW_MAX, answer).await {
-        Ok(answer) => answer.map_err(|error| failure_of(&error, doing)),
-        Err(_) => Err(SourceFailure {
-            kind: FailureKind::Unreachable,
-            message: format!("{doing}: no answer within {} s", ROW_MAX.as_secs()),
-        }),
-    }
 }
 
 #[cfg(test)]

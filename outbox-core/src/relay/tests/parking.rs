@@ -226,7 +226,7 @@ fn what_the_database_refuses_to_set_aside_ends_the_claim() {
         (FailureKind::ClaimSuperseded, "standby"),
         (FailureKind::ServerShutdown, "standby"),
         (FailureKind::ParkedDiffers, "stopped"),
-        (FailureKind::ParkingRefused, "held"),
+        (FailureKind::ValueRefused, "held"),
     ] {
         let mut scenario = publishing(StuckPolicy::ParkKey);
         scenario.leave(|action| publish(action).is_some() || matches!(action, Action::Park { .. }));

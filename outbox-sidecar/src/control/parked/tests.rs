@@ -297,7 +297,7 @@ async fn what_is_very_large_is_kept_and_what_cannot_be_is_refused() {
     let mut no_json = message(2, position(200, 0), None);
     no_json.delivery.row.headers = "{".into();
     let refused = database.insert(&[no_json]).await;
-    assert_eq!(kind(refused), Some(FailureKind::ParkingRefused));
+    assert_eq!(kind(refused), Some(FailureKind::ValueRefused));
     assert_eq!(database.rows().await, 1);
 }
 
