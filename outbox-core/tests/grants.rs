@@ -113,6 +113,58 @@ async fn relay_role_reads_and_keeps_its_row() {
 }
 
 #[tokio::test]
+async fn operator_role_asks_for_replays_under_its_own_name() {
+    let database = Database::migrated().await;
+    let mut connection = database.sqlx().await;
+    let role = format!("{}_operator", database.name);
+    let sql = grants::operator_role(&SchemaName::default(), &role);
+    run(
+        &mut connection,
+        &format!(
+            "insert into outbox.parked (relay, system_id, timeline, commit_lsn, index, xid, commit_time, id,
+                                        destination, type, content_type, headers, created_at, reason, error,
+                                        attempts, blocks_key)
+             values ('r', '1', 1, '0/1', 0, 1, now(), gen_random_uuid(), 'd', 't', 'c', '{{}}', now(), 'r', '',
+                     1, false);
+             create role {role}; {sql} set session authorization {role}"
+        ),
+    )
+    .await
+    .unwrap();
+
+    for allowed in [
+        "select * from outbox.parked for update",
+        "insert into outbox.request (id, relay, kind, chosen, actor, note)
+         values ('00000000-0000-0000-0000-000000000001', 'r', 'replay', 1, 'somebody else', 'n')",
+        "update outbox.parked set state = 'replaying', request = '00000000-0000-0000-0000-000000000001',
+                request_index = 0, replays = replays + 1, actor = 'a', note = 'n'",
+    ] {
+        assert_eq!(run(&mut connection, allowed).await, Ok(()), "{allowed}");
+    }
+    let asked = "select role from outbox.request";
+    let asked: String = sqlx::query_scalar(asked)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(asked, role);
+    for denied in [
+        "delete from outbox.parked",
+        "update outbox.parked set payload = null",
+        "update outbox.request set actor = 'nobody'",
+        "insert into outbox.request (relay, kind, chosen, role) values ('r', 'replay', 1, 'nobody')",
+        "delete from outbox.request",
+        "select from outbox.message",
+        "update outbox.relay set epoch = epoch + 1",
+    ] {
+        assert_eq!(
+            run(&mut connection, denied).await,
+            Err(DENIED.to_owned()),
+            "{denied}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn consumer_role_accepts_and_reads_and_nothing_else() {
     let database = Database::migrated().await;
     let mut connection = database.sqlx().await;

@@ -32,7 +32,8 @@ pub fn app_role(schema: &SchemaName, role: &str) -> String {
 }
 
 /// Lets `role` do what a running relay does in the schema: read the outbox, keep its own row of
-/// `relay`, set messages aside in `parked`, make partitions. The attribute REPLICATION and the broker are not part of it.
+/// `relay`, set messages aside in `parked`, carry out and make requests, make partitions. The
+/// attribute REPLICATION and the broker are not part of it.
 #[must_use]
 pub fn relay_role(schema: &SchemaName, role: &str) -> String {
     let (schema, role) = (schema.quoted(), quote_identifier(role));
@@ -40,8 +41,31 @@ pub fn relay_role(schema: &SchemaName, role: &str) -> String {
         "grant usage on schema {schema} to {role};\n\
          grant select on {schema}.message, {schema}.message_default, {schema}.migration to {role};\n\
          grant select, update on {schema}.relay to {role};\n\
-         grant select, insert on {schema}.parked to {role};\n\
+         grant select, insert, update on {schema}.parked, {schema}.request to {role};\n\
          grant execute on function {schema}.maintain_partitions(integer, bigint) to {role};\n"
+    )
+}
+
+/// Lets `role` see what is set aside, and ask a relay to replay or to skip it, and nothing else. It
+/// cannot hide that it asked: the server writes down its name.
+///
+/// ```
+/// use outbox_core::schema::{SchemaName, grants};
+///
+/// let sql = grants::operator_role(&SchemaName::default(), "on_call");
+/// assert!(sql.contains(r#"grant select on "outbox".parked"#));
+/// ```
+#[must_use]
+pub fn operator_role(schema: &SchemaName, role: &str) -> String {
+    let (schema, role) = (schema.quoted(), quote_identifier(role));
+    format!(
+        "grant usage on schema {schema} to {role};\n\
+         grant select on {schema}.parked, {schema}.request, {schema}.relay, {schema}.migration \
+         to {role};\n\
+         grant insert (id, relay, kind, chosen, destination, edited, type, content_type, payload, \
+         headers, actor, note) on {schema}.request to {role};\n\
+         grant update (state, request, request_index, replays, actor, note) on {schema}.parked \
+         to {role};\n"
     )
 }
 

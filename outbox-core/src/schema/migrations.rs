@@ -47,8 +47,13 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 7,
+        name: "request",
+        template: include_str!("migrations/0007_request.sql"),
+    },
+    Migration {
+        version: 8,
         name: "parked",
-        template: include_str!("migrations/0007_parked.sql"),
+        template: include_str!("migrations/0008_parked.sql"),
     },
 ];
 

@@ -1,0 +1,69 @@
+-- Messages that the broker refused for themselves, and those that wait behind one in their key.
+--
+-- A relay sets a message aside here before its checkpoint passes it, and never deletes a row: what
+-- becomes of it is an operator's decision, and stays on record. Rows are numbered in the order in
+-- which they are written, which is not the order of their messages.
+--
+-- The texts may be of any length, since that may be what the broker refused: no index holds them.
+create table {schema}.parked (
+    number        bigint      not null generated always as identity unique,
+    relay         text        not null,
+    system_id     text        not null,
+    timeline      integer     not null,
+    commit_lsn    pg_lsn      not null,
+    index         bigint      not null,
+    xid           bigint      not null,
+    commit_time   timestamptz not null,
+    id            uuid        not null,
+    destination   text        not null,
+    key           text,
+    type          text        not null,
+    content_type  text        not null,
+    payload       bytea,
+    headers       jsonb       not null,
+    created_at    timestamptz not null,
+    reason        text        not null,
+    error         text        not null,
+    attempts      integer     not null,
+    blocks_key    boolean     not null,
+    state         text        not null default 'waiting',
+    parked_at     timestamptz not null default clock_timestamp(),
+    actor         text,
+    note          text,
+    request       uuid        references {schema}.request (id),
+    request_index bigint,
+    replays       integer     not null default 0,
+    settled_at    timestamptz,
+    primary key (relay, system_id, commit_lsn, index),
+    constraint parked_state_is_known
+        check (state in ('waiting', 'replaying', 'replayed', 'skipped')),
+    constraint parked_is_in_order_of_its_request
+        check ((request is null) = (request_index is null)),
+    constraint parked_goes_by_request
+        check (state = 'waiting' or request is not null),
+    constraint parked_without_a_key_blocks_none check (key is not null or not blocks_key)
+);
+
+-- What a relay reads when it becomes active: one row a key, however many wait behind it.
+create index parked_blocking on {schema}.parked (relay, system_id)
+    where blocks_key and state in ('waiting', 'replaying');
+
+-- The messages of one request, in the order in which they are published.
+create unique index parked_request on {schema}.parked (request, request_index)
+    where request is not null;
+
+-- The messages of one key; a hash may be of a text of any length.
+create index parked_key on {schema}.parked using hash (key) where state in ('waiting', 'replaying');
+
+comment on table {schema}.parked is
+    'Messages set aside by relays: refused by the broker, or waiting behind one in their key.';
+comment on column {schema}.parked.index is 'Its number within its transaction, from 0.';
+comment on column {schema}.parked.attempts is 'How often the broker refused it.';
+comment on column {schema}.parked.blocks_key is
+    'The first message of its key that waits: later ones wait behind it.';
+comment on column {schema}.parked.actor is 'Who asked for what became of it, or will.';
+comment on column {schema}.parked.request is 'The last request that concerned it.';
+comment on column {schema}.parked.request_index is 'Its number within that request, from 0.';
+comment on column {schema}.parked.replays is 'How often its replay was asked for.';
+comment on column {schema}.parked.settled_at is 'When it was replayed or skipped.';
+comment on column {schema}.parked.state is 'waiting, replaying, replayed or skipped.';
