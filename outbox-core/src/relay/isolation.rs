@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::active::Active;
 use super::buffer::Taken;
 use super::core::{Core, Next};
+use super::halving::Rest;
 use super::{HaltedMessage, Stop, StuckPolicy};
 use crate::Frontier;
 use crate::sink::{Batch, Refusal};
@@ -44,6 +45,8 @@ impl Active {
             frontier: Frontier::inside(refused.position.commit_lsn, refused.position.index),
         };
         let mut batch = self.progress.batch(taken, core.now)?;
+        // What was cut off from the batch stands behind the message, too.
+        self.rest = Rest::default();
         self.stuck.amend(&mut batch.checkpoint);
         self.halting = Some(halted);
         self.publish(core, Arc::new(batch));
