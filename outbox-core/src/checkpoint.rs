@@ -26,7 +26,7 @@ use crate::{Frontier, Lsn, MessageId, Position, SystemId, TimelineHistory, Timel
 ///     timeline_history: TimelineHistory::default(),
 ///     frontier: Frontier::at("0/1A2B3C8".parse()?),
 ///     last: None,
-///     last_parked: None,
+///     stuck_writes: 0,
 ///     publication_fingerprint: "5f3a".into(),
 ///     sequence: 0,
 ///     written_at: Timestamp::from_unix_us(1_790_000_000_000_000),
@@ -49,8 +49,9 @@ pub struct Checkpoint {
     pub frontier: Frontier,
     /// The last message handled; nothing of ours lies between it and the frontier.
     pub last: Option<LastHandled>,
-    /// The last row set aside, which must still exist when a relay becomes active.
-    pub last_parked: Option<LastParked>,
+    /// How often the relay had written down what became of stuck messages: a database that knows of
+    /// fewer was set back, and has lost some of it.
+    pub stuck_writes: u64,
     /// Which rows the publication lets through, as a hash of its definition.
     pub publication_fingerprint: String,
     /// Grows by one with each checkpoint of the relay; the genesis has 0.
@@ -95,14 +96,4 @@ impl LastHandled {
             index: self.index,
         }
     }
-}
-
-/// A row that was set aside in the database, the last of those that a checkpoint covers: by the order
-/// in which they were written, so that a database that has this one has them all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastParked {
-    /// Where its message stood in the commit order.
-    pub position: Position,
-    /// The message's identity.
-    pub message_id: MessageId,
 }

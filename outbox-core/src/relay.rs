@@ -13,7 +13,9 @@
 mod action;
 mod activation;
 mod active;
+mod asking;
 mod backoff;
+mod blocked_keys;
 mod buffer;
 mod catch_up;
 mod compare;

@@ -123,9 +123,8 @@ impl Driver {
                 claim,
                 system_id,
                 frontier,
-                last,
             } => {
-                let request = Sql::LoadParked(ticket, claim, system_id, frontier, last);
+                let request = Sql::LoadParked(ticket, claim, system_id, frontier);
                 self.control.request(request);
             }
             Action::Park {

@@ -3,8 +3,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Checkpoint, LastHandled, LastParked};
-use crate::{Frontier, HistoryEntry, Lsn, MessageId, Position, SystemId, TimelineId, Timestamp};
+use super::{Checkpoint, LastHandled};
+use crate::{Frontier, HistoryEntry, Lsn, MessageId, SystemId, TimelineId, Timestamp};
 
 /// The version of the encoded form that this crate writes, and the only one it reads.
 pub const FORMAT: u32 = 1;
@@ -61,7 +61,7 @@ struct Content {
     timeline_start_lsns: Vec<(u32, String)>,
     frontier: Place,
     last: Option<Last>,
-    last_parked: Option<Parked>,
+    stuck_writes: String,
     publication_fingerprint: String,
     sequence: u64,
     written_at_us: i64,
@@ -78,13 +78,6 @@ struct Last {
     commit_lsn: String,
     xid: u32,
     commit_time_us: i64,
-    index: u32,
-    message_id: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Parked {
-    commit_lsn: String,
     index: u32,
     message_id: String,
 }
@@ -168,11 +161,7 @@ impl From<&Checkpoint> for Content {
                 index: last.index,
                 message_id: last.message_id.to_string(),
             }),
-            last_parked: checkpoint.last_parked.map(|parked| Parked {
-                commit_lsn: parked.position.commit_lsn.to_string(),
-                index: parked.position.index,
-                message_id: parked.message_id.to_string(),
-            }),
+            stuck_writes: checkpoint.stuck_writes.to_string(),
             publication_fingerprint: checkpoint.publication_fingerprint.clone(),
             sequence: checkpoint.sequence,
             written_at_us: checkpoint.written_at.as_unix_us(),
@@ -216,18 +205,7 @@ impl TryFrom<Content> for Checkpoint {
                     })
                 })
                 .transpose()?,
-            last_parked: content
-                .last_parked
-                .map(|parked| {
-                    Ok::<_, DecodeCheckpointError>(LastParked {
-                        position: Position {
-                            commit_lsn: lsn(parked.commit_lsn)?,
-                            index: parked.index,
-                        },
-                        message_id: message_id(parked.message_id)?,
-                    })
-                })
-                .transpose()?,
+            stuck_writes: field("stuck_writes", content.stuck_writes)?,
             publication_fingerprint: content.publication_fingerprint,
             sequence: content.sequence,
             written_at: Timestamp::from_unix_us(content.written_at_us),
@@ -259,9 +237,7 @@ mod tests {
                 timeline_history: TimelineHistory::parse("1 0/10 x\n2 0/20 y").unwrap(),
                 frontier: Frontier { lsn: Lsn::new(lsn), index },
                 last: has_last.then_some(last),
-                last_parked: has_last.then_some(LastParked {
-                    position: last.position(), message_id: last.message_id,
-                }),
+                stuck_writes: lsn,
                 publication_fingerprint: "abc".into(),
                 sequence,
                 written_at: Timestamp::from_unix_us(time),

@@ -67,7 +67,7 @@ mod tests {
             timeline_history: TimelineHistory::default(),
             frontier: Frontier::at(Lsn::new(sequence)),
             last: None,
-            last_parked: None,
+            stuck_writes: 0,
             publication_fingerprint: String::new(),
             sequence,
             written_at: Timestamp::default(),

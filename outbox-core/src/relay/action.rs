@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Claim, HaltedMessage, Holder, ParkedMessage, Stop};
-use crate::checkpoint::LastParked;
 use crate::sink::Batch;
 use crate::{Frontier, Lsn, SystemId, TimelineId};
 
@@ -41,8 +40,6 @@ pub enum Action {
         system_id: SystemId,
         /// The checkpoint's: what lies beyond is not covered.
         frontier: Frontier,
-        /// The last row that the checkpoint names.
-        last: Option<LastParked>,
     },
     /// Set messages aside in the database, all or none, where the claim still holds. What is there
     /// already is left as it is.

@@ -21,7 +21,7 @@ use crate::sink::AcquireError;
 /// 3. Claim the epoch, the fence for what we write in PostgreSQL.
 /// 4. Acquire the sink: fences whoever published before, and yields the checkpoint that counts.
 /// 5. Read the slot once more, which must still be ours, and compare everything.
-/// 6. Read what was set aside before, which must include the last that the checkpoint names.
+/// 6. Read what was set aside before; the database must know of all that the checkpoint counts.
 #[derive(Debug)]
 pub(super) struct Activation {
     step: Step,
@@ -253,7 +253,6 @@ impl Activation {
             walsender_pid: identity.walsender_pid,
             epoch,
         };
-        let last_parked = checkpoint.last_parked;
         let progress = Progress::new(identity, checkpoint, resume, core.now.monotonic);
         let ticket = core.ticket();
         core.act(Action::LoadParked {
@@ -261,14 +260,12 @@ impl Activation {
             claim,
             system_id: progress.cluster().0,
             frontier: progress.frontier(),
-            last: last_parked,
         });
         self.compared = Some(Compared {
             claim,
             progress,
             catch_up,
             confirmed_flush: slot.confirmed_flush,
-            last_parked,
         });
         self.step = Step::LoadingParked(ticket);
         Ok(())

@@ -221,7 +221,7 @@ impl Active {
             Flight::Publishing { .. } => None,
             Flight::Waiting { until, .. } => Some(*until),
             Flight::Recovering { recovery, .. } => recovery.deadline(),
-            Flight::Parking { parking, .. } => parking.deadline(),
+            Flight::Parking { asking, .. } => asking.deadline(),
             Flight::Free if self.is_empty() => self
                 .catch_up
                 .has_passed()

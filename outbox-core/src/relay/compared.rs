@@ -5,7 +5,6 @@ use super::progress::Progress;
 use super::stuck::Stuck;
 use super::{ParkedEarlier, Stop};
 use crate::Lsn;
-use crate::checkpoint::LastParked;
 
 /// Checkpoint and database fit; what was set aside before is still to be read.
 #[derive(Debug)]
@@ -14,21 +13,16 @@ pub(super) struct Compared {
     pub(super) progress: Progress,
     pub(super) catch_up: CatchUp,
     pub(super) confirmed_flush: Lsn,
-    /// The last row that the checkpoint counts as set aside.
-    pub(super) last_parked: Option<LastParked>,
 }
 
 impl Compared {
     /// The last step of becoming active.
-    pub(super) fn become_active(self, core: &mut Core, earlier: ParkedEarlier) -> Next {
-        if let Some(last) = self.last_parked
-            && earlier.last_number.is_none()
-        {
-            return Next::Stop(Stop::ParkedMissing {
-                id: last.message_id,
-                position: last.position,
-            });
+    pub(super) fn become_active(mut self, core: &mut Core, earlier: ParkedEarlier) -> Next {
+        let (expected, found) = (self.progress.stuck_writes(), earlier.writes);
+        if found < expected {
+            return Next::Stop(Stop::StuckWritesMissing { expected, found });
         }
+        self.progress.wrote(found);
         let stuck = Stuck::new(core.settings.stuck, earlier);
         core.became_active(self.claim.epoch);
         Next::Active(Box::new(Active::new(

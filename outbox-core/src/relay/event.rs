@@ -49,9 +49,9 @@ pub enum Event {
     Published(Ticket, Outcome),
     /// Answers [`Action::LoadParked`](super::Action::LoadParked).
     ParkedLoaded(Ticket, Result<ParkedEarlier, SourceFailure>),
-    /// Answers [`Action::Park`](super::Action::Park): all of it is in the database, or nothing is
-    /// known to be.
-    Parked(Ticket, Result<(), SourceFailure>),
+    /// Answers [`Action::Park`](super::Action::Park): all of it is in the database, and how often the
+    /// relay has written there now; or nothing is known to be.
+    Parked(Ticket, Result<u64, SourceFailure>),
 }
 
 /// Who the server is, as `IDENTIFY_SYSTEM` and `TIMELINE_HISTORY` say.

@@ -80,7 +80,6 @@ impl Active {
             last.position.index.checked_add(1)?,
         );
         checkpoint.last = Some(LastHandled::from(last));
-        checkpoint.last_parked = self.progress.last_parked();
         self.stuck.amend(&mut checkpoint);
         Some((
             Batch {

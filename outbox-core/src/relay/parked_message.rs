@@ -59,17 +59,14 @@ impl ParkReason {
 }
 
 /// What the database holds of messages that were set aside before a relay became active.
-///
-/// Rows are numbered in the order in which they were written, which is not the order of their
-/// messages: whoever finds the row of the highest number has not lost one of a lower.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParkedEarlier {
     /// Those that the checkpoint does not cover: set aside by a holder that did not come to it.
     pub uncovered: Vec<UncoveredRow>,
     /// The keys whose later messages wait.
     pub blocked: Vec<BlockedKey>,
-    /// The number of the row that the checkpoint names as the last one; `None` when it is not there.
-    pub last_number: Option<u64>,
+    /// How often the relay has written about stuck messages, as far as this database knows.
+    pub writes: u64,
 }
 
 /// A row of a message that comes again.
@@ -79,8 +76,6 @@ pub struct UncoveredRow {
     pub position: Position,
     /// The message's identity.
     pub id: MessageId,
-    /// The row's number, from 1.
-    pub number: u64,
 }
 
 /// A key whose messages wait behind one that is set aside.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::active::Active;
+use super::asking::Asking;
 use super::core::{Core, Next};
 use super::parked_message::ParkedMessage;
 use super::publishing::Flight;
@@ -9,22 +9,6 @@ use super::stuck::{Sorted, Unsortable};
 use super::{Action, FailureKind, HaltedMessage, Notice, SourceFailure, Stop, Ticket};
 use crate::OutboxRow;
 use crate::sink::{Batch, Delivery, Refusal, RefusalReason};
-
-/// Messages on their way into the database, before the rest of their batch is published.
-#[derive(Debug)]
-pub(super) enum Parking {
-    Asked(Ticket),
-    Waiting { until: Duration },
-}
-
-impl Parking {
-    pub(super) const fn deadline(&self) -> Option<Duration> {
-        match self {
-            Self::Asked(_) => None,
-            Self::Waiting { until } => Some(*until),
-        }
-    }
-}
 
 impl Active {
     /// Publishes a batch without what is to be set aside of it. That is set aside first: once the
@@ -68,7 +52,7 @@ impl Active {
         self.flight = Flight::Parking {
             batch,
             parked,
-            parking: Parking::Asked(ticket),
+            asking: Asking::Asked(ticket),
         };
     }
 
@@ -77,9 +61,9 @@ impl Active {
         if let Flight::Parking {
             batch,
             parked,
-            parking: Parking::Waiting { until },
+            asking,
         } = &self.flight
-            && *until <= core.now.monotonic
+            && asking.is_due(core.now.monotonic)
         {
             let (batch, parked) = (Arc::clone(batch), Arc::clone(parked));
             self.park(core, batch, parked);
@@ -90,46 +74,44 @@ impl Active {
         &mut self,
         core: &mut Core,
         ticket: Ticket,
-        result: Result<(), SourceFailure>,
+        result: Result<u64, SourceFailure>,
     ) -> Result<(), Next> {
         let Flight::Parking {
             batch,
             parked,
-            parking,
-        } = &mut self.flight
+            asking,
+        } = &self.flight
         else {
             return Ok(());
         };
-        if !matches!(parking, Parking::Asked(awaited) if *awaited == ticket) {
+        if !asking.awaits(ticket) {
             return Ok(());
         }
-        let Err(failure) = result else {
-            let batch = Arc::clone(batch);
-            self.backoff.succeed();
-            core.report(Notice::Parked {
-                messages: Arc::clone(parked),
-            });
-            self.publish(core, batch);
-            return Ok(());
-        };
-        match failure.kind {
-            FailureKind::ClaimSuperseded => Err(core.fenced(failure.message)),
-            FailureKind::ParkedDiffers => Err(Next::Stop(Stop::Diverged(failure.message))),
-            FailureKind::ValueRefused => {
+        let (mut batch, parked) = (Arc::clone(batch), Arc::clone(parked));
+        match result {
+            Ok(writes) => {
+                self.flight = Flight::Free;
+                self.backoff.succeed();
+                self.progress.wrote(writes);
+                Arc::make_mut(&mut batch).checkpoint.stuck_writes = writes;
+                core.report(Notice::Parked { messages: parked });
+                self.publish(core, batch);
+            }
+            Err(failure) if failure.kind == FailureKind::ValueRefused => {
                 let first = parked.first().map(|parked| &parked.delivery);
                 let first = first.map(|delivery| halted(delivery, &failure.message));
-                Err(first.map_or_else(|| core.source_lost(failure), Next::Held))
+                return Err(first.map_or_else(|| core.source_lost(failure), Next::Held));
             }
-            FailureKind::ServerShutdown => Err(core.server_stops(&failure.message)),
-            _ => {
-                let retry_in = self.backoff.fail(&mut core.random);
-                *parking = Parking::Waiting {
-                    until: core.now.monotonic + retry_in,
+            Err(failure) => {
+                let asking = self.ask_later(core, failure)?;
+                self.flight = Flight::Parking {
+                    batch,
+                    parked,
+                    asking,
                 };
-                core.report(Notice::SourceTrouble { failure, retry_in });
-                Ok(())
             }
         }
+        Ok(())
     }
 }
 

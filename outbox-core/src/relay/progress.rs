@@ -4,7 +4,7 @@ use super::buffer::Taken;
 use super::compare::Resume;
 use super::settings::{HEARTBEAT_INTERVAL, IDLE_BYTES_MAX, IDLE_MAX};
 use super::{Identity, Now};
-use crate::checkpoint::{Checkpoint, LastHandled, LastParked};
+use crate::checkpoint::{Checkpoint, LastHandled};
 use crate::sink::{Batch, Delivery};
 use crate::{Frontier, Lsn, SystemId, TimelineHistory, TimelineId};
 
@@ -18,7 +18,8 @@ pub(super) struct Progress {
     publication_fingerprint: String,
     frontier: Frontier,
     last: Option<LastHandled>,
-    last_parked: Option<LastParked>,
+    /// How often was written down what became of stuck messages.
+    stuck_writes: u64,
     sequence: u64,
     /// The end of what the stream has shown us.
     seen: Lsn,
@@ -46,7 +47,7 @@ impl Progress {
             publication_fingerprint: checkpoint.publication_fingerprint,
             frontier: resume.frontier,
             last: resume.last,
-            last_parked: checkpoint.last_parked,
+            stuck_writes: checkpoint.stuck_writes,
             sequence: checkpoint.sequence,
             seen: Lsn::ZERO,
             checkpointed_at: now,
@@ -139,7 +140,6 @@ impl Progress {
         }
         self.frontier = checkpoint.frontier;
         self.last = checkpoint.last;
-        self.last_parked = checkpoint.last_parked;
         self.sequence = checkpoint.sequence;
         self.on_new_timeline = false;
         self.checkpointed_at = now;
@@ -170,7 +170,7 @@ impl Progress {
             timeline_history: self.history.clone(),
             frontier,
             last,
-            last_parked: self.last_parked,
+            stuck_writes: self.stuck_writes,
             publication_fingerprint: self.publication_fingerprint.clone(),
             sequence: self.sequence + 1,
             written_at: now.wall,
@@ -179,8 +179,13 @@ impl Progress {
 }
 
 impl Progress {
-    pub(super) const fn last_parked(&self) -> Option<LastParked> {
-        self.last_parked
+    pub(super) const fn stuck_writes(&self) -> u64 {
+        self.stuck_writes
+    }
+
+    /// What became of stuck messages is in the database: every checkpoint from now on relies on it.
+    pub(super) fn wrote(&mut self, stuck_writes: u64) {
+        self.stuck_writes = self.stuck_writes.max(stuck_writes);
     }
 
     pub(super) const fn cluster(&self) -> (SystemId, TimelineId) {

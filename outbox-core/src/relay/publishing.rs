@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active::Active;
+use super::asking::Asking;
 use super::core::{Core, Next};
 use super::parked_message::ParkedMessage;
-use super::parking::Parking;
 use super::recovery::Recovery;
 use super::{Action, Notice, Stop, Ticket};
 use crate::OutboxRow;
@@ -31,7 +31,7 @@ pub(super) enum Flight {
     Parking {
         batch: Arc<Batch>,
         parked: Arc<[ParkedMessage]>,
-        parking: Parking,
+        asking: Asking,
     },
     /// Nobody knows what became of it.
     Recovering {

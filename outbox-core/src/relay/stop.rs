@@ -105,16 +105,17 @@ pub enum Stop {
         /// The new timeline.
         timeline: TimelineId,
     },
-    /// A message that was set aside is not in the database any more.
+    /// What the relay wrote about stuck messages is not in the database any more.
     #[error(
-        "message {id} at {position} was set aside, and its row is not in outbox.parked: the database \
-         was set back, or the row was deleted; see docs/command-line.md, Exit codes"
+        "the relay has written {expected} times into outbox.parked what became of stuck messages, the \
+         database knows of {found}: it was set back, or lost them in a fail-over; see \
+         docs/command-line.md, Exit codes"
     )]
-    ParkedMissing {
-        /// Its identity.
-        id: MessageId,
-        /// Where it stands in the commit order.
-        position: Position,
+    StuckWritesMissing {
+        /// What the checkpoint says.
+        expected: u64,
+        /// What the database says.
+        found: u64,
     },
     /// An earlier run stopped for a reason that only an operator can clear.
     #[error("held since an earlier run: {reason}")]
@@ -143,7 +144,7 @@ impl Stop {
             | Self::OtherTimeline { .. }
             | Self::LogSetBack { .. }
             | Self::Diverged(_)
-            | Self::ParkedMissing { .. }
+            | Self::StuckWritesMissing { .. }
             | Self::Phantoms { .. } => 6,
             Self::HeldEarlier { exit_code, .. } => *exit_code,
         }

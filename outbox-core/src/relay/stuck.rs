@@ -1,12 +1,10 @@
 use std::collections::{BTreeMap, HashMap};
 
-use super::parked_message::{
-    BlockedKey, ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy, UncoveredRow,
-};
-use super::settings::{BLOCKED_BYTES_MAX, BLOCKED_KEYS_MAX};
-use crate::checkpoint::{Checkpoint, LastHandled, LastParked};
+use super::blocked_keys::BlockedKeys;
+use super::parked_message::{ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy, UncoveredRow};
+use crate::checkpoint::{Checkpoint, LastHandled};
 use crate::sink::{Batch, Delivery, Refusal};
-use crate::{Frontier, OutboxRow, Position};
+use crate::{Frontier, Position};
 
 /// Which messages are set aside rather than published: those that the broker refuses, and under
 /// [`StuckPolicy::ParkKey`] whatever follows them in their key.
@@ -15,12 +13,8 @@ pub(super) struct Stuck {
     policy: StuckPolicy,
     /// Set aside by an earlier holder that did not come to its checkpoint: they come again.
     uncovered: BTreeMap<Position, UncoveredRow>,
-    /// Set aside, and not covered by a durable checkpoint yet; with the row's number.
-    aside: BTreeMap<Position, (u64, LastHandled)>,
-    /// The number of the last row that the durable checkpoint names.
-    last_number: u64,
-    /// The number of the last row.
-    number: u64,
+    /// Set aside, and not covered by a durable checkpoint yet.
+    aside: BTreeMap<Position, LastHandled>,
     blocked: BlockedKeys,
 }
 
@@ -42,28 +36,15 @@ pub(super) enum Unsortable {
 
 impl Stuck {
     pub(super) fn new(policy: StuckPolicy, earlier: ParkedEarlier) -> Self {
-        let mut blocked = BlockedKeys::default();
-        for BlockedKey {
-            destination,
-            key,
-            from,
-        } in earlier.blocked
-        {
-            blocked.insert(&destination, &key, from);
-        }
-        let last_number = earlier.last_number.unwrap_or(0);
-        let numbers = earlier.uncovered.iter().map(|row| row.number);
         Self {
             policy,
-            last_number,
-            number: numbers.fold(last_number, u64::max),
             uncovered: earlier
                 .uncovered
                 .into_iter()
                 .map(|row| (row.position, row))
                 .collect(),
             aside: BTreeMap::new(),
-            blocked,
+            blocked: earlier.blocked.into_iter().collect(),
         }
     }
 
@@ -90,16 +71,14 @@ impl Stuck {
         let messages = std::mem::take(&mut sorted.batch.messages);
         for (index, delivery) in messages.into_iter().enumerate() {
             let handled = LastHandled::from(&delivery);
-            if let Some(number) = self.parked_already(&delivery)? {
-                self.aside.insert(handled.position(), (number, handled));
+            if self.parked_already(&delivery)? {
+                self.aside.insert(handled.position(), handled);
                 continue;
             }
             match self.judge(delivery, refusals.get(&index).copied())? {
                 Judged::Publish(delivery) => sorted.batch.messages.push(delivery),
                 Judged::Park(parked) => {
-                    self.number += 1;
-                    self.aside
-                        .insert(handled.position(), (self.number, handled));
+                    self.aside.insert(handled.position(), handled);
                     sorted.parked.push(parked);
                 }
             }
@@ -108,24 +87,14 @@ impl Stuck {
         Ok(sorted)
     }
 
-    /// Lets a checkpoint say what was set aside before its frontier.
+    /// Lets a checkpoint name the last message before its frontier, where that was set aside.
     pub(super) fn amend(&self, checkpoint: &mut Checkpoint) {
         let Frontier { lsn, index } = checkpoint.frontier;
         let end = Position {
             commit_lsn: lsn,
             index,
         };
-        let covered = || self.aside.range(..end).map(|(_, row)| row);
-        if let Some((_, newest)) = covered()
-            .filter(|(number, _)| *number > self.last_number)
-            .max_by_key(|(number, _)| *number)
-        {
-            checkpoint.last_parked = Some(LastParked {
-                position: newest.position(),
-                message_id: newest.message_id,
-            });
-        }
-        if let Some((_, last)) = covered().next_back()
+        if let Some((_, last)) = self.aside.range(..end).next_back()
             && checkpoint
                 .last
                 .is_none_or(|known| known.position() < last.position())
@@ -136,29 +105,17 @@ impl Stuck {
 
     /// A checkpoint with this frontier is durable.
     pub(super) fn covered(&mut self, frontier: Frontier) {
-        let last_number = &mut self.last_number;
-        self.aside.retain(|position, (number, _)| {
-            let covered = frontier.covers(*position);
-            if covered {
-                *last_number = (*number).max(*last_number);
-            }
-            !covered
-        });
+        self.aside.retain(|position, _| !frontier.covers(*position));
     }
 
-    /// The number of its row, if an earlier holder has set it aside; nothing that one has may be
-    /// missing in the log.
-    fn parked_already(&mut self, delivery: &Delivery) -> Result<Option<u64>, Unsortable> {
+    /// Whether an earlier holder has set it aside; nothing that one has may be missing in the log.
+    fn parked_already(&mut self, delivery: &Delivery) -> Result<bool, Unsortable> {
         let Some(next) = self.uncovered.first_entry() else {
-            return Ok(None);
+            return Ok(false);
         };
-        let UncoveredRow {
-            position,
-            id,
-            number,
-        } = *next.get();
+        let UncoveredRow { position, id } = *next.get();
         if position > delivery.position {
-            return Ok(None);
+            return Ok(false);
         }
         if (position, id) != (delivery.position, delivery.row.id) {
             return Err(Unsortable::Diverged(format!(
@@ -167,7 +124,7 @@ impl Stuck {
             )));
         }
         next.remove();
-        Ok(Some(number))
+        Ok(true)
     }
 
     fn judge(
@@ -205,44 +162,4 @@ impl Stuck {
 enum Judged {
     Publish(Delivery),
     Park(ParkedMessage),
-}
-
-/// Keys whose messages wait, by destination, with the first position that does.
-///
-/// The texts are copies: a message's own would hold the whole block in memory that it was read with.
-#[derive(Debug, Default)]
-struct BlockedKeys {
-    by_destination: HashMap<Box<str>, HashMap<Box<str>, Position>>,
-    count: usize,
-    bytes: usize,
-}
-
-impl BlockedKeys {
-    fn is_empty(&self) -> bool {
-        self.by_destination.is_empty()
-    }
-
-    const fn is_full(&self) -> bool {
-        self.count >= BLOCKED_KEYS_MAX || self.bytes >= BLOCKED_BYTES_MAX
-    }
-
-    /// Whether a message stands behind one of its key that waits.
-    fn holds_back(&self, row: &OutboxRow, position: Position) -> bool {
-        let first = row.key.as_ref().and_then(|key| {
-            let keys = self.by_destination.get::<str>(&row.destination)?;
-            keys.get::<str>(key)
-        });
-        first.is_some_and(|first| position > *first)
-    }
-
-    fn insert(&mut self, destination: &str, key: &str, from: Position) {
-        let keys = self.by_destination.entry(destination.into()).or_default();
-        let known = keys.len();
-        let first = keys.entry(key.into()).or_insert(from);
-        *first = from.min(*first);
-        if keys.len() > known {
-            self.count += 1;
-            self.bytes += key.len();
-        }
-    }
 }

@@ -38,7 +38,7 @@ impl Broker {
             timeline_history: std::iter::empty().collect(),
             frontier: Frontier::at(Lsn::new(GENESIS)),
             last: None,
-            last_parked: None,
+            stuck_writes: 0,
             publication_fingerprint: "p".into(),
             sequence: 0,
             written_at: Timestamp::default(),
@@ -165,12 +165,16 @@ impl Broker {
         }
         if proves {
             let covered = |parked: &&Parked| checkpoint.frontier.covers(parked.position);
-            let newest = here.parked.iter().rfind(covered);
-            let newest = newest.map(|parked| parked.position);
-            if checkpoint.last_parked.map(|last| last.position) != newest {
+            let needed = here
+                .parked
+                .iter()
+                .filter(covered)
+                .map(|parked| parked.write);
+            let needed = needed.max().unwrap_or(0);
+            if !(needed..=here.writes()).contains(&checkpoint.stuck_writes) {
                 return Err(format!(
-                    "the checkpoint names {:?} as the last that was set aside, of {:?}",
-                    checkpoint.last_parked, here.parked
+                    "the checkpoint relies on {} writes, of {:?}",
+                    checkpoint.stuck_writes, here.parked
                 ));
             }
         }

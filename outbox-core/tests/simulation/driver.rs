@@ -123,10 +123,9 @@ impl World {
                     || !self.logs.get(log).comes_from(broker.newest.timeline.0)
             }
             Stop::LogSetBack { .. } | Stop::Diverged(_) => differs,
-            Stop::ParkedMissing { .. } => broker
-                .newest
-                .last_parked
-                .is_some_and(|last| !self.logs.get(log).has(last)),
+            Stop::StuckWritesMissing { .. } => {
+                self.logs.get(log).writes() < broker.newest.stuck_writes
+            }
             Stop::SlotMissing => self.slot_dropped,
             Stop::SlotAhead { .. } => self.slot_moved,
             Stop::HeldEarlier { .. } => self.ever_held,

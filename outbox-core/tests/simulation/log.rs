@@ -16,8 +16,8 @@ pub(crate) struct Transaction {
 /// A message that was set aside.
 #[derive(Clone, Debug)]
 pub(crate) struct Parked {
-    /// Where the transaction ends that set it aside.
-    pub(crate) end_lsn: u64,
+    /// The statement that set it aside, of those about stuck messages.
+    pub(crate) write: u64,
     pub(crate) position: Position,
     pub(crate) row: u32,
     /// Later messages of its key wait behind it.
@@ -32,6 +32,8 @@ pub(crate) struct Log {
     pub(crate) transactions: Vec<Transaction>,
     /// The rows of `outbox.parked`, as the log makes them.
     pub(crate) parked: Vec<Parked>,
+    /// Where each statement about stuck messages ends.
+    pub(crate) stuck_writes: Vec<u64>,
     pub(crate) end: u64,
     pub(crate) xid: u32,
     /// The log it branched off, and up to where the two are the same.
@@ -52,6 +54,7 @@ impl Logs {
             history: Vec::new(),
             transactions: Vec::new(),
             parked: Vec::new(),
+            stuck_writes: Vec::new(),
             end: GENESIS,
             xid: 100,
             parent: None,
@@ -72,7 +75,9 @@ impl Logs {
         let timeline_max = self.0.iter().map(|log| log.timeline).max().unwrap_or(1);
         let mut log = self.0[parent].clone();
         log.transactions.retain(|txn| txn.end_lsn <= at);
-        log.parked.retain(|parked| parked.end_lsn <= at);
+        log.stuck_writes.retain(|end_lsn| *end_lsn <= at);
+        let writes = log.writes();
+        log.parked.retain(|parked| parked.write <= writes);
         log.xid = log.transactions.last().map_or(100, |txn| txn.xid);
         log.end = at;
         log.parent = Some((parent, at));
@@ -160,6 +165,11 @@ impl Log {
                 })
             })
             .filter(move |(position, _, _)| !from.covers(*position) && to.covers(*position))
+    }
+
+    /// How many statements about stuck messages it holds.
+    pub(crate) fn writes(&self) -> u64 {
+        self.stuck_writes.len() as u64
     }
 
     pub(crate) fn parked_at(&self, position: Position) -> Option<&Parked> {

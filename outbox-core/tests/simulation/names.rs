@@ -31,7 +31,7 @@ pub(super) fn stop_name(stop: &Stop) -> &'static str {
         Stop::OtherTimeline { .. } => "stop: other timeline",
         Stop::LogSetBack { .. } => "stop: log set back",
         Stop::Diverged(_) => "stop: diverged",
-        Stop::ParkedMissing { .. } => "stop: what was set aside is gone",
+        Stop::StuckWritesMissing { .. } => "stop: what was set aside is gone",
         Stop::SlotMissing => "stop: slot missing",
         Stop::SlotAhead { .. } => "stop: slot ahead",
         Stop::HeldEarlier { .. } => "stop: held earlier",

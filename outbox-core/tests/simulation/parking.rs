@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use outbox_core::checkpoint::LastParked;
 use outbox_core::relay::{
     BlockedKey, Claim, FailureKind, ParkedEarlier, ParkedMessage, SourceFailure, UncoveredRow,
 };
@@ -19,7 +18,7 @@ impl World {
         server: usize,
         claim: Claim,
         messages: &[ParkedMessage],
-    ) -> Result<(), SourceFailure> {
+    ) -> Result<u64, SourceFailure> {
         let server = &self.servers[server];
         let log = self.logs.get_mut(server.log);
         server.require(claim)?;
@@ -33,14 +32,15 @@ impl World {
         let new = |message: &&ParkedMessage| log.parked_at(message.delivery.position).is_none();
         let new: Vec<_> = messages.iter().filter(new).collect();
         log.end += 64;
+        log.stuck_writes.push(log.end);
         let parked = new.iter().map(|message| Parked {
-            end_lsn: log.end,
+            write: log.writes(),
             position: message.delivery.position,
             row: row_of(message),
             blocks_key: message.blocks_key,
         });
         log.parked.extend(parked.collect::<Vec<_>>());
-        Ok(())
+        Ok(log.writes())
     }
 
     /// Every row is visible or set aside.
@@ -63,11 +63,7 @@ impl Server {
 }
 
 impl Log {
-    pub(crate) fn parked_earlier(
-        &self,
-        frontier: Frontier,
-        last: Option<LastParked>,
-    ) -> ParkedEarlier {
+    pub(crate) fn parked_earlier(&self, frontier: Frontier) -> ParkedEarlier {
         let mut blocked: BTreeMap<&str, Position> = BTreeMap::new();
         for parked in self.parked.iter().filter(|parked| parked.blocks_key) {
             let from = blocked
@@ -76,13 +72,13 @@ impl Log {
             *from = parked.position.min(*from);
         }
         ParkedEarlier {
-            uncovered: (1..)
-                .zip(&self.parked)
-                .filter(|(_, parked)| !frontier.covers(parked.position))
-                .map(|(number, parked)| UncoveredRow {
+            uncovered: self
+                .parked
+                .iter()
+                .filter(|parked| !frontier.covers(parked.position))
+                .map(|parked| UncoveredRow {
                     position: parked.position,
                     id: message_id(parked.row),
-                    number,
                 })
                 .collect(),
             blocked: blocked
@@ -93,20 +89,8 @@ impl Log {
                     from,
                 })
                 .collect(),
-            last_number: last.and_then(|last| self.number(last)),
+            writes: self.writes(),
         }
-    }
-
-    pub(crate) fn has(&self, last: LastParked) -> bool {
-        self.number(last).is_some()
-    }
-
-    fn number(&self, last: LastParked) -> Option<u64> {
-        let named = |parked: &Parked| {
-            (parked.position, message_id(parked.row)) == (last.position, last.message_id)
-        };
-        let (number, _) = (1..).zip(&self.parked).find(|(_, parked)| named(parked))?;
-        Some(number)
     }
 }
 

@@ -50,13 +50,12 @@ impl World {
                 ticket,
                 claim,
                 frontier,
-                last,
                 ..
             } => {
                 let log = self.logs.get(server.log);
                 let read = || {
                     server.require(claim)?;
-                    Ok(log.parked_earlier(frontier, last))
+                    Ok(log.parked_earlier(frontier))
                 };
                 Event::ParkedLoaded(ticket, refused.map_or_else(read, Err))
             }

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use outbox_core::checkpoint::LastParked;
 use outbox_core::relay::{
     Claim, Event, FailureKind, Holder, Inspection, ParkedEarlier, ParkedMessage, SourceFailure,
     Stop, Ticket,
@@ -49,7 +48,7 @@ pub(crate) enum Request {
     Inspect(Ticket),
     ClaimEpoch(Ticket),
     TerminateHolder(Ticket, Holder),
-    LoadParked(Ticket, Claim, SystemId, Frontier, Option<LastParked>),
+    LoadParked(Ticket, Claim, SystemId, Frontier),
     Park(Ticket, Claim, (SystemId, TimelineId), Arc<[ParkedMessage]>),
     RecordHold(Stop, oneshot::Sender<()>),
 }
@@ -165,8 +164,8 @@ impl Task {
                 self.let_go_unless(&terminated);
                 Event::HolderTerminated(ticket, terminated)
             }
-            Request::LoadParked(ticket, claim, system_id, frontier, last) => {
-                let loaded = self.load_parked(claim, system_id, frontier, last).await;
+            Request::LoadParked(ticket, claim, system_id, frontier) => {
+                let loaded = self.load_parked(claim, system_id, frontier).await;
                 self.let_go_unless(&loaded);
                 Event::ParkedLoaded(ticket, loaded)
             }
@@ -270,12 +269,11 @@ impl Task {
         claim: Claim,
         system_id: SystemId,
         frontier: Frontier,
-        last: Option<LastParked>,
     ) -> Result<ParkedEarlier, SourceFailure> {
         let settings = self.settings.clone();
         let client = self.client().await?;
         let table = settings.parked_table(system_id);
-        table.read(client, claim, frontier, last).await
+        table.read(client, claim, frontier).await
     }
 
     async fn park(
@@ -283,7 +281,7 @@ impl Task {
         claim: Claim,
         (system_id, timeline): (SystemId, TimelineId),
         messages: &[ParkedMessage],
-    ) -> Result<(), SourceFailure> {
+    ) -> Result<u64, SourceFailure> {
         let settings = self.settings.clone();
         let client = self.client().await?;
         let table = settings.parked_table(system_id);

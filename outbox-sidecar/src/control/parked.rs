@@ -3,7 +3,6 @@
 mod columns;
 
 use columns::Columns;
-use outbox_core::checkpoint::LastParked;
 use outbox_core::relay::{
     BlockedKey, Claim, FailureKind, ParkedEarlier, ParkedMessage, SourceFailure, UncoveredRow,
 };
@@ -29,45 +28,44 @@ pub(crate) struct ParkedTable<'a> {
 
 /// What must hold for a statement to mean anything: the relay's epoch is this one, and its slot is
 /// in the hands of this server's process that serves our stream.
-const CLAIM: &str = "
-    select 1 as holds from {schema}.relay as r
-    where r.name = $1 and r.epoch = $2
-      and exists (select from pg_catalog.pg_replication_slots as s
-                  where s.slot_name = $3 and s.active_pid = $4)
-    for share of r";
+const CLAIM: &str = "r.name = $1 and r.epoch = $2
+    and exists (select from pg_catalog.pg_replication_slots as s
+                where s.slot_name = $3 and s.active_pid = $4)";
+
+/// Counts the write, where the claim holds; whoever claims next waits until it is done.
+const COUNTED: &str = "
+    update {schema}.relay as r set stuck_writes = r.stuck_writes + 1 where {claim}
+    returning r.stuck_writes";
 
 impl ParkedTable<'_> {
     fn sql(&self, template: &str) -> String {
         template
+            .replace("{counted}", COUNTED)
             .replace("{claim}", CLAIM)
             .replace("{schema}", &self.schema.quoted())
     }
 
-    /// What was set aside and is not covered by the frontier, which keys wait, and the number of the
-    /// last row that the checkpoint names.
+    /// What was set aside and is not covered by the frontier, which keys wait, and how often the relay
+    /// has written here.
     pub(crate) async fn read(
         &self,
         client: &Client,
         claim: Claim,
         frontier: Frontier,
-        last: Option<LastParked>,
     ) -> Result<ParkedEarlier, SourceFailure> {
-        self.require(client, claim).await?;
         Ok(ParkedEarlier {
+            writes: self.writes(client, claim).await?,
             uncovered: self.uncovered(client, frontier).await?,
             blocked: self.blocked(client).await?,
-            last_number: match last {
-                Some(last) => self.number(client, last).await?,
-                None => None,
-            },
         })
     }
 
-    async fn require(&self, client: &Client, claim: Claim) -> Result<(), SourceFailure> {
+    async fn writes(&self, client: &Client, claim: Claim) -> Result<u64, SourceFailure> {
         let (pid, epoch) = (claim.walsender_pid, epoch(claim));
         let held = &[&self.relay as &(dyn ToSql + Sync), &epoch, &self.slot, &pid];
-        let holds = self.rows(client, CLAIM, held).await?;
-        (!holds.is_empty()).then_some(()).ok_or_else(superseded)
+        let sql = format!("select r.stuck_writes from {{schema}}.relay as r where {CLAIM}");
+        let rows = self.rows(client, &sql, held).await?;
+        number(rows.first().ok_or_else(superseded)?, 0)
     }
 
     async fn uncovered(
@@ -75,7 +73,7 @@ impl ParkedTable<'_> {
         client: &Client,
         frontier: Frontier,
     ) -> Result<Vec<UncoveredRow>, SourceFailure> {
-        let sql = "select commit_lsn::text, index, id, number from {schema}.parked
+        let sql = "select commit_lsn::text, index, id from {schema}.parked
                    where (relay, system_id) = ($1, $2)
                      and (commit_lsn, index) >= ($3::text::pg_lsn, $4)";
         let (lsn, index) = (frontier.lsn.to_string(), i64::from(frontier.index));
@@ -87,7 +85,6 @@ impl ParkedTable<'_> {
             Ok(UncoveredRow {
                 position: position(row)?,
                 id: MessageId::from(column::<Uuid>(row, 2)?),
-                number: number(row, 3)?,
             })
         };
         rows.iter().map(read).collect()
@@ -109,24 +106,6 @@ impl ParkedTable<'_> {
         rows.iter().map(read).collect()
     }
 
-    async fn number(
-        &self,
-        client: &Client,
-        parked: LastParked,
-    ) -> Result<Option<u64>, SourceFailure> {
-        let sql = "select number from {schema}.parked
-                   where (relay, system_id, commit_lsn, index, id)
-                         = ($1, $2, $3::text::pg_lsn, $4, $5)";
-        let lsn = parked.position.commit_lsn.to_string();
-        let index = i64::from(parked.position.index);
-        let id = Uuid::from(parked.message_id);
-        let (relay, system_id) = (self.relay, self.system_id());
-        let rows = self
-            .rows(client, sql, &[&relay, &system_id, &lsn, &index, &id])
-            .await?;
-        rows.first().map(|row| number(row, 0)).transpose()
-    }
-
     fn system_id(&self) -> String {
         self.system_id.0.to_string()
     }
@@ -140,17 +119,18 @@ impl ParkedTable<'_> {
         bounded(READING, client.query(&self.sql(template), values)).await
     }
 
-    /// Sets messages aside: all, or none. What is there already is left as it is.
+    /// Sets messages aside: all, or none. What is there already is left as it is. Returns how often the
+    /// relay has written here now.
     pub(crate) async fn insert(
         &self,
         client: &Client,
         claim: Claim,
         timeline: TimelineId,
         messages: &[ParkedMessage],
-    ) -> Result<(), SourceFailure> {
+    ) -> Result<u64, SourceFailure> {
         const SETTING_ASIDE: &str = "setting messages aside in outbox.parked";
         let sql = self.sql(
-            "with claim as ({claim}), given as (
+            "with claim as ({counted}), given as (
                  select $5::text as system_id, $6::int4 as timeline,
                         g.commit_lsn::pg_lsn as commit_lsn, g.index, g.xid,
                         timestamptz '2000-01-01 00:00:00+00'
@@ -182,7 +162,7 @@ impl ParkedTable<'_> {
                  where not exists (select from differing)
                  on conflict (relay, system_id, commit_lsn, index) do nothing
              )
-             select (select count(*) from claim),
+             select (select stuck_writes from claim),
                     (select format('at %s:%s stands message %s, not %s',
                                    commit_lsn, index, found, id)
                      from differing limit 1)",
@@ -203,20 +183,20 @@ impl ParkedTable<'_> {
         let row = bounded(SETTING_ASIDE, client.query_one(&sql, &values)).await?;
         let read = || {
             Ok((
-                row.try_get::<_, i64>(0)?,
+                row.try_get::<_, Option<i64>>(0)?,
                 row.try_get::<_, Option<String>>(1)?,
             ))
         };
-        let (claims, differing) = read().map_err(|error| failure_of(&error, SETTING_ASIDE))?;
+        let (writes, differing) = read().map_err(|error| failure_of(&error, SETTING_ASIDE))?;
+        let writes = writes.ok_or_else(superseded)?;
         match differing {
-            _ if claims == 0 => Err(superseded()),
             Some(differing) => Err(SourceFailure {
                 kind: FailureKind::ParkedDiffers,
                 message: format!(
                     "{SETTING_ASIDE}: {differing}: the log was set back and written anew"
                 ),
             }),
-            None => Ok(()),
+            None => number_of(writes),
         }
     }
 }
@@ -231,7 +211,10 @@ fn position(row: &Row) -> Result<Position, SourceFailure> {
 }
 
 fn number(row: &Row, index: usize) -> Result<u64, SourceFailure> {
-    let number: i64 = column(row, index)?;
+    number_of(column(row, index)?)
+}
+
+fn number_of(number: i64) -> Result<u64, SourceFailure> {
     u64::try_from(number).map_err(|_| unreadable(&format!("number {number}")))
 }
 

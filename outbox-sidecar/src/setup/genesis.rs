@@ -28,7 +28,7 @@ pub(super) fn genesis(
         timeline_history: history,
         frontier: Frontier::at(consistent_point),
         last: None,
-        last_parked: None,
+        stuck_writes: 0,
         publication_fingerprint,
         sequence: 0,
         written_at: Timestamp::from(SystemTime::now()),

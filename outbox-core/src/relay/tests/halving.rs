@@ -146,14 +146,7 @@ fn what_halts_waits_for_the_rest_of_a_halved_batch() {
 
 #[test]
 fn what_stands_behind_a_message_that_halts_is_not_sent_though_it_was_cut_off() {
-    let mut scenario = publishing([
-        begin(1100),
-        row(1),
-        row(2),
-        row(3),
-        row(4),
-        commit(1100),
-    ]);
+    let mut scenario = publishing([begin(1100), row(1), row(2), row(3), row(4), commit(1100)]);
     outlive(&mut scenario);
     scenario.outcome(Outcome::Poison(vec![crate::sink::Refusal {
         batch_index: 1,

@@ -66,7 +66,7 @@ pub(super) fn checkpoint() -> Checkpoint {
         timeline_history: TimelineHistory::default(),
         frontier: Frontier::at(Lsn::new(1000)),
         last: None,
-        last_parked: None,
+        stuck_writes: 0,
         publication_fingerprint: "p".into(),
         sequence: 0,
         written_at: Timestamp::default(),

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use super::scenario::*;
-use crate::checkpoint::LastParked;
 use crate::relay::{
     Action, BlockedKey, Event, FailureKind, ParkedEarlier, ParkedMessage, Settings, StreamEvent,
     StuckPolicy, UncoveredRow,
@@ -49,7 +48,6 @@ fn uncovered(number: u32, position: Position) -> UncoveredRow {
     UncoveredRow {
         position,
         id: id(number),
-        number: 7,
     }
 }
 
@@ -83,8 +81,10 @@ fn parked(scenario: &Scenario) -> Vec<(u32, &'static str, bool)> {
         .collect()
 }
 
-fn last_parked(scenario: &Scenario) -> Option<LastParked> {
-    scenario.batches().last()?.checkpoint.last_parked
+/// How many writes the newest checkpoint relies on.
+fn stuck_writes(scenario: &Scenario) -> u64 {
+    let batches = scenario.batches();
+    batches.last().unwrap().checkpoint.stuck_writes
 }
 
 #[test]
@@ -108,13 +108,7 @@ fn a_refused_message_and_its_followers_are_set_aside_and_the_rest_is_published()
         scenario.published().last(),
         Some(&(vec![2, 4, 5], at(1140)))
     );
-    assert_eq!(
-        last_parked(&scenario),
-        Some(LastParked {
-            position: position(1100, 2),
-            message_id: id(3),
-        })
-    );
+    assert_eq!(stuck_writes(&scenario), 1);
     // The last message handled is the transaction's last, whatever became of it.
     let batches = scenario.batches();
     let last = batches.last().and_then(|batch| batch.checkpoint.last);
@@ -195,8 +189,7 @@ fn a_batch_may_be_refused_again_for_others() {
         [(3, "too-large", true), (1, "too-large", true)]
     );
     assert_eq!(scenario.published().last(), Some(&(vec![2], at(1140))));
-    // The row that was written last, wherever its message stands.
-    assert_eq!(last_parked(&scenario).unwrap().message_id, id(1));
+    assert_eq!(stuck_writes(&scenario), 2);
 }
 
 #[test]
@@ -216,7 +209,7 @@ fn nothing_is_published_before_it_is_set_aside() {
     scenario.pass(std::time::Duration::from_secs(1));
     let second = scenario.ticket(asked);
     assert_ne!(first, second);
-    scenario.event(Event::Parked(second, Ok(())));
+    scenario.event(Event::Parked(second, Ok(1)));
     assert_eq!(scenario.published().last(), Some(&(vec![2], at(1140))));
 }
 
@@ -253,7 +246,7 @@ fn what_an_earlier_holder_set_aside_is_not_published_though_no_checkpoint_covers
                 key: "a".into(),
                 from: position(1100, 1),
             }],
-            last_number: None,
+            writes: 4,
         },
     );
     scenario.stream([
@@ -267,7 +260,7 @@ fn what_an_earlier_holder_set_aside_is_not_published_though_no_checkpoint_covers
     // What stands before it in its key goes; what stands behind waits with it.
     assert_eq!(parked(&scenario), [(3, "key-blocked", false)]);
     assert_eq!(scenario.published(), [(vec![1, 4], at(1140))]);
-    assert_eq!(last_parked(&scenario).unwrap().message_id, id(3));
+    assert_eq!(stuck_writes(&scenario), 5);
 }
 
 #[test]
@@ -290,16 +283,23 @@ fn a_log_without_what_was_set_aside_exits_6() {
 }
 
 #[test]
-fn the_last_row_that_the_checkpoint_names_must_be_there() {
+fn a_database_that_knows_of_fewer_writes_than_the_checkpoint_was_set_back() {
     let mut scenario = Scenario::new();
-    scenario.checkpoint.last_parked = Some(LastParked {
-        position: position(900, 0),
-        message_id: id(1),
-    });
+    scenario.checkpoint.stuck_writes = 3;
+    scenario.parked_earlier.writes = 2;
     scenario.run();
     assert_eq!(scenario.exit_code(), Some(6));
-    // It is found anew at each start, and not once the row is back.
+    // It is found anew at each start, and not once they are back.
     assert!(!scenario.recorded_hold());
+}
+
+#[test]
+fn a_checkpoint_relies_on_what_an_earlier_holder_wrote() {
+    let mut scenario = Scenario::new();
+    scenario.parked_earlier.writes = 2;
+    scenario.run();
+    scenario.stream([begin(1100), row(1), commit(1100)]);
+    assert_eq!(stuck_writes(&scenario), 2);
 }
 
 #[test]
@@ -323,10 +323,12 @@ fn a_batch_in_halves_covers_what_was_set_aside_in_each() {
         scenario.published().last(),
         Some(&(vec![1, 3], inside(1100, 3)))
     );
-    assert_eq!(last_parked(&scenario).unwrap().message_id, id(2));
+    let first = scenario.batches().last().unwrap().checkpoint.clone();
+    assert_eq!(first.last.unwrap().message_id, id(3));
+    assert_eq!(stuck_writes(&scenario), 1);
     scenario.outcome(Outcome::Durable);
     assert_eq!(scenario.published().last(), Some(&(vec![4, 6], at(1140))));
-    assert_eq!(last_parked(&scenario).unwrap().message_id, id(5));
+    assert_eq!(stuck_writes(&scenario), 1);
 }
 
 #[test]
@@ -349,7 +351,7 @@ fn a_halt_covers_what_was_set_aside_before_the_refused_message() {
     let checkpoint = &batches.last().unwrap().checkpoint;
     assert_eq!(checkpoint.frontier, inside(1100, 2));
     assert_eq!(checkpoint.last.unwrap().message_id, id(2));
-    assert_eq!(checkpoint.last_parked.unwrap().message_id, id(2));
+    assert_eq!(checkpoint.stuck_writes, 1);
     scenario.outcome(Outcome::Durable);
     assert_eq!(scenario.phase(), "held");
 }

@@ -126,7 +126,10 @@ impl Scenario {
             Action::LoadParked { ticket, .. } => {
                 Event::ParkedLoaded(ticket, Ok(self.parked_earlier.clone()))
             }
-            Action::Park { ticket, .. } => Event::Parked(ticket, Ok(())),
+            Action::Park { ticket, .. } => {
+                self.parked_earlier.writes += 1;
+                Event::Parked(ticket, Ok(self.parked_earlier.writes))
+            }
             Action::TerminateHolder(ticket, _) => Event::HolderTerminated(ticket, Ok(())),
             Action::PeekCheckpoint(ticket) => {
                 Event::Peeked(ticket, Ok(Some(self.checkpoint.clone())))

@@ -1,12 +1,10 @@
 -- Messages that the broker refused for themselves, and those that wait behind one in their key.
 --
 -- A relay sets a message aside here before its checkpoint passes it, and never deletes a row: what
--- becomes of it is an operator's decision, and stays on record. Rows are numbered in the order in
--- which they are written, which is not the order of their messages.
+-- becomes of it is an operator's decision, and stays on record.
 --
 -- The texts may be of any length, since that may be what the broker refused: no index holds them.
 create table {schema}.parked (
-    number        bigint      not null generated always as identity unique,
     relay         text        not null,
     system_id     text        not null,
     timeline      integer     not null,
@@ -43,6 +41,10 @@ create table {schema}.parked (
         check (state = 'waiting' or request is not null),
     constraint parked_without_a_key_blocks_none check (key is not null or not blocks_key)
 );
+
+-- Counts what a relay wrote here and in request: its checkpoint says how often, and a database that
+-- knows of less was set back.
+alter table {schema}.relay add column stuck_writes bigint not null default 0;
 
 -- What a relay reads when it becomes active: one row a key, however many wait behind it.
 create index parked_blocking on {schema}.parked (relay, system_id)

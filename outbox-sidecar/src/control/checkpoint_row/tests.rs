@@ -80,7 +80,7 @@ fn checkpoint(sequence: u64) -> Checkpoint {
         timeline_history: TimelineHistory::default(),
         frontier: Frontier::at(Lsn::new(1000 + sequence)),
         last: None,
-        last_parked: None,
+        stuck_writes: 0,
         publication_fingerprint: "f".into(),
         sequence,
         written_at: Timestamp::default(),

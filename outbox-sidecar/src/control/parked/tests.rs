@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use outbox_core::checkpoint::LastParked;
 use outbox_core::relay::{
     BlockedKey, Claim, FailureKind, ParkReason, ParkedEarlier, ParkedMessage, SourceFailure,
     UncoveredRow,
@@ -72,18 +71,14 @@ impl Database {
         }
     }
 
-    async fn insert(&self, messages: &[ParkedMessage]) -> Result<(), SourceFailure> {
+    async fn insert(&self, messages: &[ParkedMessage]) -> Result<u64, SourceFailure> {
         let (table, client) = (self.table(), &self.client);
         table.insert(client, self.claim, TIMELINE, messages).await
     }
 
-    async fn read(
-        &self,
-        frontier: Frontier,
-        last: Option<LastParked>,
-    ) -> Result<ParkedEarlier, SourceFailure> {
+    async fn read(&self, frontier: Frontier) -> Result<ParkedEarlier, SourceFailure> {
         let (table, client) = (self.table(), &self.client);
-        table.read(client, self.claim, frontier, last).await
+        table.read(client, self.claim, frontier).await
     }
 
     async fn rows(&self) -> i64 {
@@ -175,7 +170,7 @@ async fn what_is_there_is_left_and_another_message_in_its_place_is_refused() {
     database.insert(std::slice::from_ref(&first)).await.unwrap();
     // The first answer was lost.
     let second = message(2, position(100, 1), Some("k"));
-    database.insert(&[first, second]).await.unwrap();
+    assert_eq!(database.insert(&[first, second]).await, Ok(2), "writes");
     assert_eq!(database.rows().await, 2);
     let others = [
         message(3, position(300, 0), None),
@@ -201,7 +196,7 @@ async fn only_who_has_the_slot_under_the_newest_epoch_reads_and_writes() {
         database.claim = claim;
         let written = database.insert(&messages).await;
         assert_eq!(kind(written), Some(FailureKind::ClaimSuperseded));
-        let read = database.read(Frontier::at(Lsn::ZERO), None).await;
+        let read = database.read(Frontier::at(Lsn::ZERO)).await;
         assert_eq!(kind(read), Some(FailureKind::ClaimSuperseded));
     }
     database.claim = ours;
@@ -234,52 +229,46 @@ async fn a_new_holder_learns_what_no_checkpoint_covers_and_which_keys_wait() {
     database.insert(&later).await.unwrap();
     let earlier = [message(1, position(0xF0, 0), Some("a")), follower];
     database.insert(&earlier).await.unwrap();
-    let others = "insert into outbox.parked overriding user value
+    let others = "insert into outbox.parked
                   select (jsonb_populate_record(parked, '{\"relay\": \"other\"}')).*
                   from outbox.parked;
-                  insert into outbox.parked overriding user value
+                  insert into outbox.parked
                   select (jsonb_populate_record(parked, '{\"system_id\": \"1\"}')).*
                   from outbox.parked";
     database.client.batch_execute(others).await.unwrap();
-    let last = |number, position| {
-        Some(LastParked {
-            position,
-            message_id: id(number),
-        })
-    };
     let from = |key: &str, from| BlockedKey {
         destination: "policy-events".into(),
         key: key.into(),
         from,
     };
-    let read = async |frontier, last| {
-        let mut found = database.read(frontier, last).await.unwrap();
+    let read = async |frontier| {
+        let mut found = database.read(frontier).await.unwrap();
         found.blocked.sort_by(|a, b| a.key.cmp(&b.key));
         found
     };
-    let found = read(
-        Frontier::inside(Lsn::new(0x100), 1),
-        last(3, position(0x100, 0)),
-    );
     assert_eq!(
-        found.await,
+        read(Frontier::inside(Lsn::new(0x100), 1)).await,
         ParkedEarlier {
             uncovered: vec![UncoveredRow {
                 position: position(0x100, 5),
                 id: id(4),
-                number: 2,
             }],
             blocked: vec![from("a", position(0xF0, 0)), from("b", position(0x100, 0))],
-            last_number: Some(1),
+            writes: 2,
         }
     );
-    let skip = "update outbox.parked set state = 'skipped' where key = 'b'";
+    let skip = "with asked as (
+                    insert into outbox.request (relay, kind, chosen) values ('tests', 'skip', 1)
+                    returning id
+                )
+                update outbox.parked
+                set state = 'skipped', request = asked.id, request_index = 0
+                from asked
+                where key = 'b' and relay = 'tests' and system_id <> '1'";
     database.client.batch_execute(skip).await.unwrap();
-    for gone in [last(9, position(0x100, 0)), last(3, position(0x101, 0))] {
-        let found = read(Frontier::at(Lsn::new(0x101)), gone).await;
-        assert_eq!(found.blocked, [from("a", position(0xF0, 0))]);
-        assert!(found.uncovered.is_empty() && found.last_number.is_none());
-    }
+    let found = read(Frontier::at(Lsn::new(0x101))).await;
+    assert_eq!(found.blocked, [from("a", position(0xF0, 0))]);
+    assert!(found.uncovered.is_empty());
 }
 
 #[tokio::test]
@@ -306,7 +295,7 @@ async fn a_database_of_an_earlier_release_is_named_as_such() {
     let database = Database::new().await;
     let drop = "drop table outbox.parked";
     database.client.batch_execute(drop).await.unwrap();
-    let found = database.read(Frontier::at(Lsn::ZERO), None).await;
+    let found = database.read(Frontier::at(Lsn::ZERO)).await;
     let failure = found.unwrap_err();
     assert_eq!(failure.kind, FailureKind::SchemaOutdated);
     assert!(failure.message.contains("outbox-sidecar init"), "{failure}");

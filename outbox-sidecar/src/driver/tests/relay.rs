@@ -55,7 +55,7 @@ impl Outbox {
             timeline_history: std::iter::empty().collect(),
             frontier: Frontier::at(made.consistent_point),
             last: None,
-            last_parked: None,
+            stuck_writes: 0,
             publication_fingerprint: publication.unwrap().fingerprint(),
             sequence: 0,
             written_at: Timestamp::default(),

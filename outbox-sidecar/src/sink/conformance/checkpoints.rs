@@ -20,7 +20,7 @@ pub(super) fn checkpoint(relay: &str, sequence: u64, frontier: Frontier) -> Chec
         timeline_history: TimelineHistory::default(),
         frontier,
         last: None,
-        last_parked: None,
+        stuck_writes: 0,
         publication_fingerprint: "f".into(),
         sequence,
         written_at: Timestamp::from_unix_us(1_700_000_000_000_000),

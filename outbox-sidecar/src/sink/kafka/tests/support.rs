@@ -89,7 +89,7 @@ impl Relay {
             timeline_history: TimelineHistory::default(),
             frontier: Frontier::at(Lsn::new(sequence * 1000)),
             last: None,
-            last_parked: None,
+            stuck_writes: 0,
             publication_fingerprint: "f".into(),
             sequence,
             written_at: Timestamp::from(SystemTime::now()),

@@ -95,7 +95,7 @@ pub(super) fn batch_to(sequence: u64, destination: &str, keys: &[Option<&str>]) 
             timeline_history: TimelineHistory::default(),
             frontier: Frontier::at(Lsn::new((sequence + 1) * 1_000_000)),
             last: None,
-            last_parked: None,
+            stuck_writes: 0,
             publication_fingerprint: "f".into(),
             sequence,
             written_at: Timestamp::default(),

@@ -123,7 +123,7 @@ pub(super) fn batch_to(sequence: u64, destinations: &[&str]) -> Batch {
             timeline_history: TimelineHistory::default(),
             frontier: Frontier::at(Lsn::new((sequence + 1) * STEP)),
             last,
-            last_parked: None,
+            stuck_writes: 0,
             publication_fingerprint: "f".into(),
             sequence,
             written_at: Timestamp::default(),
