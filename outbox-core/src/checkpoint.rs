@@ -71,7 +71,7 @@ pub struct LastHandled {
     pub commit_time: Timestamp,
     /// Its number within the transaction.
     pub index: u32,
-    /// The message's identity.
+    /// The message's identity, or the request's on whose account it was published.
     pub message_id: MessageId,
 }
 
@@ -82,7 +82,10 @@ impl From<&Delivery> for LastHandled {
             xid: delivery.xid,
             commit_time: delivery.commit_time,
             index: delivery.position.index,
-            message_id: delivery.row.id,
+            message_id: match &delivery.replay {
+                Some(replay) => replay.request.into(),
+                None => delivery.row.id,
+            },
         }
     }
 }

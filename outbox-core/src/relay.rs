@@ -29,9 +29,13 @@ mod linger;
 mod machine;
 mod parked_message;
 mod parking;
+mod pending_request;
 mod progress;
 mod publishing;
+mod putting_back;
 mod recovery;
+mod replay;
+mod request_parts;
 mod server_shutdown;
 mod settings;
 mod standby;
@@ -50,6 +54,10 @@ pub use event::{
 pub use machine::Relay;
 pub use parked_message::{
     BlockedKey, ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy, UncoveredRow,
+};
+pub use request_parts::{
+    FinishedRequest, KeyAfter, LeftToPublish, RefusedAgain, ReplayedMessage, RequestPart,
+    RequestPlace, SkippedMessage,
 };
 pub use settings::{BackoffLimits, BatchLimits, Settings};
 pub use status::{Phase, Status};

@@ -7,7 +7,7 @@
 mod batch;
 mod outcome;
 
-pub use batch::{Batch, Delivery};
+pub use batch::{Batch, Delivery, Replay};
 pub use outcome::{AcquireError, Outcome, Refusal, RefusalReason};
 
 use crate::checkpoint::Checkpoint;

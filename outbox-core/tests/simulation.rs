@@ -21,11 +21,13 @@ mod simulation {
     pub(crate) mod faults;
     pub(crate) mod log;
     pub(crate) mod names;
+    pub(crate) mod operator;
     pub(crate) mod parking;
     pub(crate) mod process;
     pub(crate) mod server;
     pub(crate) mod sides;
     pub(crate) mod stream;
+    pub(crate) mod stuck_table;
     pub(crate) mod world;
 }
 

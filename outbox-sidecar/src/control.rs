@@ -1,12 +1,18 @@
 //! What the relay reads and writes by SQL, beside the replication stream.
 
 mod checkpoint_row;
+mod claim;
 mod connection;
 mod failure;
 mod gauges;
 mod lane;
 mod parked;
 mod relay_row;
+mod requests;
+#[cfg(test)]
+mod stuck_database;
+mod stuck_rows;
+mod stuck_statement;
 
 pub(crate) use checkpoint_row::CheckpointRow;
 pub(crate) use connection::{connect, within};
@@ -14,3 +20,5 @@ pub(crate) use failure::failure_of;
 pub(crate) use gauges::Gauges;
 pub(crate) use lane::{ControlLane, ControlSettings, Request};
 pub(crate) use relay_row::{MadeFor, read_set_up};
+pub(crate) use requests::PartLimits;
+pub(crate) use stuck_statement::{StuckStatement, What};

@@ -3,18 +3,19 @@
 
 mod notices;
 mod sink_lane;
+mod stuck_notices;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use outbox_core::Timestamp;
-use outbox_core::relay::{Action, Event, Now, Relay, Settings, Stop, Ticket};
+use outbox_core::relay::{Action, Claim, Event, Now, Relay, Settings, Stop, Ticket};
 use outbox_core::sink::Sink;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 
 use self::notices::Notices;
 use self::sink_lane::SinkLane;
-use crate::control::{self, ControlLane, ControlSettings};
+use crate::control::{self, ControlLane, ControlSettings, PartLimits, StuckStatement, What};
 use crate::report::Report;
 use crate::source::replication::{LaneSettings, ReplicationLane, no_thread};
 
@@ -123,18 +124,61 @@ impl Driver {
                 claim,
                 system_id,
                 frontier,
+                stuck_writes,
             } => {
-                let request = Sql::LoadParked(ticket, claim, system_id, frontier);
-                self.control.request(request);
+                let what = What::Load {
+                    system_id,
+                    frontier,
+                    stuck_writes,
+                };
+                self.about_stuck(ticket, claim, what);
             }
             Action::Park {
                 ticket,
                 claim,
                 cluster,
                 messages,
-            } => self
-                .control
-                .request(Sql::Park(ticket, claim, cluster, messages)),
+            } => self.about_stuck(ticket, claim, What::Park { cluster, messages }),
+            Action::TakeRequest {
+                ticket,
+                claim,
+                system_id,
+                request: place,
+                from,
+                messages_max,
+                bytes_max,
+            } => {
+                let limits = PartLimits {
+                    from,
+                    messages_max,
+                    bytes_max,
+                };
+                let what = What::Take {
+                    system_id,
+                    place,
+                    limits,
+                };
+                self.about_stuck(ticket, claim, what);
+            }
+            Action::PutBack {
+                ticket,
+                claim,
+                request,
+                refused,
+                through,
+            } => {
+                let what = What::PutBack {
+                    request,
+                    refused,
+                    through,
+                };
+                self.about_stuck(ticket, claim, what);
+            }
+            Action::FinishRequest {
+                ticket,
+                claim,
+                request,
+            } => self.about_stuck(ticket, claim, What::Finish { request }),
             Action::RecordHold(stop) => self.record_hold(stop).await,
             Action::Connect(ticket) => self.connect(ticket),
             Action::StartReplication(ticket) => {
@@ -168,6 +212,15 @@ impl Driver {
             Action::Stop(stop) => return Some(stop),
         }
         None
+    }
+
+    fn about_stuck(&self, ticket: Ticket, claim: Claim, what: What) {
+        let statement = StuckStatement {
+            ticket,
+            claim,
+            what,
+        };
+        self.control.request(control::Request::Stuck(statement));
     }
 
     fn sink(&self, request: sink_lane::Request) -> Option<Stop> {

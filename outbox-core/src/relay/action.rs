@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Claim, HaltedMessage, Holder, ParkedMessage, Stop};
+use super::{
+    Claim, FinishedRequest, HaltedMessage, Holder, ParkedMessage, RefusedAgain, RequestPlace, Stop,
+};
 use crate::sink::Batch;
-use crate::{Frontier, Lsn, SystemId, TimelineId};
+use crate::{Frontier, Lsn, Position, RequestId, SystemId, TimelineId};
 
 /// Names a request, so that its answer is told from the answer to an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +32,9 @@ pub enum Action {
     Acquire(Ticket, u64),
     /// [`Sink::publish`](crate::sink::Sink::publish).
     Publish(Ticket, Arc<Batch>),
-    /// Read what was set aside before, where the claim still holds.
+    /// Read what was set aside before, where the claim still holds, after noting of requests behind
+    /// the frontier that they are carried out. Of a database that knows of fewer writes than the
+    /// checkpoint, only their number is read: it is not to be touched.
     LoadParked {
         /// The answer's.
         ticket: Ticket,
@@ -40,6 +44,8 @@ pub enum Action {
         system_id: SystemId,
         /// The checkpoint's: what lies beyond is not covered.
         frontier: Frontier,
+        /// How often the relay had written about stuck messages, by the checkpoint.
+        stuck_writes: u64,
     },
     /// Set messages aside in the database, all or none, where the claim still holds. What is there
     /// already is left as it is.
@@ -52,6 +58,47 @@ pub enum Action {
         cluster: (SystemId, TimelineId),
         /// The messages, in commit order.
         messages: Arc<[ParkedMessage]>,
+    },
+    /// Read the messages of a request that are to be published, where the claim still holds. The
+    /// first time its position is noted, and what waits behind its messages taken along.
+    TakeRequest {
+        /// The answer's.
+        ticket: Ticket,
+        /// What must still hold.
+        claim: Claim,
+        /// The cluster that the positions belong to.
+        system_id: SystemId,
+        /// The request.
+        request: RequestPlace,
+        /// The number of the first message.
+        from: u32,
+        /// The most messages.
+        messages_max: usize,
+        /// The most bytes of them; one message at least.
+        bytes_max: usize,
+    },
+    /// Let messages of a request wait again, and what stands behind them in their keys, where the
+    /// claim still holds. Those that wait already are left as they are.
+    PutBack {
+        /// The answer's.
+        ticket: Ticket,
+        /// What must still hold.
+        claim: Claim,
+        /// The request.
+        request: RequestId,
+        /// The messages that were refused.
+        refused: Arc<[RefusedAgain]>,
+        /// The number of the last message that the answer is about.
+        through: u32,
+    },
+    /// Note what became of a request whose messages are published, where the claim still holds.
+    FinishRequest {
+        /// The answer's.
+        ticket: Ticket,
+        /// What must still hold.
+        claim: Claim,
+        /// The request.
+        request: RequestId,
     },
     /// Tell the slot that everything before this LSN is durable.
     Confirm(Lsn),
@@ -134,6 +181,32 @@ pub enum Notice {
     Parked {
         /// They.
         messages: Arc<[ParkedMessage]>,
+    },
+    /// A logical message for this relay is none that this release understands: it is passed over.
+    RequestUnreadable,
+    /// A request waits until its transaction can be seen.
+    RequestWaits {
+        /// The request.
+        request: RequestId,
+    },
+    /// There is no such request: it is passed over.
+    RequestUnknown {
+        /// What the logical message names.
+        request: RequestId,
+    },
+    /// Messages were refused again when they were replayed.
+    PutBack {
+        /// They.
+        messages: Arc<[RefusedAgain]>,
+    },
+    /// A request was carried out.
+    RequestDone {
+        /// The request.
+        request: RequestId,
+        /// Where it stood in the log.
+        position: Position,
+        /// What became of it.
+        outcome: FinishedRequest,
     },
     /// Staying up, publishing nothing, until an operator acts.
     Halted(HaltedMessage),

@@ -260,6 +260,7 @@ impl Activation {
             claim,
             system_id: progress.cluster().0,
             frontier: progress.frontier(),
+            stuck_writes: progress.stuck_writes(),
         });
         self.compared = Some(Compared {
             claim,

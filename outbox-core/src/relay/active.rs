@@ -9,6 +9,7 @@ use super::halving::Rest;
 use super::linger::Linger;
 use super::progress::{Progress, Violation};
 use super::publishing::Flight;
+use super::replay::Handling;
 use super::server_shutdown::ServerShutdown;
 use super::stuck::Stuck;
 use super::{Action, Event, HaltedMessage, Phase, Status, Stop, Ticket};
@@ -38,6 +39,8 @@ pub(super) struct Active {
     pub(super) stuck: Stuck,
     pub(super) flight: Flight,
     pub(super) rest: Rest,
+    /// What an operator asked for, while it is carried out.
+    pub(super) handling: Option<Handling>,
     pub(super) backoff: Backoff,
     pub(super) catch_up: CatchUp,
     pub(super) shutdown: ServerShutdown,
@@ -72,6 +75,7 @@ impl Active {
             stuck,
             flight: Flight::Free,
             rest: Rest::default(),
+            handling: None,
             backoff: Backoff::new(core.settings.retry),
             catch_up,
             shutdown: ServerShutdown::default(),
@@ -104,10 +108,17 @@ impl Active {
             Event::Acquired(ticket, result) => self.acquired(core, ticket, result)?,
             Event::Published(ticket, outcome) => self.published(core, ticket, outcome)?,
             Event::Parked(ticket, result) => self.parked(core, ticket, result)?,
+            Event::RequestTaken(ticket, result) => self.request_taken(core, ticket, result)?,
+            Event::WasPutBack(ticket, result) => self.was_put_back(core, ticket, result)?,
+            Event::RequestFinished(ticket, result) => {
+                self.request_finished(core, ticket, result)?;
+            }
             _ => {}
         }
         self.recover_when_due(core);
         self.park_when_due(core);
+        self.put_back_when_due(core);
+        self.ask_of_request_when_due(core);
         self.go_on(core)
     }
 
@@ -156,9 +167,14 @@ impl Active {
             if self.draining {
                 return Err(Next::Stop(Stop::Drained));
             }
-            if let Some(batch) = self.next_batch(core)? {
-                self.send(core, batch, &[])?;
+            if self.rest.is_empty() {
+                self.go_on_with_request(core);
             }
+        }
+        if matches!(self.flight, Flight::Free)
+            && let Some(batch) = self.next_batch(core)?
+        {
+            self.send(core, batch, &[])?;
         }
         let idle = matches!(self.flight, Flight::Free) && self.is_empty();
         if idle != self.asking {
@@ -169,7 +185,8 @@ impl Active {
     }
 
     fn is_empty(&self) -> bool {
-        self.rest.is_empty() && self.buffer.is_empty() && !self.buffer.in_transaction()
+        let waits = !self.rest.is_empty() || !self.buffer.is_empty() || self.handling.is_some();
+        !waits && !self.buffer.in_transaction()
     }
 
     /// Until when the free sink waits for a fuller batch.
@@ -182,7 +199,7 @@ impl Active {
         until.filter(|_| is_worth_it)
     }
 
-    fn next_batch(&mut self, core: &Core) -> Result<Option<Batch>, Next> {
+    fn next_batch(&mut self, core: &mut Core) -> Result<Option<Batch>, Next> {
         if self.progress.owes_timeline() {
             return Ok(Some(self.progress.timeline_batch(core.now)));
         }
@@ -192,14 +209,18 @@ impl Active {
         if self.lingers_until(core).is_some() {
             return Ok(None);
         }
-        let limits = &core.settings.batch;
+        let limits = core.settings.batch;
         let now = core.now.monotonic;
         if let Some(taken) = self
             .buffer
-            .take(limits, core.settings.buffer_bytes_max, now)
+            .take(&limits, core.settings.buffer_bytes_max, now)
         {
             self.linger.end();
             return Ok(Some(self.progress.batch(taken, core.now)?));
+        }
+        if let Some(request) = self.buffer.take_request() {
+            self.begin_request(core, request);
+            return Ok(None);
         }
         let may_move = self.is_empty() && self.catch_up.has_passed();
         let owes = may_move && self.progress.owes_idle_checkpoint(self.asked, now);
@@ -221,7 +242,9 @@ impl Active {
             Flight::Publishing { .. } => None,
             Flight::Waiting { until, .. } => Some(*until),
             Flight::Recovering { recovery, .. } => recovery.deadline(),
-            Flight::Parking { asking, .. } => asking.deadline(),
+            Flight::Parking { asking, .. }
+            | Flight::PuttingBack { asking, .. }
+            | Flight::Request(asking) => asking.deadline(),
             Flight::Free if self.is_empty() => self
                 .catch_up
                 .has_passed()

@@ -43,6 +43,7 @@ impl Active {
             FailureKind::ClaimSuperseded => Err(core.fenced(failure.message)),
             FailureKind::ParkedDiffers => Err(Next::Stop(Stop::Diverged(failure.message))),
             FailureKind::ServerShutdown => Err(core.server_stops(&failure.message)),
+            FailureKind::Protocol => Err(core.source_lost(failure)),
             _ => {
                 let retry_in = self.backoff.fail(&mut core.random);
                 core.report(Notice::SourceTrouble { failure, retry_in });

@@ -32,6 +32,19 @@ impl BlockedKeys {
         first.is_some_and(|first| position > *first)
     }
 
+    pub(super) fn remove(&mut self, destination: &str, key: &str) {
+        let Some(keys) = self.by_destination.get_mut(destination) else {
+            return;
+        };
+        if keys.remove(key).is_some() {
+            self.count -= 1;
+            self.bytes -= key.len();
+        }
+        if keys.is_empty() {
+            self.by_destination.remove(destination);
+        }
+    }
+
     pub(super) fn insert(&mut self, destination: &str, key: &str, from: Position) {
         let keys = self.by_destination.entry(destination.into()).or_default();
         let known = keys.len();

@@ -2,27 +2,37 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::BatchLimits;
+use super::pending_request::PendingRequest;
 use super::settings::{LINGER_BYTES_MAX, LINGER_MESSAGES_MAX};
 use crate::sink::Delivery;
-use crate::{Frontier, Lsn, OutboxRow, Position, Timestamp};
+use crate::{Frontier, Lsn, OutboxRow, Position, RequestId, Timestamp};
 
 /// What has arrived and waits for the sink, and where its transactions end.
 #[derive(Debug)]
 pub(super) struct Buffer {
     deliveries: VecDeque<Delivery>,
-    /// Transactions that are complete, oldest first; the rest of `deliveries` is the open one's.
+    /// What is complete, oldest first; the rest of `deliveries` is the open transaction's.
     complete: VecDeque<Complete>,
+    /// How many of those are requests.
+    requests: usize,
     bytes: usize,
     open: Option<Open>,
 }
 
-/// A complete transaction with messages of ours.
 #[derive(Debug)]
-struct Complete {
+enum Complete {
+    /// A transaction with messages of ours.
+    Transaction(Transaction),
+    /// What an operator asked for: it comes last in its transaction.
+    Request(PendingRequest),
+}
+
+#[derive(Debug)]
+struct Transaction {
     count: usize,
     bytes: usize,
     /// The frontier once it is durable: its end, or the end of whatever foreign log follows it.
-    end: Lsn,
+    end: Frontier,
 }
 
 /// The transaction that is arriving.
@@ -37,6 +47,8 @@ struct Open {
     count: usize,
     bytes: usize,
     since: Duration,
+    /// What an operator asks for in it.
+    request: Option<RequestId>,
 }
 
 /// What the sink gets next.
@@ -45,6 +57,9 @@ pub(super) struct Taken {
     pub(super) messages: Vec<Delivery>,
     pub(super) frontier: Frontier,
 }
+
+/// What a request counts for against the buffer's limit.
+const REQUEST_BYTES: usize = size_of::<Complete>() + 128;
 
 /// The stream broke the order that the protocol promises.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,6 +70,7 @@ impl Buffer {
         Self {
             deliveries: VecDeque::new(),
             complete: VecDeque::new(),
+            requests: 0,
             bytes: 0,
             open: None,
         }
@@ -65,23 +81,27 @@ impl Buffer {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.deliveries.is_empty()
+        self.deliveries.is_empty() && self.complete.is_empty()
     }
 
     /// Whether whole transactions wait that a fuller batch might hold, too.
     pub(super) fn is_worth_waiting(&self, limits: &BatchLimits, buffer_bytes_max: usize) -> bool {
         let messages = limits.messages_max.min(LINGER_MESSAGES_MAX);
         let bytes = limits.bytes_max.min(LINGER_BYTES_MAX).min(buffer_bytes_max);
-        !self.complete.is_empty() && self.deliveries.len() < messages && self.bytes < bytes
+        let fits_more = self.deliveries.len() < messages && self.bytes < bytes;
+        !self.complete.is_empty() && self.requests == 0 && fits_more
     }
 
     pub(super) const fn in_transaction(&self) -> bool {
         self.open.is_some()
     }
 
-    /// When the oldest waiting message committed.
+    /// When the oldest of what waits committed.
     pub(super) fn oldest_commit_time(&self) -> Option<Timestamp> {
-        self.deliveries.front().map(|delivery| delivery.commit_time)
+        match self.complete.front() {
+            Some(Complete::Request(request)) => Some(request.commit_time),
+            _ => self.deliveries.front().map(|delivery| delivery.commit_time),
+        }
     }
 
     pub(super) fn begin(
@@ -102,6 +122,7 @@ impl Buffer {
             count: 0,
             bytes: 0,
             since: now,
+            request: None,
         });
         Ok(())
     }
@@ -135,6 +156,7 @@ impl Buffer {
             xid: open.xid,
             commit_time: open.commit_time,
             row,
+            replay: None,
         });
         open.count += 1;
         open.bytes += bytes;
@@ -142,7 +164,37 @@ impl Buffer {
         Ok(())
     }
 
-    pub(super) fn commit(&mut self, commit_lsn: Lsn, end_lsn: Lsn) -> Result<(), Disorder> {
+    /// Notes what an operator asks for in the open transaction.
+    pub(super) fn request(&mut self, id: RequestId) -> Result<(), Disorder> {
+        let outside = Disorder("a logical message came outside a transaction");
+        self.open.as_mut().ok_or(outside)?.request = Some(id);
+        Ok(())
+    }
+
+    /// What an operator asks for in the open transaction: it stands behind its messages.
+    pub(super) fn requested(&self) -> Option<PendingRequest> {
+        let open = self.open.as_ref()?;
+        Some(PendingRequest {
+            id: open.request?,
+            position: Position {
+                commit_lsn: open.commit_lsn,
+                index: open.next_index,
+            },
+            xid: open.xid,
+            commit_time: open.commit_time,
+            end: Frontier::at(open.commit_lsn),
+            done: 0,
+        })
+    }
+
+    /// The open transaction is complete. Of what an operator asks for in it, `request` is what is
+    /// still to be done.
+    pub(super) fn commit(
+        &mut self,
+        commit_lsn: Lsn,
+        end_lsn: Lsn,
+        request: Option<PendingRequest>,
+    ) -> Result<(), Disorder> {
         let open = self
             .open
             .take()
@@ -153,11 +205,17 @@ impl Buffer {
             ));
         }
         if open.count > 0 {
-            self.complete.push_back(Complete {
+            let end = request.as_ref().map(PendingRequest::start);
+            self.complete.push_back(Complete::Transaction(Transaction {
                 count: open.count,
                 bytes: open.bytes,
-                end: end_lsn,
-            });
+                end: end.unwrap_or(Frontier::at(end_lsn)),
+            }));
+        }
+        if let Some(request) = request {
+            self.requests += 1;
+            self.bytes += REQUEST_BYTES;
+            self.complete.push_back(Complete::Request(request));
         }
         self.pass(end_lsn);
         Ok(())
@@ -166,9 +224,12 @@ impl Buffer {
     /// Nothing of ours lies before `end` but what has arrived: the frontier after the last
     /// complete transaction may go that far.
     pub(super) fn pass(&mut self, end: Lsn) {
-        if let Some(last) = self.complete.back_mut() {
-            last.end = last.end.max(end);
-        }
+        let last = match self.complete.back_mut() {
+            Some(Complete::Transaction(transaction)) => &mut transaction.end,
+            Some(Complete::Request(request)) => &mut request.end,
+            None => return,
+        };
+        *last = Frontier::at(end).max(*last);
     }
 
     /// What the sink gets next: whole transactions while they fit, else the first part of one.
@@ -187,7 +248,7 @@ impl Buffer {
 
     fn take_whole(&mut self, limits: &BatchLimits) -> Option<Taken> {
         let (mut count, mut bytes, mut end) = (0, 0, None);
-        while let Some(next) = self.complete.front() {
+        while let Some(Complete::Transaction(next)) = self.complete.front() {
             let fits =
                 count + next.count <= limits.messages_max && bytes + next.bytes <= limits.bytes_max;
             if !fits {
@@ -196,7 +257,7 @@ impl Buffer {
             (count, bytes, end) = (count + next.count, bytes + next.bytes, Some(next.end));
             self.complete.pop_front();
         }
-        let frontier = Frontier::at(end?);
+        let frontier = end?;
         self.bytes -= bytes;
         Some(Taken {
             messages: self.deliveries.drain(..count).collect(),
@@ -211,7 +272,8 @@ impl Buffer {
         now: Duration,
     ) -> Option<Taken> {
         let available = match (self.complete.front(), &self.open) {
-            (Some(oversized), _) => oversized.count,
+            (Some(Complete::Transaction(oversized)), _) => oversized.count,
+            (Some(Complete::Request(_)), _) => return None,
             (None, Some(open)) => {
                 let oversized = open.count >= limits.messages_max
                     || open.bytes >= limits.bytes_max
@@ -240,11 +302,11 @@ impl Buffer {
             let last = self.deliveries.get(count.checked_sub(1)?)?.position;
             Frontier::inside(last.commit_lsn, last.index.checked_add(1)?)
         };
-        if let Some(first) = self.complete.front_mut() {
+        if let Some(Complete::Transaction(first)) = self.complete.front_mut() {
             first.count -= count;
             first.bytes -= bytes;
             if first.count == 0 {
-                frontier = Frontier::at(first.end);
+                frontier = first.end;
                 self.complete.pop_front();
             }
         } else if let Some(open) = &mut self.open {
@@ -256,6 +318,19 @@ impl Buffer {
             messages: self.deliveries.drain(..count).collect(),
             frontier,
         })
+    }
+
+    /// What an operator asked for, once everything before it was taken.
+    pub(super) fn take_request(&mut self) -> Option<PendingRequest> {
+        let next = self
+            .complete
+            .pop_front_if(|next| matches!(next, Complete::Request(_)))?;
+        let Complete::Request(request) = next else {
+            return None;
+        };
+        self.requests -= 1;
+        self.bytes -= REQUEST_BYTES;
+        Some(request)
     }
 
     /// When the open transaction may be cut because its rest does not come.

@@ -1,3 +1,4 @@
+use super::pending_request::PendingRequest;
 use crate::checkpoint::LastHandled;
 use crate::{Frontier, Lsn, MessageId, Position};
 
@@ -81,6 +82,46 @@ impl CatchUp {
                 "message {id} of transaction {xid} stands at {position}, where the checkpoint \
                  (frontier {}) knows of none",
                 self.frontier
+            )),
+        }
+    }
+
+    /// What is left of a request: `None` when it was handled before.
+    pub(super) fn request(
+        &mut self,
+        request: PendingRequest,
+    ) -> Result<Option<PendingRequest>, String> {
+        let position = request.position;
+        if self.passed {
+            return Ok(Some(request));
+        }
+        if !self.frontier.covers(position) {
+            self.pass()?;
+            return Ok(Some(request));
+        }
+        match self.last {
+            Some(last)
+                if last.commit_lsn == position.commit_lsn && last.index >= position.index =>
+            {
+                if (request.xid, request.id.into()) != (last.xid, last.message_id) {
+                    return Err(format!(
+                        "at {position} the log has request {} of transaction {}, the checkpoint has \
+                         {} of transaction {}",
+                        request.id, request.xid, last.message_id, last.xid
+                    ));
+                }
+                self.expects_last = false;
+                if self.frontier.lsn > position.commit_lsn {
+                    return Ok(None);
+                }
+                let done = self.frontier.index - position.index;
+                self.pass()?;
+                Ok(Some(PendingRequest { done, ..request }))
+            }
+            Some(last) if position < last.position() => Ok(None),
+            _ => Err(format!(
+                "request {} stands at {position}, where the checkpoint (frontier {}) knows of none",
+                request.id, self.frontier
             )),
         }
     }

@@ -7,6 +7,7 @@ use super::settings::STANDBY_INTERVAL;
 use super::{
     Action, FailureKind, HaltedMessage, Notice, Now, Settings, SourceFailure, Stop, Ticket,
 };
+use crate::RequestId;
 use crate::sink::AcquireError;
 
 /// What every phase shares: settings, the present moment, and the way out for actions.
@@ -27,6 +28,8 @@ pub(super) struct Core {
     pub(super) actions: VecDeque<Action>,
     tickets: u64,
     pub(super) drain_until: Option<Duration>,
+    /// What the logical messages begin with that are meant for this relay.
+    pub(super) request_prefix: String,
 }
 
 /// Where to go from a phase that ends.
@@ -45,6 +48,7 @@ impl Core {
             inspection_backoff: Backoff::new(settings.retry),
             source_backoff: Backoff::new(settings.retry),
             sink_backoff: Backoff::new(settings.retry),
+            request_prefix: RequestId::prefix(&settings.name),
             settings,
             now,
             random: fastrand::Rng::with_seed(seed),

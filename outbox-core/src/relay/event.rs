@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{ParkedEarlier, StreamEvent, Ticket};
+use super::{FinishedRequest, LeftToPublish, ParkedEarlier, RequestPart, StreamEvent, Ticket};
 use crate::checkpoint::Checkpoint;
 use crate::sink::{AcquireError, Outcome};
 use crate::{Lsn, SystemId, TimelineHistory, TimelineId, Timestamp};
@@ -52,6 +52,12 @@ pub enum Event {
     /// Answers [`Action::Park`](super::Action::Park): all of it is in the database, and how often the
     /// relay has written there now; or nothing is known to be.
     Parked(Ticket, Result<u64, SourceFailure>),
+    /// Answers [`Action::TakeRequest`](super::Action::TakeRequest).
+    RequestTaken(Ticket, Result<RequestPart, SourceFailure>),
+    /// Answers [`Action::PutBack`](super::Action::PutBack).
+    WasPutBack(Ticket, Result<LeftToPublish, SourceFailure>),
+    /// Answers [`Action::FinishRequest`](super::Action::FinishRequest).
+    RequestFinished(Ticket, Result<FinishedRequest, SourceFailure>),
 }
 
 /// Who the server is, as `IDENTIFY_SYSTEM` and `TIMELINE_HISTORY` say.

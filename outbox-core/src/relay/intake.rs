@@ -2,8 +2,8 @@ use super::active::Active;
 use super::buffer::Disorder;
 use super::catch_up::Verdict;
 use super::core::{Core, Next};
-use super::{Stop, StreamEvent};
-use crate::{Lsn, OutboxRow};
+use super::{Notice, Stop, StreamEvent};
+use crate::{Lsn, OutboxRow, RequestId};
 
 /// What the replication stream says, and what of it is new.
 impl Active {
@@ -22,13 +22,23 @@ impl Active {
                 self.linger.arrived(sent_at.since(commit_time), now);
             }
             StreamEvent::Row(row) => self.row(row)?,
-            // No release has sent a request yet; other subscribers' messages are not ours.
-            StreamEvent::LogicalMessage { .. } => {}
+            StreamEvent::LogicalMessage { prefix, content } => {
+                if *prefix == *core.request_prefix {
+                    match RequestId::read(&content) {
+                        Some(id) => self.buffer.request(id)?,
+                        None => core.report(Notice::RequestUnreadable),
+                    }
+                }
+            }
             StreamEvent::Commit {
                 commit_lsn,
                 end_lsn,
             } => {
-                self.buffer.commit(commit_lsn, end_lsn)?;
+                let request = match self.buffer.requested() {
+                    Some(request) => self.catch_up.request(request).map_err(diverged)?,
+                    None => None,
+                };
+                self.buffer.commit(commit_lsn, end_lsn, request)?;
                 self.reached(end_lsn)?;
             }
             StreamEvent::Keepalive {

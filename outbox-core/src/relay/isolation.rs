@@ -4,6 +4,7 @@ use super::active::Active;
 use super::buffer::Taken;
 use super::core::{Core, Next};
 use super::halving::Rest;
+use super::publishing::Flight;
 use super::{HaltedMessage, Stop, StuckPolicy};
 use crate::Frontier;
 use crate::sink::{Batch, Refusal};
@@ -14,17 +15,24 @@ impl Active {
     pub(super) fn isolate(
         &mut self,
         core: &mut Core,
-        batch: &Batch,
+        batch: Arc<Batch>,
         refusals: &[Refusal],
     ) -> Result<(), Next> {
-        if self.stuck.policy() == StuckPolicy::Halt || refusals.is_empty() {
-            return self.halt(core, batch, refusals);
-        }
         let unknown = |refusal: &Refusal| refusal.batch_index >= batch.messages.len();
-        if refusals.iter().any(unknown) {
+        if refusals.is_empty() || refusals.iter().any(unknown) {
             return Err(refused_what_it_was_not_given());
         }
-        self.send(core, batch.clone(), refusals)
+        if batch.request().is_some() {
+            self.put_back(core, batch, refusals);
+            return Ok(());
+        }
+        match self.stuck.policy() {
+            StuckPolicy::Halt => self.halt(core, &batch, refusals),
+            StuckPolicy::Park | StuckPolicy::ParkKey => {
+                self.flight = Flight::Free;
+                self.send(core, Arc::unwrap_or_clone(batch), refusals)
+            }
+        }
     }
 
     /// Everything before the first refused message is published; then the relay halts.

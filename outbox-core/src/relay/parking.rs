@@ -12,13 +12,17 @@ use crate::sink::{Batch, Delivery, Refusal, RefusalReason};
 
 impl Active {
     /// Publishes a batch without what is to be set aside of it. That is set aside first: once the
-    /// checkpoint covers it, it must be found.
+    /// checkpoint covers it, it must be found. What is published on request is not held back again.
     pub(super) fn send(
         &mut self,
         core: &mut Core,
         batch: Batch,
         refused: &[Refusal],
     ) -> Result<(), Next> {
+        if batch.request().is_some() {
+            self.publish(core, Arc::new(batch));
+            return Ok(());
+        }
         let Sorted { batch, parked } =
             self.stuck
                 .sort(batch, refused)

@@ -102,6 +102,21 @@ impl Progress {
         })
     }
 
+    /// The batch for a part of a request; `last` is what the checkpoint says of it.
+    pub(super) fn part(
+        &self,
+        messages: Vec<Delivery>,
+        frontier: Frontier,
+        last: LastHandled,
+        now: Now,
+    ) -> Result<Batch, Violation> {
+        self.check(&messages, frontier)?;
+        Ok(Batch {
+            checkpoint: self.checkpoint(frontier, Some(last), now),
+            messages,
+        })
+    }
+
     /// The batch that was cut off from one that is durable now.
     pub(super) fn renewed(&self, rest: Batch, now: Now) -> Result<Batch, Violation> {
         let frontier = rest.checkpoint.frontier;

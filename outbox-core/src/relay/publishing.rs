@@ -6,7 +6,7 @@ use super::asking::Asking;
 use super::core::{Core, Next};
 use super::parked_message::ParkedMessage;
 use super::recovery::Recovery;
-use super::{Action, Notice, Stop, Ticket};
+use super::{Action, Notice, RefusedAgain, Stop, Ticket};
 use crate::OutboxRow;
 use crate::sink::{Batch, Outcome};
 
@@ -33,6 +33,14 @@ pub(super) enum Flight {
         parked: Arc<[ParkedMessage]>,
         asking: Asking,
     },
+    /// The database is asked for what is owed to a request.
+    Request(Asking),
+    /// What of a replay was refused again waits again first.
+    PuttingBack {
+        batch: Arc<Batch>,
+        refused: Arc<[RefusedAgain]>,
+        asking: Asking,
+    },
     /// Nobody knows what became of it.
     Recovering {
         batch: Arc<Batch>,
@@ -45,10 +53,11 @@ pub(super) enum Flight {
 impl Flight {
     pub(super) fn batch(&self) -> Option<&Batch> {
         match self {
-            Self::Free => None,
+            Self::Free | Self::Request(_) => None,
             Self::Publishing { batch, .. }
             | Self::Waiting { batch, .. }
             | Self::Parking { batch, .. }
+            | Self::PuttingBack { batch, .. }
             | Self::Recovering { batch, .. } => Some(batch),
         }
     }
@@ -112,7 +121,7 @@ impl Active {
                 };
                 Ok(())
             }
-            Outcome::Poison(refusals) => self.isolate(core, &batch, &refusals),
+            Outcome::Poison(refusals) => self.isolate(core, batch, &refusals),
             Outcome::Fenced { reason } => Err(core.fenced(reason)),
             Outcome::Diverged { reason } => Err(Next::Stop(Stop::Diverged(reason))),
             Outcome::Fatal { reason } => Err(core.sink_refused(reason)),

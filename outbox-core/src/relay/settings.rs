@@ -66,6 +66,9 @@ pub(super) const BLOCKED_KEYS_MAX: usize = 1_000_000;
 /// The most bytes of their texts.
 pub(super) const BLOCKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// How often is looked whether a request's transaction can be seen.
+pub(super) const VISIBILITY_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How long a standby waits before it looks at the slot again, jitter aside.
 pub(super) const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
 

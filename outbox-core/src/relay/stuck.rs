@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
+use super::KeyAfter;
 use super::blocked_keys::BlockedKeys;
 use super::parked_message::{ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy, UncoveredRow};
 use crate::checkpoint::{Checkpoint, LastHandled};
@@ -100,6 +101,16 @@ impl Stuck {
                 .is_none_or(|known| known.position() < last.position())
         {
             checkpoint.last = Some(*last);
+        }
+    }
+
+    /// What keys are after a request.
+    pub(super) fn release(&mut self, keys: &[KeyAfter]) {
+        for key in keys {
+            self.blocked.remove(&key.destination, &key.key);
+            if let Some(from) = key.blocked_from {
+                self.blocked.insert(&key.destination, &key.key, from);
+            }
         }
     }
 

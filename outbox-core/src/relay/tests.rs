@@ -12,5 +12,6 @@ mod makings;
 mod overlap;
 mod parking;
 mod recovering;
+mod replaying;
 mod scenario;
 mod standing_by;

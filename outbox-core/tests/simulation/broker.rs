@@ -2,10 +2,11 @@ use std::sync::Arc;
 
 use outbox_core::checkpoint::{Checkpoint, LastHandled};
 use outbox_core::sink::Batch;
-use outbox_core::{Frontier, Lsn, SystemId, TimelineId, Timestamp};
+use outbox_core::{Frontier, Lsn, MessageId, Position, SystemId, TimelineId, Timestamp};
 
-use super::log::{GENESIS, Logs, Parked, message_id};
+use super::log::{GENESIS, Logs, Transaction, message_id};
 use super::server::COMMIT_TIME;
+use super::stuck_table::{Parked, request_id};
 
 /// What a read_committed reader of the broker sees, and who may write there.
 #[derive(Debug)]
@@ -102,79 +103,28 @@ impl Broker {
         // A checkpoint that moves nowhere on a log that was put back proves nothing yet.
         let proves = !batch.messages.is_empty() || checkpoint.frontier > newest.frontier;
         let start = if proves { from } else { checkpoint.frontier };
-        let mut last = newest.last;
-        let mut expected = logs.get(log).rows_between(start, checkpoint.frontier);
-        let mut messages = batch.messages.iter();
-        let here = logs.get(log);
-        let mut unread = None;
-        loop {
-            match (expected.next(), unread.take().or_else(|| messages.next())) {
-                (None, None) => break,
-                (Some((position, xid, row)), message)
-                    if message.is_none_or(|message| message.position != position)
-                        && here
-                            .parked_at(position)
-                            .is_some_and(|parked| parked.row == row) =>
-                {
-                    unread = message;
-                    last = Some(LastHandled {
-                        commit_lsn: position.commit_lsn,
-                        xid,
-                        commit_time: COMMIT_TIME,
-                        index: position.index,
-                        message_id: message_id(row),
-                    });
-                }
-                (Some((position, xid, row)), Some(message))
-                    if message.position == position && message.row.id == message_id(row) =>
-                {
-                    if here.parked_at(position).is_some() {
-                        return Err(format!("I2: row {row} is set aside and published"));
-                    }
-                    if here.overtakes(row, position) {
-                        return Err(format!("I3: row {row} overtakes one that waits"));
-                    }
-                    let index = row as usize;
-                    if self.is_visible.len() <= index {
-                        self.is_visible.resize(index + 1, false);
-                    }
-                    if std::mem::replace(&mut self.is_visible[index], true) {
-                        return Err(format!("I2: row {row} becomes visible twice"));
-                    }
-                    self.visible.push(row);
-                    if self.visible_end.len() <= log {
-                        self.visible_end.resize(log + 1, None);
-                    }
-                    self.visible_end[log] = Some(position.commit_lsn.as_u64());
-                    last = Some(LastHandled {
-                        commit_lsn: position.commit_lsn,
-                        xid,
-                        commit_time: message.commit_time,
-                        index: position.index,
-                        message_id: message_id(row),
-                    });
-                }
-                (expected, found) => {
-                    return Err(format!(
-                        "I1/I3: from {start} to {} the log has {expected:?}, the batch has {:?}",
-                        checkpoint.frontier,
-                        found.map(|message| (message.position, message.row.id))
-                    ));
-                }
-            }
-        }
+        let before = newest.last;
+        let last = match logs.get(log).request_between(start, checkpoint.frontier) {
+            Some(asked) => self.replay(logs, log, batch, start, asked)?,
+            None => self.publish(logs, log, batch, (start, before))?,
+        };
         if proves {
+            let table = logs.get(log).stuck();
             let covered = |parked: &&Parked| checkpoint.frontier.covers(parked.position);
-            let needed = here
+            let parked = table
                 .parked
                 .iter()
                 .filter(covered)
                 .map(|parked| parked.write);
-            let needed = needed.max().unwrap_or(0);
-            if !(needed..=here.writes()).contains(&checkpoint.stuck_writes) {
+            let begun = table.requests.iter().filter(|request| {
+                let position = request.position;
+                position.is_some_and(|position| checkpoint.frontier.covers(position))
+            });
+            let needed = parked.chain(begun.map(|request| request.write)).max();
+            if !(needed.unwrap_or(0)..=table.writes).contains(&checkpoint.stuck_writes) {
                 return Err(format!(
-                    "the checkpoint relies on {} writes, of {:?}",
-                    checkpoint.stuck_writes, here.parked
+                    "the checkpoint relies on {} writes, of {table:?}",
+                    checkpoint.stuck_writes
                 ));
             }
         }
@@ -190,5 +140,145 @@ impl Broker {
             self.proven_log = log;
         }
         Ok(())
+    }
+
+    /// The rows between two frontiers: each is published or set aside.
+    fn publish(
+        &mut self,
+        logs: &Logs,
+        log: usize,
+        batch: &Batch,
+        (start, mut last): (Frontier, Option<LastHandled>),
+    ) -> Result<Option<LastHandled>, String> {
+        let here = logs.get(log);
+        let checkpoint = &batch.checkpoint;
+        if batch.request().is_some() {
+            return Err(format!("a replay that nobody asked for: {batch:?}"));
+        }
+        let mut expected = here.rows_between(start, checkpoint.frontier);
+        let mut messages = batch.messages.iter();
+        let mut unread = None;
+        loop {
+            match (expected.next(), unread.take().or_else(|| messages.next())) {
+                (None, None) => return Ok(last),
+                (Some((position, xid, row)), message)
+                    if message.is_none_or(|message| message.position != position)
+                        && here
+                            .stuck()
+                            .at(position)
+                            .is_some_and(|parked| parked.row == row) =>
+                {
+                    unread = message;
+                    last = Some(handled(position, xid, message_id(row)));
+                }
+                (Some((position, xid, row)), Some(message))
+                    if message.position == position && message.row.id == message_id(row) =>
+                {
+                    if here.stuck().at(position).is_some() {
+                        return Err(format!("I2: row {row} is set aside and published"));
+                    }
+                    if here.stuck().overtakes(row, position) {
+                        return Err(format!("I3: row {row} overtakes one that waits"));
+                    }
+                    self.show(log, row, position)?;
+                    last = Some(handled(position, xid, message_id(row)));
+                }
+                (expected, found) => {
+                    return Err(format!(
+                        "I1/I3: from {start} to {} the log has {expected:?}, the batch has {:?}",
+                        checkpoint.frontier,
+                        found.map(|message| (message.position, message.row.id))
+                    ));
+                }
+            }
+        }
+    }
+
+    /// A part of what an operator asked for: exactly what the database says is to be published.
+    fn replay(
+        &mut self,
+        logs: &Logs,
+        log: usize,
+        batch: &Batch,
+        start: Frontier,
+        (txn, id): (&Transaction, u32),
+    ) -> Result<Option<LastHandled>, String> {
+        let here = logs.get(log);
+        let end = batch.checkpoint.frontier;
+        let first = txn.rows.len() as u32;
+        if here.rows_between(start, end).next().is_some() {
+            return Err(format!(
+                "I3: from {start} to {end} stand rows beside request {id}"
+            ));
+        }
+        let is_end = end.lsn.as_u64() > txn.commit_lsn;
+        let done = if start.lsn.as_u64() == txn.commit_lsn {
+            start.index.saturating_sub(first)
+        } else {
+            0
+        };
+        let through = if is_end { u32::MAX } else { end.index - first };
+        let request = here.stuck().requests.iter().find(|known| known.id == id);
+        let Some(request) = request.filter(|known| known.position.is_some()) else {
+            return Err(format!("request {id} is handled, and nobody took it"));
+        };
+        let rows = here.stuck().to_publish(request).into_iter();
+        let expected: Vec<Parked> = rows
+            .filter(|row| (done..through).contains(&row.number()))
+            .collect();
+        let found = batch.messages.iter().map(|message| {
+            let replay = message.replay.as_ref();
+            let origin = replay.map(|replay| (replay.position, replay.number));
+            (message.position.index - first, message.row.id, origin)
+        });
+        let wanted = expected.iter().map(|row| {
+            let origin = Some((row.position, row.replays));
+            (row.number(), message_id(row.row), origin)
+        });
+        if !found.eq(wanted) {
+            return Err(format!(
+                "I1/I3: request {id} from {done} to {through} has {expected:?}, the batch {batch:?}"
+            ));
+        }
+        for row in expected {
+            self.show(log, row.row, row.position)?;
+            self.visible_end[log] = Some(txn.commit_lsn);
+        }
+        let last = batch.checkpoint.last;
+        last.filter(|last| {
+            (last.commit_lsn.as_u64(), last.xid) == (txn.commit_lsn, txn.xid)
+                && last.message_id == request_id(id).into()
+                && last.index >= first
+                && (is_end || last.index + 1 == end.index)
+        })
+        .map(Some)
+        .ok_or_else(|| format!("the checkpoint's last is {last:?} in request {id}"))
+    }
+
+    /// A row becomes visible to readers.
+    fn show(&mut self, log: usize, row: u32, position: Position) -> Result<(), String> {
+        let index = row as usize;
+        if self.is_visible.len() <= index {
+            self.is_visible.resize(index + 1, false);
+        }
+        if std::mem::replace(&mut self.is_visible[index], true) {
+            return Err(format!("I2: row {row} becomes visible twice"));
+        }
+        self.visible.push(row);
+        if self.visible_end.len() <= log {
+            self.visible_end.resize(log + 1, None);
+        }
+        self.visible_end[log] = Some(position.commit_lsn.as_u64());
+        Ok(())
+    }
+}
+
+fn handled(position: Position, xid: u32, message_id: MessageId) -> LastHandled {
+    LastHandled {
+        commit_lsn: position.commit_lsn,
+        xid,
+        commit_time: COMMIT_TIME,
+        index: position.index,
+        message_id,
     }
 }

@@ -27,7 +27,10 @@ impl World {
             | Action::ClaimEpoch(_)
             | Action::TerminateHolder(..)
             | Action::LoadParked { .. }
-            | Action::Park { .. } => {
+            | Action::Park { .. }
+            | Action::TakeRequest { .. }
+            | Action::PutBack { .. }
+            | Action::FinishRequest { .. } => {
                 client.sql.queue.push_back((action, log));
             }
             Action::Connect(_) | Action::StartReplication(_) => {
@@ -124,7 +127,7 @@ impl World {
             }
             Stop::LogSetBack { .. } | Stop::Diverged(_) => differs,
             Stop::StuckWritesMissing { .. } => {
-                self.logs.get(log).writes() < broker.newest.stuck_writes
+                self.logs.get(log).stuck().writes < broker.newest.stuck_writes
             }
             Stop::SlotMissing => self.slot_dropped,
             Stop::SlotAhead { .. } => self.slot_moved,
@@ -144,20 +147,13 @@ impl World {
     pub(crate) fn kill(&mut self, process: usize) {
         // What it had sent to the server may still be carried out.
         let client = &self.processes[process];
-        if let Some((
-            Action::Park {
-                claim, messages, ..
-            },
-            _,
-        )) = client.sql.queue.front()
+        if let Some((action, _)) = client.sql.queue.front()
             && client.sql.answer.is_none()
-            && self.servers[client.route]
-                .refusal(client.cut_source)
-                .is_none()
+            && !client.cut_source
             && self.random.bool()
         {
-            let (route, claim, messages) = (client.route, *claim, Arc::clone(messages));
-            let _ = self.park(route, claim, &messages);
+            let (route, action) = (client.route, action.clone());
+            let _ = self.stuck_statement(route, &action);
         }
         let random = &mut self.random;
         let client = &mut self.processes[process];

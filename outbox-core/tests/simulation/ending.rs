@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use outbox_core::relay::StuckPolicy;
 
-use super::server::State;
+use super::log::key;
+use super::server::State as ServerState;
+use super::stuck_table::State;
 use super::world::{Checked, World};
 
 impl World {
@@ -120,7 +122,7 @@ impl World {
         let primary = self.primary();
         self.stopped = false;
         self.plan.broker_faults = 0;
-        self.servers[primary].state = State::Up;
+        self.servers[primary].state = ServerState::Up;
         for process in 0..self.processes.len() {
             let client = &mut self.processes[process];
             (client.frozen, client.cut_source, client.cut_broker) = (false, false, false);
@@ -146,14 +148,14 @@ impl World {
         for client in &mut self.processes {
             (client.frozen, client.cut_source, client.cut_broker) = (false, false, true);
         }
-        self.servers[primary].state = State::Up;
+        self.servers[primary].state = ServerState::Up;
         for _ in 0..20 {
             self.round()?;
         }
         self.write();
         self.begin_shut_down(primary)?;
         for _ in 0..ROUNDS_MAX {
-            if self.servers[primary].state == State::Down {
+            if self.servers[primary].state == ServerState::Down {
                 return Ok(());
             }
             self.end_shut_down(primary);
@@ -172,12 +174,9 @@ impl World {
             return Err("I6: phantoms went unnoticed".into());
         }
         let visible = self.broker.visible.iter().copied();
+        let table = self.logs.get(log).stuck();
         let poisoned = |row: &u32| self.poison.contains(row);
-        let parked = |row: &u32| {
-            let parked = &self.logs.get(log).parked;
-            parked.iter().any(|parked| parked.row == *row)
-        };
-        let in_order = self.logs.get(log).rows().filter(|row| !parked(row));
+        let parked = |row: &u32| table.parked.iter().find(|parked| parked.row == *row);
         let halts = self.plan.stuck == StuckPolicy::Halt;
         if halts && self.logs.get(log).rows().any(|row| poisoned(&row)) {
             // Publishing halts before the message that the broker refuses.
@@ -189,13 +188,38 @@ impl World {
                 Err("the rows before a poisonous one are not in order".into())
             };
         }
-        if !visible.eq(in_order) {
+        let straight = visible.clone().filter(|row| parked(row).is_none());
+        let committed = self.logs.get(log).rows();
+        if !straight.eq(committed.filter(|row| parked(row).is_none())) {
             return Err(format!(
                 "I1-I3: what is visible is not what is committed: {:?}, poison {:?}, {}",
                 self.broker.visible,
                 self.poison,
                 self.summary()
             ));
+        }
+        for row in &table.parked {
+            if self.broker.sees(row.row) != (row.state == State::Replayed) {
+                return Err(format!(
+                    "I1/I2: {row:?}, visible: {}",
+                    self.broker.sees(row.row)
+                ));
+            }
+        }
+        self.keys_are_in_order()
+    }
+
+    /// Of each key, what is visible is in commit order, whatever was set aside in between.
+    fn keys_are_in_order(&self) -> Checked {
+        if self.plan.stuck != StuckPolicy::ParkKey {
+            return Ok(());
+        }
+        for of in ["a", "b", "c"] {
+            let of_key = |row: &&u32| key(**row) == Some(of);
+            let visible: Vec<u32> = self.broker.visible.iter().filter(of_key).copied().collect();
+            if !visible.is_sorted() {
+                return Err(format!("I3: key {of}: {visible:?}"));
+            }
         }
         Ok(())
     }

@@ -3,6 +3,8 @@ use outbox_core::{
     Timestamp,
 };
 
+use super::stuck_table::StuckTable;
+
 /// A committed transaction as the write-ahead log holds it.
 #[derive(Clone, Debug)]
 pub(crate) struct Transaction {
@@ -11,17 +13,8 @@ pub(crate) struct Transaction {
     pub(crate) xid: u32,
     /// Serial numbers of its outbox rows; a foreign transaction has none.
     pub(crate) rows: Vec<u32>,
-}
-
-/// A message that was set aside.
-#[derive(Clone, Debug)]
-pub(crate) struct Parked {
-    /// The statement that set it aside, of those about stuck messages.
-    pub(crate) write: u64,
-    pub(crate) position: Position,
-    pub(crate) row: u32,
-    /// Later messages of its key wait behind it.
-    pub(crate) blocks_key: bool,
+    /// What an operator asks for in it.
+    pub(crate) request: Option<u32>,
 }
 
 /// One line of history of the database. A promotion or a disk put back starts another.
@@ -30,10 +23,8 @@ pub(crate) struct Log {
     pub(crate) timeline: u32,
     pub(crate) history: Vec<(u32, u64)>,
     pub(crate) transactions: Vec<Transaction>,
-    /// The rows of `outbox.parked`, as the log makes them.
-    pub(crate) parked: Vec<Parked>,
-    /// Where each statement about stuck messages ends.
-    pub(crate) stuck_writes: Vec<u64>,
+    /// What the log makes of stuck messages, each time with where the statement ends.
+    stuck: Vec<(u64, StuckTable)>,
     pub(crate) end: u64,
     pub(crate) xid: u32,
     /// The log it branched off, and up to where the two are the same.
@@ -53,8 +44,7 @@ impl Logs {
             timeline: 1,
             history: Vec::new(),
             transactions: Vec::new(),
-            parked: Vec::new(),
-            stuck_writes: Vec::new(),
+            stuck: vec![(0, StuckTable::default())],
             end: GENESIS,
             xid: 100,
             parent: None,
@@ -75,9 +65,7 @@ impl Logs {
         let timeline_max = self.0.iter().map(|log| log.timeline).max().unwrap_or(1);
         let mut log = self.0[parent].clone();
         log.transactions.retain(|txn| txn.end_lsn <= at);
-        log.stuck_writes.retain(|end_lsn| *end_lsn <= at);
-        let writes = log.writes();
-        log.parked.retain(|parked| parked.write <= writes);
+        log.stuck.retain(|(end_lsn, _)| *end_lsn <= at);
         log.xid = log.transactions.last().map_or(100, |txn| txn.xid);
         log.end = at;
         log.parent = Some((parent, at));
@@ -167,23 +155,41 @@ impl Log {
             .filter(move |(position, _, _)| !from.covers(*position) && to.covers(*position))
     }
 
-    /// How many statements about stuck messages it holds.
-    pub(crate) fn writes(&self) -> u64 {
-        self.stuck_writes.len() as u64
-    }
-
-    pub(crate) fn parked_at(&self, position: Position) -> Option<&Parked> {
-        self.parked
+    /// The transaction whose request has messages between two frontiers.
+    pub(crate) fn request_between(
+        &self,
+        from: Frontier,
+        to: Frontier,
+    ) -> Option<(&Transaction, u32)> {
+        let asks = |txn: &&Transaction| {
+            let start = Frontier::inside(Lsn::new(txn.commit_lsn), txn.rows.len() as u32);
+            from.lsn.as_u64() <= txn.commit_lsn && start < to
+        };
+        let mut asked = self
+            .transactions
             .iter()
-            .find(|parked| parked.position == position)
+            .filter_map(|txn| Some((txn, txn.request?)));
+        asked.find(|(txn, _)| asks(txn))
     }
 
-    /// Whether a message of this key would overtake one that waits.
-    pub(crate) fn overtakes(&self, row: u32, position: Position) -> bool {
-        key(row).is_some()
-            && self.parked.iter().any(|parked| {
-                parked.blocks_key && key(parked.row) == key(row) && parked.position < position
-            })
+    pub(crate) fn stuck(&self) -> &StuckTable {
+        &self.stuck[self.stuck.len() - 1].1
+    }
+
+    /// A transaction that ends where the log does now.
+    pub(crate) fn change_stuck(&mut self) -> &mut StuckTable {
+        let table = self.stuck().clone();
+        self.stuck.push((self.end, table));
+        let last = self.stuck.len() - 1;
+        &mut self.stuck[last].1
+    }
+
+    /// The same, by the relay.
+    pub(crate) fn write_stuck(&mut self) -> &mut StuckTable {
+        self.end += 64;
+        let table = self.change_stuck();
+        table.writes += 1;
+        table
     }
 
     pub(crate) fn rows(&self) -> impl Iterator<Item = u32> {

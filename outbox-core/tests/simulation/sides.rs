@@ -28,10 +28,16 @@ impl World {
         else {
             return Ok(false);
         };
+        let (action, route, cut) = (action.clone(), client.route, client.cut_source);
+        let refused = self.servers[route].refusal(cut);
+        self.processes[process].sql_connected = refused.is_none();
+        if !cut && let Some(answer) = self.stuck_statement(route, &action) {
+            self.processes[process].sql.answer = Some(answer);
+            return Ok(true);
+        }
+        let client = &self.processes[process];
         let server = &mut self.servers[client.route];
-        let refused = server.refusal(client.cut_source);
-        client.sql_connected = refused.is_none();
-        let answer = match action.clone() {
+        let answer = match action {
             Action::Inspect(ticket) => Event::Inspected(
                 ticket,
                 refused.map_or_else(|| Ok(server.inspection(&self.logs)), Err),
@@ -46,35 +52,12 @@ impl World {
                 );
                 Event::EpochClaimed(ticket, claimed)
             }
-            Action::LoadParked {
-                ticket,
-                claim,
-                frontier,
-                ..
-            } => {
-                let log = self.logs.get(server.log);
-                let read = || {
-                    server.require(claim)?;
-                    Ok(log.parked_earlier(frontier))
-                };
-                Event::ParkedLoaded(ticket, refused.map_or_else(read, Err))
-            }
-            Action::Park {
-                ticket,
-                claim,
-                messages,
-                ..
-            } => {
-                let route = client.route;
-                let done = refused.map_or_else(|| self.park(route, claim, &messages), Err);
-                // Done, and nobody hears of it.
-                let lost = done.is_ok() && self.random.u32(..100) < self.plan.broker_faults;
-                let heard = if lost {
-                    Err(failure(FailureKind::Unreachable))
-                } else {
-                    done
-                };
-                Event::Parked(ticket, heard)
+            Action::LoadParked { ticket, .. } => Event::ParkedLoaded(ticket, Err(unreachable())),
+            Action::Park { ticket, .. } => Event::Parked(ticket, Err(unreachable())),
+            Action::TakeRequest { ticket, .. } => Event::RequestTaken(ticket, Err(unreachable())),
+            Action::PutBack { ticket, .. } => Event::WasPutBack(ticket, Err(unreachable())),
+            Action::FinishRequest { ticket, .. } => {
+                Event::RequestFinished(ticket, Err(unreachable()))
             }
             Action::TerminateHolder(ticket, holder) => {
                 if refused.is_none() {
@@ -183,7 +166,6 @@ impl World {
         process: usize,
     ) -> Result<(), outbox_core::relay::SourceFailure> {
         let client = &self.processes[process];
-        let unreachable = || failure(FailureKind::Unreachable);
         let connection = client.connection.as_ref().ok_or_else(unreachable)?;
         let server = &mut self.servers[connection.server];
         if client.cut_source || connection.broken.is_some() {
@@ -310,4 +292,8 @@ impl World {
             }
         })
     }
+}
+
+fn unreachable() -> outbox_core::relay::SourceFailure {
+    failure(FailureKind::Unreachable)
 }

@@ -5,6 +5,7 @@ use outbox_core::{Lsn, Timestamp};
 
 use super::log::{Transaction, outbox_row};
 use super::server::{COMMIT_TIME, State, failure};
+use super::stuck_table::request_id;
 use super::world::World;
 
 impl World {
@@ -25,6 +26,7 @@ impl World {
             end_lsn: log.end,
             xid: log.xid,
             rows: (self.rows..self.rows + count).collect(),
+            request: None,
         });
         self.rows += count;
     }
@@ -70,9 +72,7 @@ impl World {
                     sent_at: Timestamp::from_unix_us(COMMIT_TIME.as_unix_us() + late_by_ms * 1000),
                     xid: txn.xid,
                 },
-                Some(index) if index < txn.rows.len() => {
-                    StreamEvent::Row(outbox_row(txn.rows[index]))
-                }
+                Some(index) if index < txn.items() => txn.item(index),
                 Some(_) => StreamEvent::Commit {
                     commit_lsn,
                     end_lsn: Lsn::new(txn.end_lsn),
@@ -169,5 +169,27 @@ impl World {
                 server.confirm(lsn);
             }
         }
+    }
+}
+
+impl Transaction {
+    fn items(&self) -> usize {
+        self.rows.len() + usize::from(self.request.is_some())
+    }
+
+    /// The logical message may come anywhere among the rows.
+    fn item(&self, index: usize) -> StreamEvent {
+        let Some(request) = self.request else {
+            return StreamEvent::Row(outbox_row(self.rows[index]));
+        };
+        let place = self.xid as usize % self.items();
+        if index == place {
+            let id = request_id(request);
+            return StreamEvent::LogicalMessage {
+                prefix: "outbox.request.r".into(),
+                content: format!(r#"{{"format": 1, "id": "{id}"}}"#).into(),
+            };
+        }
+        StreamEvent::Row(outbox_row(self.rows[index - usize::from(index > place)]))
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct World {
     pub(crate) processes: Vec<Process>,
     pub(crate) plan: Plan,
     pub(crate) rows: u32,
+    pub(crate) requests: u32,
     pub(crate) pids: i32,
     pub(crate) snapshot: Option<Snapshot>,
     /// A relay ended for a reason that the world gave it.
@@ -48,6 +49,8 @@ pub(crate) struct Plan {
     pub(crate) disasters: u32,
     /// How many of 100 steps are transactions of a service; a quiet outbox has other dangers.
     pub(crate) writes: u32,
+    /// How many of 100 steps are requests of an operator.
+    pub(crate) asks: u32,
     pub(crate) walsender_timeout: Duration,
     pub(crate) stuck: StuckPolicy,
     /// A broker that is away only ever says "later".
@@ -65,6 +68,7 @@ impl World {
             broker_faults: [0, 5, 30][random.usize(..3)],
             disasters: [0, 0, 1, 6][random.usize(..4)],
             writes: [1, 3, 8][random.usize(..3)],
+            asks: [0, 1, 3][random.usize(..3)],
             patient_sink: random.bool(),
             walsender_timeout: Duration::from_secs([4, 60][random.usize(..2)]),
             stuck: [StuckPolicy::Halt, StuckPolicy::ParkKey, StuckPolicy::Park][random.usize(..3)],
@@ -82,6 +86,7 @@ impl World {
             servers: vec![Server::new()],
             broker: Broker::new(),
             rows: 0,
+            requests: 0,
             pids: 0,
             snapshot: None,
             stopped: false,
@@ -119,6 +124,10 @@ impl World {
         let process = self.random.usize(..self.processes.len());
         if self.chance(self.plan.writes) {
             self.write();
+            return Ok(());
+        }
+        if self.chance(self.plan.asks) {
+            self.ask();
             return Ok(());
         }
         match self.random.u32(..100) {

@@ -1,20 +1,17 @@
-use std::sync::Arc;
 use std::time::Instant;
 
-use outbox_core::relay::{
-    Claim, Event, FailureKind, Holder, Inspection, ParkedEarlier, ParkedMessage, SourceFailure,
-    Stop, Ticket,
-};
+use outbox_core::Lsn;
+use outbox_core::relay::{Event, FailureKind, Holder, Inspection, SourceFailure, Stop, Ticket};
 use outbox_core::schema::SchemaName;
-use outbox_core::{Frontier, Lsn, SystemId, TimelineId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio_postgres::Client;
 
+use super::claim::Writer;
 use super::connection::bounded;
 use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader, PARTITIONS_INTERVAL};
-use super::parked::ParkedTable;
 use super::relay_row::{MadeFor, claim_epoch, read_set_up, record_hold};
+use super::stuck_statement::{self, StuckStatement};
 use super::{connect, failure_of};
 use crate::source::connection::Address;
 use crate::source::publication::read_publication;
@@ -33,12 +30,11 @@ pub(crate) struct ControlSettings {
 }
 
 impl ControlSettings {
-    fn parked_table(&self, system_id: SystemId) -> ParkedTable<'_> {
-        ParkedTable {
+    fn writer(&self) -> Writer<'_> {
+        Writer {
             schema: &self.schema,
             relay: &self.relay,
             slot: &self.slot,
-            system_id,
         }
     }
 }
@@ -48,8 +44,7 @@ pub(crate) enum Request {
     Inspect(Ticket),
     ClaimEpoch(Ticket),
     TerminateHolder(Ticket, Holder),
-    LoadParked(Ticket, Claim, SystemId, Frontier),
-    Park(Ticket, Claim, (SystemId, TimelineId), Arc<[ParkedMessage]>),
+    Stuck(StuckStatement),
     RecordHold(Stop, oneshot::Sender<()>),
 }
 
@@ -164,15 +159,14 @@ impl Task {
                 self.let_go_unless(&terminated);
                 Event::HolderTerminated(ticket, terminated)
             }
-            Request::LoadParked(ticket, claim, system_id, frontier) => {
-                let loaded = self.load_parked(claim, system_id, frontier).await;
-                self.let_go_unless(&loaded);
-                Event::ParkedLoaded(ticket, loaded)
-            }
-            Request::Park(ticket, claim, cluster, messages) => {
-                let parked = self.park(claim, cluster, &messages).await;
-                self.let_go_unless(&parked);
-                Event::Parked(ticket, parked)
+            Request::Stuck(statement) => {
+                let settings = self.settings.clone();
+                let carried_out = statement.carry_out(self.client().await, settings.writer());
+                let (answer, is_of_use) = carried_out.await;
+                if !is_of_use {
+                    self.client = None;
+                }
+                answer
             }
             Request::RecordHold(stop, done) => {
                 if let Err(failure) = self.record(&stop).await {
@@ -188,14 +182,12 @@ impl Task {
 
     /// A connection on which an answer did not come is not asked again.
     fn let_go_unless<T>(&mut self, answered: &Result<T, SourceFailure>) {
-        if let Err(failure) = answered
-            && failure.kind == FailureKind::Unreachable
-        {
+        if !stuck_statement::answered(answered) {
             self.client = None;
         }
     }
 
-    async fn client(&mut self) -> Result<&Client, SourceFailure> {
+    async fn client(&mut self) -> Result<&mut Client, SourceFailure> {
         if self.client.as_ref().is_none_or(Client::is_closed) {
             self.client = None;
             let answers = self.answers.clone();
@@ -206,7 +198,7 @@ impl Task {
             self.client =
                 Some(connect(&settings.address, &settings.application_name, on_end).await?);
         }
-        self.client.as_ref().ok_or_else(|| SourceFailure {
+        self.client.as_mut().ok_or_else(|| SourceFailure {
             kind: FailureKind::Unreachable,
             message: "no connection".to_owned(),
         })
@@ -262,30 +254,6 @@ impl Task {
         )
         .await
         .map(|_| ())
-    }
-
-    async fn load_parked(
-        &mut self,
-        claim: Claim,
-        system_id: SystemId,
-        frontier: Frontier,
-    ) -> Result<ParkedEarlier, SourceFailure> {
-        let settings = self.settings.clone();
-        let client = self.client().await?;
-        let table = settings.parked_table(system_id);
-        table.read(client, claim, frontier).await
-    }
-
-    async fn park(
-        &mut self,
-        claim: Claim,
-        (system_id, timeline): (SystemId, TimelineId),
-        messages: &[ParkedMessage],
-    ) -> Result<u64, SourceFailure> {
-        let settings = self.settings.clone();
-        let client = self.client().await?;
-        let table = settings.parked_table(system_id);
-        table.insert(client, claim, timeline, messages).await
     }
 
     async fn record(&mut self, stop: &Stop) -> Result<(), SourceFailure> {

@@ -6,53 +6,48 @@ use columns::Columns;
 use outbox_core::relay::{
     BlockedKey, Claim, FailureKind, ParkedEarlier, ParkedMessage, SourceFailure, UncoveredRow,
 };
-use outbox_core::schema::SchemaName;
-use outbox_core::{Frontier, MessageId, Position, SystemId, TimelineId};
-use tokio_postgres::types::{FromSql, ToSql};
+use outbox_core::{Frontier, MessageId, SystemId, TimelineId};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
+use super::claim::{WRITES, Writer, epoch, superseded};
 use super::connection::bounded;
 use super::failure_of;
+use super::stuck_rows::{column, position, unreadable, unsigned};
 
 const READING: &str = "reading outbox.parked";
 
-/// Whose messages, and by which slot.
+/// The table, of one relay and one cluster.
 pub(crate) struct ParkedTable<'a> {
-    pub(crate) schema: &'a SchemaName,
-    pub(crate) relay: &'a str,
-    pub(crate) slot: &'a str,
+    pub(crate) writer: Writer<'a>,
     /// The cluster whose log the messages lie in.
     pub(crate) system_id: SystemId,
 }
 
-/// What must hold for a statement to mean anything: the relay's epoch is this one, and its slot is
-/// in the hands of this server's process that serves our stream.
-const CLAIM: &str = "r.name = $1 and r.epoch = $2
-    and exists (select from pg_catalog.pg_replication_slots as s
-                where s.slot_name = $3 and s.active_pid = $4)";
-
-/// Counts the write, where the claim holds; whoever claims next waits until it is done.
-const COUNTED: &str = "
-    update {schema}.relay as r set stuck_writes = r.stuck_writes + 1 where {claim}
-    returning r.stuck_writes";
-
 impl ParkedTable<'_> {
-    fn sql(&self, template: &str) -> String {
-        template
-            .replace("{counted}", COUNTED)
-            .replace("{claim}", CLAIM)
-            .replace("{schema}", &self.schema.quoted())
-    }
-
     /// What was set aside and is not covered by the frontier, which keys wait, and how often the relay
     /// has written here.
+    ///
+    /// Of a database that knows of fewer writes than `stuck_writes`, only their number is read.
     pub(crate) async fn read(
         &self,
-        client: &Client,
+        client: &mut Client,
         claim: Claim,
         frontier: Frontier,
+        stuck_writes: u64,
     ) -> Result<ParkedEarlier, SourceFailure> {
+        let writes = self.writes(client, claim).await?;
+        if writes < stuck_writes {
+            return Ok(ParkedEarlier {
+                writes,
+                ..ParkedEarlier::default()
+            });
+        }
+        let writer = &self.writer;
+        writer
+            .finish_passed(client, claim, self.system_id, frontier.lsn)
+            .await?;
         Ok(ParkedEarlier {
             writes: self.writes(client, claim).await?,
             uncovered: self.uncovered(client, frontier).await?,
@@ -62,10 +57,10 @@ impl ParkedTable<'_> {
 
     async fn writes(&self, client: &Client, claim: Claim) -> Result<u64, SourceFailure> {
         let (pid, epoch) = (claim.walsender_pid, epoch(claim));
-        let held = &[&self.relay as &(dyn ToSql + Sync), &epoch, &self.slot, &pid];
-        let sql = format!("select r.stuck_writes from {{schema}}.relay as r where {CLAIM}");
-        let rows = self.rows(client, &sql, held).await?;
-        number(rows.first().ok_or_else(superseded)?, 0)
+        let Writer { relay, slot, .. } = &self.writer;
+        let held: [&(dyn ToSql + Sync); 4] = [relay, &epoch, slot, &pid];
+        let rows = self.rows(client, WRITES, &held).await?;
+        unsigned(rows.first().ok_or_else(superseded)?, 0)
     }
 
     async fn uncovered(
@@ -77,13 +72,13 @@ impl ParkedTable<'_> {
                    where (relay, system_id) = ($1, $2)
                      and (commit_lsn, index) >= ($3::text::pg_lsn, $4)";
         let (lsn, index) = (frontier.lsn.to_string(), i64::from(frontier.index));
-        let (relay, system_id) = (self.relay, self.system_id());
+        let (relay, system_id) = (self.writer.relay, self.system_id());
         let rows = self
             .rows(client, sql, &[&relay, &system_id, &lsn, &index])
             .await?;
         let read = |row: &Row| {
             Ok(UncoveredRow {
-                position: position(row)?,
+                position: position(row, 0)?,
                 id: MessageId::from(column::<Uuid>(row, 2)?),
             })
         };
@@ -94,11 +89,11 @@ impl ParkedTable<'_> {
         let sql = "select commit_lsn::text, index, destination, key from {schema}.parked
                    where (relay, system_id) = ($1, $2)
                      and blocks_key and state in ('waiting', 'replaying')";
-        let (relay, system_id) = (self.relay, self.system_id());
+        let (relay, system_id) = (self.writer.relay, self.system_id());
         let rows = self.rows(client, sql, &[&relay, &system_id]).await?;
         let read = |row: &Row| {
             Ok(BlockedKey {
-                from: position(row)?,
+                from: position(row, 0)?,
                 destination: column(row, 2)?,
                 key: column(row, 3)?,
             })
@@ -116,7 +111,7 @@ impl ParkedTable<'_> {
         template: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, SourceFailure> {
-        bounded(READING, client.query(&self.sql(template), values)).await
+        bounded(READING, client.query(&self.writer.sql(template), values)).await
     }
 
     /// Sets messages aside: all, or none. What is there already is left as it is. Returns how often the
@@ -129,7 +124,7 @@ impl ParkedTable<'_> {
         messages: &[ParkedMessage],
     ) -> Result<u64, SourceFailure> {
         const SETTING_ASIDE: &str = "setting messages aside in outbox.parked";
-        let sql = self.sql(
+        let sql = self.writer.sql(
             "with claim as ({counted}), given as (
                  select $5::text as system_id, $6::int4 as timeline,
                         g.commit_lsn::pg_lsn as commit_lsn, g.index, g.xid,
@@ -172,9 +167,9 @@ impl ParkedTable<'_> {
         let system_id = self.system_id();
         let timeline = i32::try_from(timeline.0).unwrap_or(i32::MAX);
         let mut values: Vec<&(dyn ToSql + Sync)> = vec![
-            &self.relay,
+            &self.writer.relay,
             &epoch,
-            &self.slot,
+            &self.writer.slot,
             &claim.walsender_pid,
             &system_id,
             &timeline,
@@ -196,50 +191,8 @@ impl ParkedTable<'_> {
                     "{SETTING_ASIDE}: {differing}: the log was set back and written anew"
                 ),
             }),
-            None => number_of(writes),
+            None => u64::try_from(writes).map_err(|_| unreadable(&format!("number {writes}"))),
         }
-    }
-}
-
-fn position(row: &Row) -> Result<Position, SourceFailure> {
-    let lsn: String = column(row, 0)?;
-    let index: i64 = column(row, 1)?;
-    let position = lsn.parse().ok().zip(u32::try_from(index).ok());
-    let (commit_lsn, index) =
-        position.ok_or_else(|| unreadable(&format!("position {lsn}:{index}")))?;
-    Ok(Position { commit_lsn, index })
-}
-
-fn number(row: &Row, index: usize) -> Result<u64, SourceFailure> {
-    number_of(column(row, index)?)
-}
-
-fn number_of(number: i64) -> Result<u64, SourceFailure> {
-    u64::try_from(number).map_err(|_| unreadable(&format!("number {number}")))
-}
-
-fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, SourceFailure> {
-    let read = row.try_get(index);
-    read.map_err(|error| failure_of(&error, READING))
-}
-
-fn unreadable(what: &str) -> SourceFailure {
-    SourceFailure {
-        kind: FailureKind::Protocol,
-        message: format!("{READING}: {what} cannot be"),
-    }
-}
-
-fn epoch(claim: Claim) -> i64 {
-    i64::try_from(claim.epoch).unwrap_or(i64::MAX)
-}
-
-fn superseded() -> SourceFailure {
-    SourceFailure {
-        kind: FailureKind::ClaimSuperseded,
-        message: "outbox.parked is another relay's turn: the slot is not held by our replication \
-                  connection any more, or a newer activation has claimed the epoch"
-            .to_owned(),
     }
 }
 

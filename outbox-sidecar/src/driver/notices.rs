@@ -2,9 +2,10 @@ use std::time::Instant;
 
 use metrics::{counter, gauge, histogram};
 use outbox_core::Timestamp;
-use outbox_core::relay::{Event, HaltedMessage, Notice, ParkedMessage};
+use outbox_core::relay::{Event, HaltedMessage, Notice};
 use outbox_core::sink::Batch;
 
+use super::stuck_notices;
 use crate::report::{Report, Side};
 use crate::telemetry::names;
 
@@ -121,8 +122,11 @@ impl Notices {
                 self.sink_refuses = false;
                 works(&mut self.sink, names::SIDE_SINK);
                 count_durable(batch);
+                if batch.request().is_some() {
+                    batch.messages.iter().for_each(stuck_notices::replayed);
+                }
             }
-            Notice::Parked { messages } => messages.iter().for_each(set_aside),
+            Notice::Parked { messages } => messages.iter().for_each(stuck_notices::set_aside),
             Notice::Halted(halted) => {
                 tracing::error!(
                     message_id = %halted.id,
@@ -134,6 +138,22 @@ impl Notices {
                 );
                 self.held = Some(halted.clone());
             }
+            Notice::RequestUnreadable => tracing::warn!(
+                "a logical message for this relay is none that this release understands: passed over"
+            ),
+            Notice::RequestWaits { request } => {
+                tracing::debug!(%request, "a request waits until its transaction can be seen");
+            }
+            Notice::RequestUnknown { request } => tracing::warn!(
+                %request,
+                "a logical message names a request that outbox.request does not have: passed over"
+            ),
+            Notice::PutBack { messages } => messages.iter().for_each(stuck_notices::put_back),
+            Notice::RequestDone {
+                request,
+                position,
+                outcome,
+            } => stuck_notices::done(*request, *position, outcome),
             Notice::Draining => tracing::info!("asked to stop: finishing what is in flight"),
         }
     }
@@ -146,21 +166,6 @@ impl Notices {
         report.standby_reason.clone_from(&self.standby_reason);
         report.held.clone_from(&self.held);
     }
-}
-
-/// A message was set aside: one line, by which it can be followed.
-fn set_aside(parked: &ParkedMessage) {
-    let (row, reason) = (&parked.delivery.row, parked.reason.as_str());
-    counter!(names::MESSAGES_PARKED, names::LABEL_REASON => reason).increment(1);
-    tracing::warn!(
-        message_id = %row.id,
-        position = %parked.delivery.position,
-        destination = &*row.destination,
-        key = row.key.as_deref(),
-        reason,
-        error = parked.error,
-        "a message was set aside in outbox.parked"
-    );
 }
 
 /// The side works (again).

@@ -2,3 +2,4 @@
 
 mod parking;
 mod relay;
+mod replaying;

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use outbox_core::sink::Delivery;
 use outbox_core::{Position, TimelineId, Timestamp};
 
 /// What the names of our own headers begin with; nobody else may use it.
@@ -18,7 +19,8 @@ pub(super) const POSITION: &str = "outbox-position";
 pub(super) const KEY: &str = "outbox-key";
 /// When the service enqueued it.
 pub(super) const CREATED_AT: &str = "outbox-created-at";
-/// That it was sent on purpose once more, and for the how-manieth time.
+/// That an operator asked for it after it had been set aside, or once more, and for the how-manieth
+/// time.
 pub(super) const REPLAY: &str = "outbox-replay";
 
 const US_PER_S: i64 = 1_000_000;
@@ -26,10 +28,18 @@ const S_PER_DAY: i64 = 86_400;
 /// From 1 March of year 0.
 const DAYS_TO_1970: i64 = 719_468;
 
-/// `<timeline>:<commit_lsn>:<index>`, into a buffer that is used again for each message.
-pub(super) fn write_position(buffer: &mut String, timeline: TimelineId, position: Position) {
+/// `<timeline>:<commit_lsn>:<index>` of the message itself, also where its replay is published, into
+/// a buffer that is used again for each message.
+pub(super) fn write_position(buffer: &mut String, timeline: TimelineId, delivery: &Delivery) {
+    let (timeline, position) = delivery.origin(timeline);
     buffer.clear();
     append(buffer, format_args!("{}:{position}", timeline.0));
+}
+
+/// The value of [`REPLAY`]; `None` for a message that is published where it stands.
+pub(super) fn replay_number(delivery: &Delivery) -> Option<String> {
+    let replay = delivery.replay.as_ref()?;
+    Some(replay.number.to_string())
 }
 
 /// RFC 3339 in UTC with microseconds, such as `2026-11-21T05:01:04.000250Z`.
@@ -153,7 +163,8 @@ fn days_to(year: i64, month: i64, day: i64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outbox_core::Lsn;
+    use outbox_core::sink::Replay;
+    use outbox_core::{Lsn, MessageId, OutboxRow, RequestId};
 
     #[test]
     fn a_time_is_read_as_it_was_written() {
@@ -244,11 +255,42 @@ mod tests {
     #[test]
     fn a_position_names_its_timeline() {
         let mut text = String::from("earlier");
-        let position = Position {
-            commit_lsn: Lsn::new(0x1_0000_00AB),
-            index: 7,
+        let at = |commit_lsn, index| Position {
+            commit_lsn: Lsn::new(commit_lsn),
+            index,
         };
-        write_position(&mut text, TimelineId(3), position);
+        let mut delivery = delivery(at(0x1_0000_00AB, 7));
+        write_position(&mut text, TimelineId(3), &delivery);
         assert_eq!(text, "3:1/AB:7");
+        assert_eq!(replay_number(&delivery), None);
+        // A replay is published somewhere else, and keeps the position of its message.
+        delivery.replay = Some(Box::new(Replay {
+            request: RequestId::from_bytes([1; 16]),
+            position: at(0x10, 2),
+            timeline: TimelineId(2),
+            number: 4,
+        }));
+        write_position(&mut text, TimelineId(3), &delivery);
+        assert_eq!(text, "2:0/10:2");
+        assert_eq!(replay_number(&delivery).as_deref(), Some("4"));
+    }
+
+    fn delivery(position: Position) -> Delivery {
+        Delivery {
+            position,
+            xid: 1,
+            commit_time: Timestamp::default(),
+            row: OutboxRow {
+                id: MessageId::from_bytes([0; 16]),
+                destination: "d".into(),
+                key: None,
+                message_type: "T".into(),
+                content_type: "c".into(),
+                payload: None,
+                headers: "{}".into(),
+                created_at: Timestamp::default(),
+            },
+            replay: None,
+        }
     }
 }

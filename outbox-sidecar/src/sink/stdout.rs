@@ -35,6 +35,8 @@ struct Line<'a> {
     content_type: &'a str,
     position: &'a str,
     created_at: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<u32>,
     headers: BTreeMap<String, String>,
     #[serde(flatten)]
     payload: Payload<'a>,
@@ -75,7 +77,7 @@ impl<W: Write> LinePublisher<W> {
         })
         .map_err(unfit)?;
         let (mut position, mut created_at) = (String::new(), String::new());
-        text::write_position(&mut position, timeline, delivery.position);
+        text::write_position(&mut position, timeline, delivery);
         text::write_timestamp(&mut created_at, row.created_at);
         let mut id = [0; 36];
         let line = Line {
@@ -86,6 +88,7 @@ impl<W: Write> LinePublisher<W> {
             content_type: &row.content_type,
             position: &position,
             created_at: &created_at,
+            replay: delivery.replay.as_ref().map(|replay| replay.number),
             headers,
             payload: payload(row),
         };

@@ -115,6 +115,11 @@ fn describe() {
         Unit::Count,
         "messages set aside in outbox.parked"
     );
+    describe_counter!(
+        names::REPLAYS,
+        Unit::Count,
+        "messages of requests that were carried out, by what became of them"
+    );
     describe_counter!(names::FENCED, Unit::Count, "times another relay took over");
     describe_counter!(
         names::SUSPICIONS,

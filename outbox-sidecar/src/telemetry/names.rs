@@ -17,6 +17,7 @@ pub(crate) const SLOT_WAL_STATUS: &str = "outbox_slot_wal_status";
 pub(crate) const SLOT_SAFE_WAL_BYTES: &str = "outbox_slot_safe_wal_bytes";
 pub(crate) const CHECKPOINT_LSN: &str = "outbox_checkpoint_lsn";
 pub(crate) const MESSAGES_PARKED: &str = "outbox_messages_parked_total";
+pub(crate) const REPLAYS: &str = "outbox_replays_total";
 pub(crate) const FENCED: &str = "outbox_fenced_total";
 pub(crate) const SUSPICIONS: &str = "outbox_suspicions_total";
 pub(crate) const PARTITIONS_AHEAD: &str = "outbox_partitions_ahead";
@@ -26,7 +27,13 @@ pub(crate) const LABEL_DESTINATION: &str = "destination";
 pub(crate) const LABEL_SIDE: &str = "side";
 pub(crate) const LABEL_REASON: &str = "reason";
 pub(crate) const LABEL_STATUS: &str = "status";
+pub(crate) const LABEL_OUTCOME: &str = "outcome";
 
 /// The values of the label `side`.
 pub(crate) const SIDE_SOURCE: &str = "source";
 pub(crate) const SIDE_SINK: &str = "sink";
+
+/// The values of the label `outcome`.
+pub(crate) const OUTCOME_PUBLISHED: &str = "published";
+pub(crate) const OUTCOME_SKIPPED: &str = "skipped";
+pub(crate) const OUTCOME_RETURNED: &str = "returned";

@@ -145,6 +145,7 @@ pub(super) fn runs(records: &[Record], rows: &HashMap<MessageId, OutboxRow>) -> 
             xid: 1,
             commit_time: row.created_at,
             row,
+            replay: None,
         };
         let last = runs.last().and_then(|run| run.last());
         if last.is_some_and(|last| last.position >= position) {

@@ -1,13 +1,14 @@
 //! A relay in a world that answers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use super::makings::*;
 use crate::checkpoint::Checkpoint;
 use crate::relay::{
-    Action, Event, Identity, Inspection, ParkedEarlier, Relay, Settings, SlotState, Stop,
-    StreamEvent, Ticket,
+    Action, Event, FinishedRequest, Identity, Inspection, ParkedEarlier, Relay, RequestPart,
+    Settings, SlotState, Stop, StreamEvent, Ticket,
 };
 use crate::sink::{Batch, Outcome};
 use crate::{Frontier, Lsn, MessageId, SystemId, TimelineHistory, TimelineId};
@@ -25,6 +26,10 @@ pub(super) struct Scenario {
     pub(super) checkpoint: Checkpoint,
     /// What the database holds of messages that were set aside before.
     pub(super) parked_earlier: ParkedEarlier,
+    /// What the database says of requests, one answer after the other.
+    pub(super) request_parts: VecDeque<RequestPart>,
+    /// What becomes of a request.
+    pub(super) finished_request: FinishedRequest,
     /// Everything the relay has asked for, oldest first.
     pub(super) actions: Vec<Action>,
     /// Requests of this kind are left to the test.
@@ -52,6 +57,8 @@ impl Scenario {
             inspection: inspection(),
             checkpoint: checkpoint(),
             parked_earlier: ParkedEarlier::default(),
+            request_parts: VecDeque::new(),
+            finished_request: FinishedRequest::default(),
             actions: Vec::new(),
             unanswered: |_| false,
             answered: 0,
@@ -129,6 +136,13 @@ impl Scenario {
             Action::Park { ticket, .. } => {
                 self.parked_earlier.writes += 1;
                 Event::Parked(ticket, Ok(self.parked_earlier.writes))
+            }
+            Action::TakeRequest { ticket, .. } => {
+                let part = self.request_parts.pop_front();
+                Event::RequestTaken(ticket, Ok(part.unwrap_or(RequestPart::Unknown)))
+            }
+            Action::FinishRequest { ticket, .. } => {
+                Event::RequestFinished(ticket, Ok(self.finished_request.clone()))
             }
             Action::TerminateHolder(ticket, _) => Event::HolderTerminated(ticket, Ok(())),
             Action::PeekCheckpoint(ticket) => {

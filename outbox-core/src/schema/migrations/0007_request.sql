@@ -25,6 +25,7 @@ create table {schema}.request (
     system_id    text,
     commit_lsn   pg_lsn,
     index        bigint,
+    taken        bigint,
     published    bigint      not null default 0,
     skipped      bigint      not null default 0,
     returned     bigint      not null default 0,
@@ -73,5 +74,7 @@ comment on column {schema}.request.role is 'Who asked, as the server knows them.
 comment on column {schema}.request.note is 'Why.';
 comment on column {schema}.request.state is
     'requested, begun (its position is noted) or done.';
+comment on column {schema}.request.taken is
+    'How many messages it came to concern: chosen, and those behind them.';
 comment on column {schema}.request.returned is
     'How many messages wait again: refused again, or behind one that was.';

@@ -6,68 +6,21 @@ use outbox_core::relay::{
     BlockedKey, Claim, FailureKind, ParkReason, ParkedEarlier, ParkedMessage, SourceFailure,
     UncoveredRow,
 };
-use outbox_core::schema::SchemaName;
 use outbox_core::sink::{Delivery, RefusalReason};
 use outbox_core::{Frontier, Lsn, MessageId, OutboxRow, Position, SystemId, TimelineId, Timestamp};
-use tokio_postgres::Client;
 
+use super::super::claim::Writer;
+use super::super::stuck_database::Database;
 use super::ParkedTable;
-use crate::source::connection::{Address, Socket, Startup};
-use crate::source::publication::create_statement;
-use crate::source::replication::Replication;
 
 const TIMELINE: TimelineId = TimelineId(3);
-
-/// A database with a relay whose slot is in our hands.
-struct Database {
-    client: Client,
-    slot: String,
-    schema: SchemaName,
-    claim: Claim,
-    replication: Option<Replication<Socket>>,
-}
+const SYSTEM_ID: SystemId = SystemId(7_400_000_000_000_000_000);
 
 impl Database {
-    async fn new() -> Self {
-        let server = testbed::shared_postgres().await.unwrap();
-        let name = server.create_database().await.unwrap();
-        let client = server.connect(server.superuser(), &name).await.unwrap();
-        outbox_core::schema::migrate(&client).await.unwrap();
-        let slot = format!("outbox_{name}");
-        let schema = SchemaName::default();
-        let set_up = format!(
-            "{}; insert into outbox.relay (name, epoch) values ('tests', 5)",
-            create_statement(&slot, &schema, None)
-        );
-        client.batch_execute(&set_up).await.unwrap();
-        let address = Address::parse(&server.url(server.superuser(), &name)).unwrap();
-        let startup = Startup {
-            application_name: "outbox-sidecar/tests".to_owned(),
-            wal_sender_timeout: Duration::from_secs(600),
-        };
-        let mut replication = Replication::connect(&address, &startup).await.unwrap();
-        replication.create_slot(&slot, false).await.unwrap();
-        replication.start_replication(&slot, &slot).await.unwrap();
-        let pid = "select active_pid from pg_replication_slots where slot_name = $1";
-        let row = client.query_one(pid, &[&slot]).await.unwrap();
-        Self {
-            claim: Claim {
-                walsender_pid: row.get(0),
-                epoch: 5,
-            },
-            client,
-            slot,
-            schema,
-            replication: Some(replication),
-        }
-    }
-
     fn table(&self) -> ParkedTable<'_> {
         ParkedTable {
-            schema: &self.schema,
-            relay: "tests",
-            slot: &self.slot,
-            system_id: SystemId(7_400_000_000_000_000_000),
+            writer: self.writer(),
+            system_id: SYSTEM_ID,
         }
     }
 
@@ -76,9 +29,31 @@ impl Database {
         table.insert(client, self.claim, TIMELINE, messages).await
     }
 
-    async fn read(&self, frontier: Frontier) -> Result<ParkedEarlier, SourceFailure> {
-        let (table, client) = (self.table(), &self.client);
-        table.read(client, self.claim, frontier).await
+    async fn read(&mut self, frontier: Frontier) -> Result<ParkedEarlier, SourceFailure> {
+        self.read_with(frontier, 0).await
+    }
+
+    async fn sorted(&mut self, frontier: Frontier) -> ParkedEarlier {
+        let mut found = self.read(frontier).await.unwrap();
+        found.blocked.sort_by(|a, b| a.key.cmp(&b.key));
+        found
+    }
+
+    async fn read_with(
+        &mut self,
+        frontier: Frontier,
+        stuck_writes: u64,
+    ) -> Result<ParkedEarlier, SourceFailure> {
+        let table = ParkedTable {
+            writer: Writer {
+                schema: &self.schema,
+                relay: "tests",
+                slot: &self.slot,
+            },
+            system_id: SYSTEM_ID,
+        };
+        let client = &mut self.client;
+        table.read(client, self.claim, frontier, stuck_writes).await
     }
 
     async fn rows(&self) -> i64 {
@@ -104,6 +79,7 @@ fn message(number: u8, position: Position, key: Option<&'static str>) -> ParkedM
             position,
             xid: 4_000_000_000,
             commit_time: Timestamp::from_unix_us(1_790_000_000_123_456),
+            replay: None,
             row: OutboxRow {
                 id: id(number),
                 destination: "policy-events".into(),
@@ -215,7 +191,7 @@ async fn only_who_has_the_slot_under_the_newest_epoch_reads_and_writes() {
 
 #[tokio::test]
 async fn a_new_holder_learns_what_no_checkpoint_covers_and_which_keys_wait() {
-    let database = Database::new().await;
+    let mut database = Database::new().await;
     let follower = {
         let mut message = message(2, position(0xF0, 1), Some("a"));
         message.blocks_key = false;
@@ -241,13 +217,8 @@ async fn a_new_holder_learns_what_no_checkpoint_covers_and_which_keys_wait() {
         key: key.into(),
         from,
     };
-    let read = async |frontier| {
-        let mut found = database.read(frontier).await.unwrap();
-        found.blocked.sort_by(|a, b| a.key.cmp(&b.key));
-        found
-    };
     assert_eq!(
-        read(Frontier::inside(Lsn::new(0x100), 1)).await,
+        database.sorted(Frontier::inside(Lsn::new(0x100), 1)).await,
         ParkedEarlier {
             uncovered: vec![UncoveredRow {
                 position: position(0x100, 5),
@@ -266,9 +237,22 @@ async fn a_new_holder_learns_what_no_checkpoint_covers_and_which_keys_wait() {
                 from asked
                 where key = 'b' and relay = 'tests' and system_id <> '1'";
     database.client.batch_execute(skip).await.unwrap();
-    let found = read(Frontier::at(Lsn::new(0x101))).await;
+    let found = database.sorted(Frontier::at(Lsn::new(0x101))).await;
     assert_eq!(found.blocked, [from("a", position(0xF0, 0))]);
     assert!(found.uncovered.is_empty());
+}
+
+#[tokio::test]
+async fn a_database_that_lost_a_write_is_only_asked_how_many_it_knows() {
+    let mut database = Database::new().await;
+    let messages = [message(1, position(0x100, 0), Some("a"))];
+    database.insert(&messages).await.unwrap();
+    let found = database.read_with(Frontier::at(Lsn::ZERO), 2).await;
+    let expected = ParkedEarlier {
+        writes: 1,
+        ..ParkedEarlier::default()
+    };
+    assert_eq!(found, Ok(expected));
 }
 
 #[tokio::test]
@@ -292,7 +276,7 @@ async fn what_is_very_large_is_kept_and_what_cannot_be_is_refused() {
 
 #[tokio::test]
 async fn a_database_of_an_earlier_release_is_named_as_such() {
-    let database = Database::new().await;
+    let mut database = Database::new().await;
     let drop = "drop table outbox.parked";
     database.client.batch_execute(drop).await.unwrap();
     let found = database.read(Frontier::at(Lsn::ZERO)).await;

@@ -4,13 +4,13 @@ use outbox_core::sink::RefusalReason;
 
 use super::relay::{Outbox, SOON};
 
-const KEYS: u32 = 40;
+pub(super) const KEYS: u32 = 40;
 const REFUSED: u32 = 37;
 
 impl Outbox {
     /// Messages `from` to `to` in one transaction, of [`KEYS`] keys in turn; every
     /// [`REFUSED`]th is refused.
-    async fn write(&self, from: u32, to: u32) {
+    pub(super) async fn write(&self, from: u32, to: u32) {
         let sql = format!(
             "insert into outbox.message (destination, key, type, payload)
              select 'd', 'k' || n % {KEYS}, 'T', convert_to(n::text, 'UTF8')
@@ -27,8 +27,18 @@ impl Outbox {
         self.client.batch_execute("commit").await.unwrap();
     }
 
+    /// The same, and none of them is refused.
+    pub(super) async fn write_fine(&self, from: u32, to: u32) {
+        let sql = format!(
+            "insert into outbox.message (destination, key, type, payload)
+             select 'd', 'k' || n % {KEYS}, 'T', convert_to(n::text, 'UTF8')
+             from generate_series({from}, {to}) as n"
+        );
+        self.client.batch_execute(&sql).await.unwrap();
+    }
+
     /// Waits until so many are published or set aside.
-    async fn settled(&self, count: usize) -> (Vec<u32>, Vec<u32>) {
+    pub(super) async fn settled(&self, count: usize) -> (Vec<u32>, Vec<u32>) {
         testbed::wait::until("everything is settled", SOON, async || {
             let (published, parked) = self.outcome().await;
             published.len() + parked.len() >= count
@@ -104,11 +114,15 @@ async fn killed_again_and_again_each_message_is_published_or_set_aside_once() {
     let mut all = [&published[..], &parked[..]].concat();
     all.sort_unstable();
     assert_eq!(all, (1..=count).collect::<Vec<_>>(), "each once");
+    are_in_order(&[&published[..], &parked[..]].concat());
+    running.unwrap().stop().await;
+}
+
+/// Of each key.
+pub(super) fn are_in_order(numbers: &[u32]) {
     for key in 0..KEYS {
         let of_key = |number: &&u32| **number % KEYS == key;
-        let published = published.iter().filter(of_key);
-        let in_order: Vec<_> = published.chain(parked.iter().filter(of_key)).collect();
+        let in_order: Vec<_> = numbers.iter().filter(of_key).collect();
         assert!(in_order.is_sorted(), "key {key}: {in_order:?}");
     }
-    running.unwrap().stop().await;
 }

@@ -125,14 +125,15 @@ impl Outbox {
         }
     }
 
-    /// What is published and what is set aside, by the number in each payload.
+    /// What is published and what waits, by the number in each payload.
     pub(super) async fn outcome(&self) -> (Vec<u32>, Vec<u32>) {
         let number = |payload: &[u8]| std::str::from_utf8(payload).unwrap().parse().unwrap();
         let published = self.broker.messages();
         let published = published
             .iter()
             .map(|delivery| number(delivery.row.payload.as_deref().unwrap()));
-        let sql = "select payload from outbox.parked order by commit_lsn, index";
+        let sql = "select payload from outbox.parked where state in ('waiting', 'replaying')
+                   order by commit_lsn, index";
         let parked = self.client.query(sql, &[]).await.unwrap();
         let parked = parked.iter().map(|row| number(row.get::<_, &[u8]>(0)));
         (published.collect(), parked.collect())

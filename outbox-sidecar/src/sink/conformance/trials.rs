@@ -24,6 +24,7 @@ fn batch(outlet: &Outlet, sequence: u64, destination: &str, count: usize) -> Bat
         },
         xid: 700,
         commit_time: Timestamp::from_unix_us(1_700_000_000_000_000),
+        replay: None,
         row: OutboxRow {
             id: MessageId::generate(),
             destination: destination.into(),

@@ -39,14 +39,14 @@ impl RecordWriter {
             key: row.key.as_deref().map(str::as_bytes),
             payload: row.payload.as_deref(),
             headers: Some(self.headers(delivery, timeline)),
-            timestamp_ms: Some(record_timestamp(row.created_at, now).as_unix_ms()),
+            timestamp_ms: Some(record_timestamp(delivery, now).as_unix_ms()),
             tag,
         }
     }
 
     fn headers(&mut self, delivery: &Delivery, timeline: TimelineId) -> OwnedHeaders {
         let row = &delivery.row;
-        text::write_position(&mut self.position, timeline, delivery.position);
+        text::write_position(&mut self.position, timeline, delivery);
         text::write_timestamp(&mut self.created_at, row.created_at);
         let mut id = [0; 36];
         let id = row.id.encode(&mut id);
@@ -66,6 +66,9 @@ impl RecordWriter {
         add(text::CONTENT_TYPE, &row.content_type);
         add(text::POSITION, &self.position);
         add(text::CREATED_AT, &self.created_at);
+        if let Some(number) = text::replay_number(delivery) {
+            add(text::REPLAY, &number);
+        }
         headers.unwrap_or_default()
     }
 }
@@ -75,7 +78,15 @@ pub(super) fn record_bytes(delivery: &Delivery) -> usize {
     delivery.row.content_bytes()
 }
 
-fn record_timestamp(created_at: Timestamp, now: Timestamp) -> Timestamp {
+/// Kafka deletes by this time: what is published late must not be gone at once.
+fn record_timestamp(delivery: &Delivery, now: Timestamp) -> Timestamp {
+    match delivery.replay {
+        Some(_) => now,
+        None => near(delivery.row.created_at, now),
+    }
+}
+
+fn near(created_at: Timestamp, now: Timestamp) -> Timestamp {
     let distance = now.since(created_at).max(created_at.since(now));
     if distance > TIMESTAMP_DISTANCE_MAX {
         now
@@ -92,9 +103,9 @@ mod tests {
     fn an_old_row_gets_the_present_time() {
         let now = Timestamp::from_unix_us(10_000_000_000);
         let earlier = |s: i64| Timestamp::from_unix_us(10_000_000_000 - s * 1_000_000);
-        assert_eq!(record_timestamp(earlier(3600), now), earlier(3600));
-        assert_eq!(record_timestamp(earlier(3601), now), now);
-        assert_eq!(record_timestamp(earlier(-3600), now), earlier(-3600));
-        assert_eq!(record_timestamp(earlier(-3601), now), now);
+        assert_eq!(near(earlier(3600), now), earlier(3600));
+        assert_eq!(near(earlier(3601), now), now);
+        assert_eq!(near(earlier(-3600), now), earlier(-3600));
+        assert_eq!(near(earlier(-3601), now), now);
     }
 }

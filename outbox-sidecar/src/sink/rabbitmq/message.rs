@@ -34,8 +34,11 @@ pub(super) fn properties(
     each_header(&row.headers, &mut add)
         .map_err(|error| (RefusalReason::HeadersInvalid, error.to_string()))?;
     let mut position = String::new();
-    text::write_position(&mut position, timeline, delivery.position);
+    text::write_position(&mut position, timeline, delivery);
     add(text::POSITION, &position);
+    if let Some(number) = text::replay_number(delivery) {
+        add(text::REPLAY, &number);
+    }
     if let Some(key) = &row.key {
         add(text::KEY, key);
     }

@@ -38,8 +38,8 @@ impl Encoder {
         out.clear();
         annotations(out, row);
         properties(out, row);
-        text::write_position(&mut self.position, timeline, delivery.position);
-        application_properties(out, row, &self.position)?;
+        text::write_position(&mut self.position, timeline, delivery);
+        application_properties(out, delivery, &self.position)?;
         amqp::section(out, Section::Data);
         amqp::binary(out, row.payload.as_deref().unwrap_or_default());
         Ok(out)
@@ -93,9 +93,10 @@ fn properties(out: &mut Vec<u8>, row: &OutboxRow) {
 
 fn application_properties(
     out: &mut Vec<u8>,
-    row: &OutboxRow,
+    delivery: &Delivery,
     position: &str,
 ) -> Result<(), (RefusalReason, String)> {
+    let row = &delivery.row;
     amqp::section(out, Section::ApplicationProperties);
     let map = amqp::begin_map(out);
     let mut members = 0;
@@ -106,6 +107,9 @@ fn application_properties(
     };
     add(BASIC_TYPE, &row.message_type);
     add(text::POSITION, position);
+    if let Some(number) = text::replay_number(delivery) {
+        add(text::REPLAY, &number);
+    }
     if let Some(key) = &row.key {
         add(text::KEY, key);
     }

@@ -114,6 +114,7 @@ impl Relay {
             },
             xid: 700,
             commit_time: now,
+            replay: None,
             row: OutboxRow {
                 id: MessageId::generate(),
                 destination: self.topic.as_str().into(),

@@ -75,6 +75,7 @@ pub(super) fn batch_to(sequence: u64, destination: &str, keys: &[Option<&str>]) 
         },
         xid: 7,
         commit_time: Timestamp::default(),
+        replay: None,
         row: OutboxRow {
             id: MessageId::generate(),
             destination: destination.into(),

@@ -103,6 +103,7 @@ pub(super) fn batch_to(sequence: u64, destinations: &[&str]) -> Batch {
         },
         xid: 7,
         commit_time: Timestamp::default(),
+        replay: None,
         row: OutboxRow {
             id: MessageId::generate(),
             destination: (*destination).into(),

@@ -1,0 +1,377 @@
+use std::sync::Arc;
+
+use super::scenario::*;
+use crate::relay::{
+    Action, BlockedKey, Event, FailureKind, FinishedRequest, KeyAfter, LeftToPublish, Notice,
+    ReplayedMessage, RequestPart, Settings, StreamEvent, StuckPolicy,
+};
+use crate::sink::{Batch, Outcome, Refusal, RefusalReason};
+use crate::{Lsn, OutboxRow, Position, RequestId, TimelineId};
+
+fn request_id(number: u32) -> RequestId {
+    RequestId::from(id(number))
+}
+
+/// The logical message of request `number`.
+fn asked(number: u32) -> StreamEvent {
+    let id = request_id(number);
+    StreamEvent::LogicalMessage {
+        prefix: "outbox.request.policy".into(),
+        content: format!(r#"{{"format": 1, "id": "{id}"}}"#).into(),
+    }
+}
+
+fn position(commit_lsn: u64, index: u32) -> Position {
+    Position {
+        commit_lsn: Lsn::new(commit_lsn),
+        index,
+    }
+}
+
+/// Row `row` of key `a`, which was set aside at 500.
+fn waiting(number: u32, row: u32) -> ReplayedMessage {
+    ReplayedMessage {
+        number,
+        position: position(500, row),
+        timeline: TimelineId(1),
+        replays: 2,
+        row: keyed(row),
+    }
+}
+
+fn keyed(number: u32) -> OutboxRow {
+    let StreamEvent::Row(row) = row(number) else {
+        unreachable!("a row is a row")
+    };
+    OutboxRow {
+        destination: "d".into(),
+        key: Some("a".into()),
+        ..row
+    }
+}
+
+fn part(messages: Vec<ReplayedMessage>, next: Option<u32>) -> RequestPart {
+    RequestPart::Messages {
+        messages,
+        next,
+        writes: 7,
+    }
+}
+
+fn blocked() -> BlockedKey {
+    BlockedKey {
+        destination: "d".into(),
+        key: "a".into(),
+        from: position(500, 0),
+    }
+}
+
+/// A relay that holds back key `a`, and whose batches are left to the test.
+fn blocking(policy: StuckPolicy, parts: Vec<RequestPart>) -> Scenario {
+    let mut scenario = Scenario::with(Settings {
+        stuck: policy,
+        ..settings()
+    });
+    scenario.parked_earlier.blocked = vec![blocked()];
+    scenario.request_parts = parts.into();
+    scenario.run();
+    scenario.stream([keepalive(1000)]);
+    scenario.leave(|action| publish(action).is_some() || matches!(action, Action::PutBack { .. }));
+    scenario
+}
+
+fn refuse(batch_index: usize) -> Outcome {
+    Outcome::Poison(vec![Refusal {
+        batch_index,
+        reason: RefusalReason::TooLarge,
+        error: "too large".into(),
+    }])
+}
+
+fn last_batch(scenario: &Scenario) -> Arc<Batch> {
+    scenario.batches().pop().unwrap()
+}
+
+fn asks(scenario: &Scenario) -> Vec<u32> {
+    let from = |action: &Action| match action {
+        Action::TakeRequest { from, .. } => Some(*from),
+        _ => None,
+    };
+    scenario.actions.iter().filter_map(from).collect()
+}
+
+#[test]
+fn what_was_set_aside_is_published_between_what_was_before_and_after_the_request() {
+    let mut scenario = blocking(
+        StuckPolicy::ParkKey,
+        vec![part(vec![waiting(0, 1), waiting(1, 2)], None)],
+    );
+    scenario.finished_request.keys = vec![KeyAfter {
+        destination: "d".into(),
+        key: "a".into(),
+        blocked_from: None,
+    }];
+    scenario.stream([begin(1100), row(3), asked(90), row(4), commit(1100)]);
+    scenario.stream([begin(1200), StreamEvent::Row(keyed(5)), commit(1200)]);
+    assert_eq!(scenario.published(), [(vec![3, 4], inside(1100, 2))]);
+    assert!(asks(&scenario).is_empty(), "before everything else is done");
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(scenario.published().last(), Some(&(vec![1, 2], at(1140))));
+    let batch = last_batch(&scenario);
+    assert_eq!(batch.request(), Some(request_id(90)));
+    let positions: Vec<_> = batch
+        .messages
+        .iter()
+        .map(|message| (message.position, message.origin(TimelineId(9)).1))
+        .collect();
+    assert_eq!(
+        positions,
+        [
+            (position(1100, 2), position(500, 1)),
+            (position(1100, 3), position(500, 2)),
+        ]
+    );
+    let last = batch.checkpoint.last.unwrap();
+    assert_eq!(
+        (last.position(), last.message_id),
+        (position(1100, 3), id(90))
+    );
+    assert_eq!(batch.checkpoint.stuck_writes, 7);
+    scenario.outcome(Outcome::Durable);
+    // The key is free again.
+    assert_eq!(scenario.published().last(), Some(&(vec![5], at(1240))));
+}
+
+#[test]
+fn a_key_that_still_waits_goes_on_waiting() {
+    let mut scenario = blocking(StuckPolicy::ParkKey, vec![part(vec![waiting(0, 1)], None)]);
+    scenario.finished_request.keys = vec![KeyAfter {
+        destination: "d".into(),
+        key: "a".into(),
+        blocked_from: Some(position(500, 2)),
+    }];
+    scenario.stream([begin(1100), asked(90), commit(1100)]);
+    scenario.outcome(Outcome::Durable);
+    scenario.stream([begin(1200), StreamEvent::Row(keyed(5)), commit(1200)]);
+    assert!(scenario.did(|action| matches!(action, Action::Park { .. })));
+}
+
+#[test]
+fn a_request_waits_until_it_can_be_seen_and_nothing_overtakes_it() {
+    let mut scenario = blocking(
+        StuckPolicy::ParkKey,
+        vec![
+            RequestPart::NotVisible,
+            RequestPart::NotVisible,
+            part(vec![waiting(0, 1)], None),
+        ],
+    );
+    scenario.stream([begin(1100), asked(90), commit(1100)]);
+    scenario.stream([begin(1200), row(5), commit(1200)]);
+    assert!(scenario.published().is_empty());
+    scenario.pass(std::time::Duration::from_secs(1));
+    assert_eq!(scenario.published(), [(vec![1], at(1140))]);
+}
+
+#[test]
+fn a_request_goes_out_in_parts_and_is_resumed_between_them() {
+    let parts = vec![
+        part(vec![waiting(0, 1), waiting(1, 2)], Some(2)),
+        part(vec![waiting(2, 3)], None),
+    ];
+    let mut scenario = blocking(StuckPolicy::ParkKey, parts.clone());
+    scenario.stream([begin(1100), row(4), asked(90), commit(1100)]);
+    scenario.outcome(Outcome::Durable);
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(asks(&scenario), [0, 2]);
+    assert_eq!(
+        scenario.published()[1..],
+        [(vec![1, 2], inside(1100, 3)), (vec![3], at(1140))]
+    );
+    // It ends before the second part is durable.
+    let mut again = blocking(StuckPolicy::ParkKey, vec![parts[1].clone()]);
+    again = {
+        let mut restarted = Scenario::with(Settings {
+            stuck: StuckPolicy::ParkKey,
+            ..settings()
+        });
+        restarted.checkpoint = scenario.batches()[1].checkpoint.clone();
+        restarted.parked_earlier.writes = 7;
+        restarted.request_parts = std::mem::take(&mut again.request_parts);
+        restarted
+    };
+    again.run();
+    again.leave(|action| publish(action).is_some());
+    again.stream([begin(1100), row(4), asked(90), commit(1100)]);
+    assert_eq!(asks(&again), [2]);
+    assert_eq!(again.published(), [(vec![3], at(1140))]);
+}
+
+#[test]
+fn a_request_that_was_carried_out_is_passed_over_and_another_in_its_place_exits_6() {
+    let mut scenario = blocking(StuckPolicy::ParkKey, vec![part(vec![waiting(0, 1)], None)]);
+    scenario.stream([begin(1100), asked(90), commit(1100)]);
+    let done = last_batch(&scenario).checkpoint.clone();
+    for (number, exit_code) in [(90, None), (91, Some(6))] {
+        let mut again = Scenario::new();
+        again.checkpoint = done.clone();
+        again.parked_earlier.writes = 7;
+        again.run();
+        again.stream([begin(1100), asked(number), commit(1100)]);
+        assert_eq!(again.exit_code(), exit_code);
+        assert!(asks(&again).is_empty() && again.published().is_empty());
+    }
+}
+
+#[test]
+fn what_is_refused_again_waits_again_before_the_rest_is_published() {
+    for policy in [StuckPolicy::ParkKey, StuckPolicy::Park, StuckPolicy::Halt] {
+        let messages = vec![waiting(0, 1), waiting(1, 2), waiting(2, 3)];
+        let mut scenario = blocking(policy, vec![part(messages, None)]);
+        scenario.stream([begin(1100), asked(90), commit(1100)]);
+        scenario.outcome(refuse(1));
+        assert_eq!(scenario.published().len(), 1, "{policy:?}");
+        let ticket = scenario.ticket(|action| match action {
+            Action::PutBack {
+                ticket,
+                refused,
+                through: 2,
+                ..
+            } if (refused[0].number, refused[0].position) == (1, position(500, 2)) => Some(*ticket),
+            _ => None,
+        });
+        let left = LeftToPublish {
+            numbers: vec![0],
+            writes: 8,
+        };
+        scenario.event(Event::WasPutBack(ticket, Ok(left)));
+        assert_eq!(scenario.published().last(), Some(&(vec![1], at(1140))));
+        assert_eq!(last_batch(&scenario).checkpoint.stuck_writes, 8);
+        scenario.outcome(Outcome::Durable);
+        let done = |action: &Action| matches!(action, Action::Report(Notice::RequestDone { .. }));
+        assert!(scenario.did(done));
+    }
+}
+
+#[test]
+fn a_refused_message_that_does_not_wait_again_is_a_bug() {
+    let mut scenario = blocking(StuckPolicy::ParkKey, vec![part(vec![waiting(0, 1)], None)]);
+    scenario.stream([begin(1100), asked(90), commit(1100)]);
+    scenario.outcome(refuse(0));
+    let ticket = scenario.ticket(|action| match action {
+        Action::PutBack { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    let left = LeftToPublish {
+        numbers: vec![0],
+        writes: 8,
+    };
+    scenario.event(Event::WasPutBack(ticket, Ok(left)));
+    assert_eq!(scenario.exit_code(), Some(1));
+}
+
+#[test]
+fn what_is_no_request_of_this_relay_is_passed_over() {
+    let mut scenario = blocking(StuckPolicy::ParkKey, vec![RequestPart::Unknown]);
+    let other = |prefix: &'static str, content: &'static str| StreamEvent::LogicalMessage {
+        prefix: prefix.into(),
+        content: content.into(),
+    };
+    scenario.stream([
+        begin(1100),
+        other("outbox.request.policy2", "x"),
+        other("outbox.request.policy", "not JSON"),
+        commit(1100),
+    ]);
+    assert!(asks(&scenario).is_empty());
+    assert!(scenario.did(|action| *action == Action::Report(Notice::RequestUnreadable)));
+    // Nobody wrote the row; it counts all the same, so that a restart sees the same log.
+    scenario.stream([begin(1200), asked(90), commit(1200)]);
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(scenario.published(), [(vec![], at(1240))]);
+    let last = last_batch(&scenario).checkpoint.last.unwrap();
+    assert_eq!(last.message_id, id(90));
+    assert!(!scenario.did(|action| matches!(action, Action::FinishRequest { .. })));
+    scenario.stream([begin(1300), row(5), commit(1300)]);
+    assert_eq!(scenario.published().last(), Some(&(vec![5], at(1340))));
+}
+
+#[test]
+fn a_replay_that_is_too_slow_goes_in_halves() {
+    let mut scenario = blocking(
+        StuckPolicy::ParkKey,
+        vec![part(vec![waiting(0, 1), waiting(1, 2)], None)],
+    );
+    scenario.stream([begin(1100), asked(90), commit(1100)]);
+    scenario.pass(std::time::Duration::from_secs(30));
+    scenario.outcome(Outcome::Indefinite { reason: "r".into() });
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(
+        scenario.published()[1..],
+        [(vec![1], inside(1100, 1)), (vec![2], at(1140))]
+    );
+    let last = last_batch(&scenario).checkpoint.last.unwrap();
+    assert_eq!((last.index, last.message_id), (1, id(90)));
+}
+
+#[test]
+fn whoever_lost_the_claim_carries_out_nothing() {
+    type Answer = fn(&Action) -> Option<Event>;
+    let superseded = || failure(FailureKind::ClaimSuperseded);
+    let take: Answer = |action| match action {
+        Action::TakeRequest { ticket, .. } => Some(Event::RequestTaken(
+            *ticket,
+            Err(failure(FailureKind::ClaimSuperseded)),
+        )),
+        _ => None,
+    };
+    let finish: Answer = |action| match action {
+        Action::FinishRequest { ticket, .. } => Some(Event::RequestFinished(
+            *ticket,
+            Err(failure(FailureKind::ClaimSuperseded)),
+        )),
+        _ => None,
+    };
+    for (answer, published) in [(take, 0), (finish, 1)] {
+        let mut scenario = blocking(StuckPolicy::ParkKey, vec![part(vec![waiting(0, 1)], None)]);
+        scenario.leave(|action| {
+            let asks = matches!(
+                action,
+                Action::TakeRequest { .. } | Action::FinishRequest { .. }
+            );
+            asks || publish(action).is_some()
+        });
+        scenario.stream([begin(1100), asked(90), commit(1100)]);
+        if published > 0 {
+            let taken = scenario.ticket(|action| match action {
+                Action::TakeRequest { ticket, .. } => Some(*ticket),
+                _ => None,
+            });
+            let messages = part(vec![waiting(0, 1)], None);
+            scenario.event(Event::RequestTaken(taken, Ok(messages)));
+            scenario.outcome(Outcome::Durable);
+        }
+        let event = scenario.actions.iter().rev().find_map(answer).unwrap();
+        scenario.event(event);
+        assert_eq!(scenario.phase(), "standby", "{:?}", superseded());
+        assert_eq!(scenario.published().len(), published);
+    }
+}
+
+#[test]
+fn a_request_counts_what_became_of_it() {
+    let mut scenario = blocking(StuckPolicy::ParkKey, vec![part(Vec::new(), None)]);
+    scenario.finished_request = FinishedRequest {
+        skipped: 3,
+        ..FinishedRequest::default()
+    };
+    scenario.stream([begin(1100), asked(90), commit(1100)]);
+    // A checkpoint alone: there was nothing to publish.
+    assert_eq!(scenario.published(), [(vec![], at(1140))]);
+    scenario.outcome(Outcome::Durable);
+    assert!(scenario.did(|action| matches!(
+        action,
+        Action::Report(Notice::RequestDone { request, outcome, .. })
+            if *request == request_id(90) && outcome.skipped == 3
+    )));
+}

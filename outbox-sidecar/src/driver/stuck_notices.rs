@@ -1,0 +1,85 @@
+//! What became of stuck messages: one line each, by which a message can be followed.
+
+use metrics::counter;
+use outbox_core::relay::{FinishedRequest, ParkReason, ParkedMessage, RefusedAgain};
+use outbox_core::sink::Delivery;
+use outbox_core::{Position, RequestId};
+
+use crate::telemetry::names;
+
+/// A message was set aside. One that only waits behind another is no news of its own.
+pub(super) fn set_aside(parked: &ParkedMessage) {
+    let (row, reason) = (&parked.delivery.row, parked.reason.as_str());
+    counter!(names::MESSAGES_PARKED, names::LABEL_REASON => reason).increment(1);
+    let (message_id, position) = (row.id, parked.delivery.position);
+    let (destination, key) = (&*row.destination, row.key.as_deref());
+    if parked.reason == ParkReason::KeyBlocked {
+        tracing::info!(
+            %message_id, %position, destination, key, reason,
+            "a message waits in outbox.parked behind another of its key"
+        );
+    } else {
+        tracing::warn!(
+            %message_id, %position, destination, key, reason, error = parked.error,
+            "a message was set aside in outbox.parked"
+        );
+    }
+}
+
+/// A message that was set aside is published.
+pub(super) fn replayed(delivery: &Delivery) {
+    let Some(replay) = &delivery.replay else {
+        return;
+    };
+    let row = &delivery.row;
+    tracing::info!(
+        message_id = %row.id,
+        position = %replay.position,
+        destination = &*row.destination,
+        key = row.key.as_deref(),
+        request = %replay.request,
+        replay = replay.number,
+        "a message that was set aside is published"
+    );
+}
+
+/// A message was refused again.
+pub(super) fn put_back(refused: &RefusedAgain) {
+    let reason = refused.reason.as_str();
+    tracing::warn!(
+        message_id = %refused.id,
+        position = %refused.position,
+        reason,
+        error = refused.error,
+        "a message was refused again: it waits on in outbox.parked"
+    );
+}
+
+/// A request was carried out.
+pub(super) fn done(request: RequestId, position: Position, outcome: &FinishedRequest) {
+    for skipped in &outcome.skipped_messages {
+        tracing::info!(
+            message_id = %skipped.id,
+            position = %skipped.position,
+            destination = skipped.destination,
+            key = skipped.key,
+            reason = skipped.reason,
+            %request,
+            "a message that was set aside is given up"
+        );
+    }
+    let FinishedRequest {
+        published,
+        skipped,
+        returned,
+        ..
+    } = *outcome;
+    for (label, count) in [
+        (names::OUTCOME_PUBLISHED, published),
+        (names::OUTCOME_SKIPPED, skipped),
+        (names::OUTCOME_RETURNED, returned),
+    ] {
+        counter!(names::REPLAYS, names::LABEL_OUTCOME => label).increment(count);
+    }
+    tracing::info!(%request, %position, published, skipped, returned, "a request is done");
+}
