@@ -173,7 +173,7 @@ async fn a_missing_topic_halts_the_relay_behind_what_is_good() {
     scenario.enqueue(&client, 6..10).await;
     client.batch_execute("commit").await.unwrap();
 
-    let relay = scenario.start();
+    let relay = scenario.start_with(&["stuck.policy=halt"]);
     let status = scenario
         .status_where("held", |status| status["phase"] == "held")
         .await;

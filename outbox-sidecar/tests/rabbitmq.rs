@@ -31,7 +31,8 @@ async fn a_message_without_a_queue_halts_the_relay_before_it_and_goes_once_there
     let rabbit = testbed::shared_rabbitmq().await.unwrap();
     let scenario = scenario_on(rabbit).await;
     let client = scenario.client().await;
-    let relay = scenario.start_active().await;
+    let relay = scenario.start_with(&["stuck.policy=halt"]);
+    scenario.phase("active").await;
     scenario.enqueue(&client, 0..10).await;
     let missing = testbed::unique::name("missing");
     let insert = "insert into outbox.message (destination, type, payload) values ($1, 'T', '')";
@@ -141,7 +142,7 @@ async fn an_idle_relay_follows_the_log() {
 }
 
 #[tokio::test]
-async fn check_finds_what_would_lose_or_halt() {
+async fn check_finds_what_would_be_lost_or_refused() {
     let rabbit = testbed::shared_rabbitmq().await.unwrap();
     let scenario = scenario_on(rabbit).await;
     let queue = scenario.target.destination();
@@ -167,8 +168,8 @@ async fn check_finds_what_would_lose_or_halt() {
     );
     let said = scenario.check(3).await;
     for finding in [
-        format!("{missing} does not exist: its first message halts the relay"),
-        format!("{missing} does not exist: the first message to it halts the relay"),
+        format!("{missing} does not exist: its first message is refused"),
+        format!("{missing} does not exist: the first message to it is refused"),
         format!("{queue} is a classic queue"),
         format!("{quorum} drops a message that was redelivered 20 times"),
     ] {

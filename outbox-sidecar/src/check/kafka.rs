@@ -94,7 +94,7 @@ fn destinations(
             Ok(true) => findings.ok("destination", topic.clone()),
             Ok(false) => findings.error(
                 "destination",
-                format!("topic {topic} does not exist: its first message halts the relay"),
+                format!("topic {topic} does not exist: its first message is refused"),
                 format!("kafka-topics --create --topic {topic}, or kafka.create_topics = true"),
             ),
             Err(error) => findings.error("destination", error.to_string(), "check the ACLs"),

@@ -42,7 +42,7 @@ fn exchanges(inspection: &RabbitInspection, rabbit: &RabbitSettings, findings: &
             Ok(true) => findings.ok("exchange", name),
             Ok(false) => findings.error(
                 "exchange",
-                format!("{name} does not exist: the first message to it halts the relay"),
+                format!("{name} does not exist: the first message to it is refused"),
                 format!("rabbitmqadmin declare exchange name={name} type=topic durable=true"),
             ),
             Err(said) => findings.error("exchange", said, "give the user rights on it"),
@@ -70,7 +70,7 @@ fn queue(
         }
         Ok(None) => findings.error(
             "queue",
-            format!("{name} does not exist: its first message halts the relay"),
+            format!("{name} does not exist: its first message is refused"),
             format!("{declare}, or rabbitmq.create_queues = true"),
         ),
         Err(said) => findings.warning("queue", said, "give the user rights on it"),

@@ -45,7 +45,7 @@ pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut
             }
             Ok(Presence::Missing) => findings.error(
                 "stream",
-                format!("{name} does not exist: its first message halts the relay"),
+                format!("{name} does not exist: its first message is refused"),
                 format!(
                     "rabbitmqadmin declare queue name={name} durable=true \
                      arguments='{{\"x-queue-type\": \"stream\"}}', or \

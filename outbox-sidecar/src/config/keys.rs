@@ -119,7 +119,7 @@ pub(super) const KEYS: &[Key] = &[
         Some("false"),
     ),
     key("rabbitmq_stream.heartbeat_s", Kind::Number, Some("10")),
-    key("stuck.policy", Kind::Text, Some("halt")),
+    key("stuck.policy", Kind::Text, Some("park-key")),
     key("batch.messages_max", Kind::Number, Some("10000")),
     key("batch.bytes_max", Kind::Text, Some("8MiB")),
     key("batch.transaction_ms_max", Kind::Number, Some("5000")),

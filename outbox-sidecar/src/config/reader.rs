@@ -61,19 +61,14 @@ impl Reader<'_> {
         &self,
         key: &str,
         available: &'static str,
+        instead: &'static str,
         others: &[&str],
     ) -> Result<(), ConfigError> {
         let text = self.text(key)?;
         if text == available {
             Ok(())
         } else if others.contains(&text.as_str()) {
-            Err(self.unavailable(
-                key,
-                match available {
-                    "halt" => "use halt",
-                    _ => "use stop",
-                },
-            ))
+            Err(self.unavailable(key, instead))
         } else {
             Err(self.bad(key, available))
         }

@@ -66,9 +66,11 @@ impl Settings {
         let shard: Shard = read.parsed("relay.shard", "i/n with i below n, such as 0/1")?;
         let row_filter = row_filter(&destinations, shard)
             .map_err(|error| read.bad("relay.destinations", &error.to_string()))?;
-        let stuck = StuckPolicy::Halt;
-        read.only("stuck.policy", stuck.as_str(), &["park-key", "park"])?;
-        read.only("recovery.phantoms", "stop", &["report"])?;
+        let policies = [StuckPolicy::ParkKey, StuckPolicy::Park, StuckPolicy::Halt];
+        let policy = read.text("stuck.policy")?;
+        let stuck = policies.into_iter().find(|known| known.as_str() == policy);
+        let stuck = stuck.ok_or_else(|| read.bad("stuck.policy", "park-key, park or halt"))?;
+        read.only("recovery.phantoms", "stop", "use stop", &["report"])?;
         if read.number::<i64>("limits.messages_per_second_max", 0..=i64::MAX)? != 0 {
             return Err(read.unavailable("limits.messages_per_second_max", "use 0, no limit"));
         }

@@ -170,6 +170,11 @@ fn what_is_missing_is_named() {
 fn a_bad_value_names_its_place_and_what_would_be_valid() {
     let cases = [
         (
+            "stuck.policy",
+            "skip",
+            "is \"skip\": expected park-key, park or halt",
+        ),
+        (
             "relay.name",
             "Policy",
             "is \"Policy\": expected 1 to 50 lower-case letters, digits and _ \
@@ -254,7 +259,6 @@ fn a_bad_url_is_not_repeated() {
 #[test]
 fn what_this_release_lacks_is_said() {
     let cases = [
-        ("stuck.policy", "park-key", "use halt"),
         ("recovery.phantoms", "report", "use stop"),
         ("limits.messages_per_second_max", "5", "use 0, no limit"),
         (
