@@ -22,6 +22,7 @@ mod compare;
 mod compared;
 mod core;
 mod event;
+mod gone;
 mod halving;
 mod intake;
 mod isolation;
@@ -59,7 +60,7 @@ pub use request_parts::{
     FinishedRequest, KeyAfter, LeftToPublish, RefusedAgain, ReplayedMessage, RequestPart,
     RequestPlace, SkippedMessage,
 };
-pub use settings::{BackoffLimits, BatchLimits, Settings};
+pub use settings::{BackoffLimits, BatchLimits, GoneLimits, Settings};
 pub use status::{Phase, Status};
 pub use stop::{HaltedMessage, Stop};
 pub use stream::StreamEvent;

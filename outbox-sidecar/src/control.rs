@@ -13,6 +13,7 @@ mod requests;
 mod stuck_database;
 mod stuck_rows;
 mod stuck_statement;
+mod waiting;
 
 pub(crate) use checkpoint_row::CheckpointRow;
 pub(crate) use connection::{connect, within};
@@ -22,3 +23,4 @@ pub(crate) use lane::{ControlLane, ControlSettings, Request};
 pub(crate) use relay_row::{MadeFor, read_set_up};
 pub(crate) use requests::PartLimits;
 pub(crate) use stuck_statement::{StuckStatement, What};
+pub(crate) use waiting::Waiting;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::{
     Claim, FinishedRequest, HaltedMessage, Holder, ParkedMessage, RefusedAgain, RequestPlace, Stop,
 };
-use crate::sink::Batch;
+use crate::sink::{Batch, RefusalReason};
 use crate::{Frontier, Lsn, Position, RequestId, SystemId, TimelineId};
 
 /// Names a request, so that its answer is told from the answer to an earlier one.
@@ -193,6 +193,21 @@ pub enum Notice {
     RequestUnknown {
         /// What the logical message names.
         request: RequestId,
+    },
+    /// A destination refuses one message after the other: its messages are set aside unasked, but for
+    /// one now and then.
+    DestinationGone {
+        /// Its name.
+        destination: String,
+        /// Why it refuses.
+        reason: RefusalReason,
+        /// What the broker said.
+        error: String,
+    },
+    /// A destination that had counted as gone has taken a message.
+    DestinationBack {
+        /// Its name.
+        destination: String,
     },
     /// Messages were refused again when they were replayed.
     PutBack {

@@ -13,8 +13,8 @@ use super::replay::Handling;
 use super::server_shutdown::ServerShutdown;
 use super::stuck::Stuck;
 use super::{Action, Event, HaltedMessage, Phase, Status, Stop, Ticket};
-use crate::Lsn;
 use crate::sink::Batch;
+use crate::{Lsn, Timestamp};
 
 /// What makes the slot and the writes in PostgreSQL ours.
 ///
@@ -129,7 +129,7 @@ impl Active {
             _ => Phase::Active,
         };
         let batch = self.flight.batch();
-        let in_flight = batch.and_then(|batch| batch.messages.first());
+        let (blocked_keys, destinations_gone) = self.stuck.counts();
         Status {
             phase,
             frontier: Some(self.progress.frontier()),
@@ -139,10 +139,27 @@ impl Active {
             cluster: Some(self.progress.cluster()),
             buffer_bytes: self.buffer.bytes(),
             in_flight: batch.map_or(0, |batch| batch.messages.len()),
-            oldest_commit_time: in_flight
-                .map(|delivery| delivery.commit_time)
-                .or_else(|| self.buffer.oldest_commit_time()),
+            oldest_commit_time: self.oldest_commit_time(),
+            blocked_keys,
+            destinations_gone,
         }
+    }
+
+    /// When the oldest of what is not done committed.
+    fn oldest_commit_time(&self) -> Option<Timestamp> {
+        let in_flight = self.flight.batch().and_then(|batch| batch.messages.first());
+        let aside = match &self.flight {
+            Flight::Parking { parked, .. } => parked.first().map(|parked| &parked.delivery),
+            _ => None,
+        };
+        let request = self.handling.as_ref();
+        [in_flight, aside, self.rest.first()]
+            .into_iter()
+            .flatten()
+            .map(|delivery| delivery.commit_time)
+            .chain(request.map(|handling| handling.request().commit_time))
+            .chain(self.buffer.oldest_commit_time())
+            .min()
     }
 
     pub(super) fn has_room(&self, buffer_bytes_max: usize) -> bool {

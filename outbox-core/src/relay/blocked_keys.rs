@@ -19,6 +19,10 @@ impl BlockedKeys {
         self.by_destination.is_empty()
     }
 
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
     pub(super) const fn is_full(&self) -> bool {
         self.count >= BLOCKED_KEYS_MAX || self.bytes >= BLOCKED_BYTES_MAX
     }

@@ -23,7 +23,7 @@ impl Compared {
             return Next::Stop(Stop::StuckWritesMissing { expected, found });
         }
         self.progress.wrote(found);
-        let stuck = Stuck::new(core.settings.stuck, earlier);
+        let stuck = Stuck::new(core.settings.stuck, core.settings.gone, earlier);
         core.became_active(self.claim.epoch);
         Next::Active(Box::new(Active::new(
             core,

@@ -24,6 +24,10 @@ impl Rest {
         self.batches.is_empty()
     }
 
+    pub(super) fn first(&self) -> Option<&Delivery> {
+        self.batches.front()?.messages.first()
+    }
+
     fn push(&mut self, batch: Batch) {
         self.bytes += bytes(&batch.messages);
         self.batches.push_front(batch);

@@ -28,11 +28,25 @@ impl Active {
         }
         match self.stuck.policy() {
             StuckPolicy::Halt => self.halt(core, &batch, refusals),
+            StuckPolicy::Park | StuckPolicy::ParkKey
+                if self.stuck.waits_for_destination(&batch, refusals) =>
+            {
+                self.wait_for_destination(core, batch, refusals);
+                Ok(())
+            }
             StuckPolicy::Park | StuckPolicy::ParkKey => {
                 self.flight = Flight::Free;
                 self.send(core, Arc::unwrap_or_clone(batch), refusals)
             }
         }
+    }
+
+    /// So much is set aside for a destination that is gone that the relay waits until it is back.
+    fn wait_for_destination(&mut self, core: &mut Core, batch: Arc<Batch>, refusals: &[Refusal]) {
+        let first = refusals.first();
+        let error = first.map_or("", |refusal| refusal.error.as_str());
+        let reason = format!("waiting for a destination that is gone: {error}");
+        self.wait(core, batch, None, "destination-gone", reason);
     }
 
     /// Everything before the first refused message is published; then the relay halts.

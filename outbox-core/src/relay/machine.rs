@@ -12,7 +12,7 @@ use super::{Action, Event, Notice, Now, Phase, Settings, Status, Stop};
 /// use std::time::Duration;
 /// use outbox_core::Timestamp;
 /// use outbox_core::relay::{
-///     Action, BackoffLimits, BatchLimits, Event, Now, Relay, Settings, StuckPolicy,
+///     Action, BackoffLimits, BatchLimits, Event, GoneLimits, Now, Relay, Settings, StuckPolicy,
 /// };
 ///
 /// let now = Now { monotonic: Duration::ZERO, wall: Timestamp::default() };
@@ -25,6 +25,7 @@ use super::{Action, Event, Notice, Now, Phase, Settings, Status, Stop};
 ///     },
 ///     buffer_bytes_max: 16 << 20,
 ///     stuck: StuckPolicy::ParkKey,
+///     gone: GoneLimits { after: 20, messages_max: 1_000_000 },
 ///     attempt_max: Duration::from_secs(30),
 ///     retry: BackoffLimits {
 ///         delay_min: Duration::from_millis(50),

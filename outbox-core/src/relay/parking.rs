@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::active::Active;
 use super::asking::Asking;
 use super::core::{Core, Next};
+use super::gone::NewlyGone;
 use super::parked_message::ParkedMessage;
 use super::publishing::Flight;
 use super::stuck::{Sorted, Unsortable};
@@ -23,16 +24,32 @@ impl Active {
             self.publish(core, Arc::new(batch));
             return Ok(());
         }
-        let Sorted { batch, parked } =
-            self.stuck
-                .sort(batch, refused)
-                .map_err(|error| match error {
-                    Unsortable::Diverged(reason) => Next::Stop(Stop::Diverged(reason)),
-                    Unsortable::TooManyKeys(delivery) => Next::Held(halted(
-                        &delivery,
-                        "more keys wait than a relay remembers: replay or skip some first",
-                    )),
-                })?;
+        let Sorted {
+            batch,
+            parked,
+            gone,
+        } = self
+            .stuck
+            .sort(batch, refused, core.now.monotonic)
+            .map_err(|error| match error {
+                Unsortable::Diverged(reason) => Next::Stop(Stop::Diverged(reason)),
+                Unsortable::TooManyKeys(delivery) => Next::Held(halted(
+                    &delivery,
+                    "more keys wait than a relay remembers: replay or skip some first",
+                )),
+            })?;
+        for NewlyGone {
+            destination,
+            reason,
+            error,
+        } in gone
+        {
+            core.report(Notice::DestinationGone {
+                destination,
+                reason,
+                error,
+            });
+        }
         let batch = Arc::new(batch);
         if parked.is_empty() {
             self.publish(core, batch);

@@ -131,6 +131,9 @@ impl Active {
     pub(super) fn durable(&mut self, core: &mut Core, batch: Arc<Batch>) -> Result<(), Next> {
         self.progress.durable(&batch, core.now.monotonic)?;
         self.stuck.covered(self.progress.frontier());
+        for destination in self.stuck.published(&batch.messages) {
+            core.report(Notice::DestinationBack { destination });
+        }
         self.backoff.succeed();
         core.sink_backoff.succeed();
         core.source_backoff.succeed();
@@ -149,7 +152,7 @@ impl Active {
         }
     }
 
-    fn wait(
+    pub(super) fn wait(
         &mut self,
         core: &mut Core,
         batch: Arc<Batch>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::active::Active;
 use super::asking::Asking;
 use super::core::{Core, Next};
+use super::halving::Rest;
 use super::publishing::Flight;
 use super::{Action, LeftToPublish, Notice, RefusedAgain, SourceFailure, Stop, Ticket};
 use crate::OutboxRow;
@@ -13,6 +14,15 @@ use crate::sink::{Batch, Refusal};
 /// stands behind them in their keys. The database says so before the rest of the batch is published.
 impl Active {
     pub(super) fn put_back(&mut self, core: &mut Core, batch: Arc<Batch>, refusals: &[Refusal]) {
+        // What was cut off from the batch may stand behind what is refused: the database knows.
+        if !self.rest.is_empty()
+            && let Some(handling) = &mut self.handling
+            && let Some(last) = batch.messages.last()
+            && let Some(number) = handling.request().number_at(last.position)
+        {
+            handling.read_again(number.saturating_add(1));
+            self.rest = Rest::default();
+        }
         let refused: Arc<[RefusedAgain]> = refusals
             .iter()
             .filter_map(|refusal| self.refused_again(&batch, refusal))

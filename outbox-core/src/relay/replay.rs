@@ -35,6 +35,11 @@ impl Handling {
     pub(super) const fn request(&self) -> &PendingRequest {
         &self.request
     }
+
+    /// What was read of it is to be read again from this number on.
+    pub(super) const fn read_again(&mut self, from: u32) {
+        self.owes = Owed::Messages { from };
+    }
 }
 
 /// What was set aside is published on request, at the request's place in the log: everything before

@@ -17,10 +17,23 @@ pub struct Settings {
     pub attempt_max: Duration,
     /// What to do with a message that the broker refuses for itself.
     pub stuck: StuckPolicy,
+    /// When a destination counts as gone, and how much of it is set aside then.
+    pub gone: GoneLimits,
     /// How long to wait before trying again.
     pub retry: BackoffLimits,
     /// How long a graceful stop may take.
     pub drain_max: Duration,
+}
+
+/// A destination that refuses one message after the other, because it does not exist or is closed to
+/// us, counts as gone: its messages are set aside without asking, but for one now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoneLimits {
+    /// So many refusals in a row; at least 1. Fewer may be the fault of single messages.
+    pub after: u64,
+    /// So many messages of it are set aside; then the relay waits for the destination, and with it
+    /// everything else. What stands behind a message of its key is set aside all the same.
+    pub messages_max: u64,
 }
 
 /// When a batch is full. A free sink waits for none of these, and for a fuller batch only while what
@@ -59,6 +72,15 @@ pub(super) const LINGER_MESSAGES_MAX: usize = 2000;
 
 /// The same of a batch of so many bytes.
 pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long after a refusal a message of a destination that is gone is tried.
+pub(super) const PROBE_MIN: Duration = Duration::from_secs(1);
+
+/// The same after many.
+pub(super) const PROBE_MAX: Duration = Duration::from_secs(30);
+
+/// The most destinations that are watched for being gone.
+pub(super) const GONE_DESTINATIONS_MAX: usize = 10_000;
 
 /// The most keys whose messages wait for an operator; each takes about 100 bytes beside its text.
 pub(super) const BLOCKED_KEYS_MAX: usize = 1_000_000;

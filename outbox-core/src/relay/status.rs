@@ -65,6 +65,10 @@ pub struct Status {
     pub in_flight: usize,
     /// When the oldest message that is not durable committed.
     pub oldest_commit_time: Option<Timestamp>,
+    /// Keys whose messages wait behind one that was set aside, while active.
+    pub blocked_keys: usize,
+    /// Destinations that count as gone, while active.
+    pub destinations_gone: usize,
 }
 
 impl Status {
@@ -80,6 +84,8 @@ impl Status {
             buffer_bytes: 0,
             in_flight: 0,
             oldest_commit_time: None,
+            blocked_keys: 0,
+            destinations_gone: 0,
         }
     }
 }

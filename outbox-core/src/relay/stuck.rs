@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
-use super::KeyAfter;
 use super::blocked_keys::BlockedKeys;
+use super::gone::{Advice, Gone, NewlyGone};
 use super::parked_message::{ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy, UncoveredRow};
+use super::{GoneLimits, KeyAfter};
 use crate::checkpoint::{Checkpoint, LastHandled};
 use crate::sink::{Batch, Delivery, Refusal};
 use crate::{Frontier, Position};
@@ -17,6 +19,7 @@ pub(super) struct Stuck {
     /// Set aside, and not covered by a durable checkpoint yet.
     aside: BTreeMap<Position, LastHandled>,
     blocked: BlockedKeys,
+    gone: Gone,
 }
 
 /// A batch without what is set aside of it.
@@ -24,6 +27,8 @@ pub(super) struct Stuck {
 pub(super) struct Sorted {
     pub(super) batch: Batch,
     pub(super) parked: Vec<ParkedMessage>,
+    /// Destinations that count as gone from now on.
+    pub(super) gone: Vec<NewlyGone>,
 }
 
 /// Why a batch cannot be sorted.
@@ -36,7 +41,7 @@ pub(super) enum Unsortable {
 }
 
 impl Stuck {
-    pub(super) fn new(policy: StuckPolicy, earlier: ParkedEarlier) -> Self {
+    pub(super) fn new(policy: StuckPolicy, gone: GoneLimits, earlier: ParkedEarlier) -> Self {
         Self {
             policy,
             uncovered: earlier
@@ -46,6 +51,7 @@ impl Stuck {
                 .collect(),
             aside: BTreeMap::new(),
             blocked: earlier.blocked.into_iter().collect(),
+            gone: Gone::new(gone),
         }
     }
 
@@ -53,15 +59,28 @@ impl Stuck {
         self.policy
     }
 
+    /// How many keys wait, and how many destinations count as gone.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.blocked.count(), self.gone.count())
+    }
+
     /// Takes out of a batch what is not to be published: what is refused, what waits behind it, and
     /// what was set aside before.
-    pub(super) fn sort(&mut self, batch: Batch, refused: &[Refusal]) -> Result<Sorted, Unsortable> {
+    pub(super) fn sort(
+        &mut self,
+        batch: Batch,
+        refused: &[Refusal],
+        now: Duration,
+    ) -> Result<Sorted, Unsortable> {
         let mut sorted = Sorted {
             batch,
             parked: Vec::new(),
+            gone: Vec::new(),
         };
-        let has_nothing =
-            self.blocked.is_empty() && self.uncovered.is_empty() && self.aside.is_empty();
+        let has_nothing = self.blocked.is_empty()
+            && self.uncovered.is_empty()
+            && self.aside.is_empty()
+            && self.gone.is_empty();
         if has_nothing && refused.is_empty() {
             return Ok(sorted);
         }
@@ -76,9 +95,15 @@ impl Stuck {
                 self.aside.insert(handled.position(), handled);
                 continue;
             }
-            match self.judge(delivery, refusals.get(&index).copied())? {
+            let refusal = refusals.get(&index).copied();
+            if let Some(Refusal { reason, error, .. }) = refusal {
+                let gone = self.gone.refused(&delivery, *reason, error, now);
+                sorted.gone.extend(gone);
+            }
+            match self.judge(delivery, refusal, now)? {
                 Judged::Publish(delivery) => sorted.batch.messages.push(delivery),
                 Judged::Park(parked) => {
+                    self.gone.set_aside(&parked.delivery);
                     self.aside.insert(handled.position(), handled);
                     sorted.parked.push(parked);
                 }
@@ -102,6 +127,22 @@ impl Stuck {
         {
             checkpoint.last = Some(*last);
         }
+    }
+
+    /// Whether the relay waits for a destination rather than set this message aside.
+    pub(super) fn waits_for_destination(&self, batch: &Batch, refused: &[Refusal]) -> bool {
+        refused.iter().any(|refusal| {
+            let delivery = batch.messages.get(refusal.batch_index);
+            delivery.is_some_and(|delivery| self.gone.must_be_waited_for(delivery, refusal.reason))
+        })
+    }
+
+    /// Messages are published; returns the destinations that had counted as gone.
+    pub(super) fn published(&mut self, messages: &[Delivery]) -> Vec<String> {
+        if self.gone.is_empty() {
+            return Vec::new();
+        }
+        self.gone.published(messages)
     }
 
     /// What keys are after a request.
@@ -142,13 +183,17 @@ impl Stuck {
         &mut self,
         delivery: Delivery,
         refusal: Option<&Refusal>,
+        now: Duration,
     ) -> Result<Judged, Unsortable> {
         let row = &delivery.row;
         let waits = self.blocked.holds_back(row, delivery.position);
         let (reason, error) = match refusal {
-            None if !waits => return Ok(Judged::Publish(delivery)),
-            None => (ParkReason::KeyBlocked, String::new()),
             Some(refusal) => (ParkReason::Refused(refusal.reason), refusal.error.clone()),
+            None if waits => (ParkReason::KeyBlocked, String::new()),
+            None => match self.gone.advise(&delivery, now) {
+                Advice::Try => return Ok(Judged::Publish(delivery)),
+                Advice::SetAside { reason, error } => (ParkReason::Refused(reason), error),
+            },
         };
         let blocks_key = match &row.key {
             Some(key) if !waits && self.policy == StuckPolicy::ParkKey => {

@@ -5,6 +5,7 @@ mod batching;
 mod becoming_active;
 mod comparing;
 mod ending;
+mod gone;
 mod halving;
 mod idle;
 mod lingering;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use outbox_core::relay::StuckPolicy;
+use outbox_core::sink::RefusalReason;
 
 use super::log::key;
 use super::server::State as ServerState;
@@ -140,6 +141,12 @@ impl World {
             self.shut_down(server, outbox_core::relay::FailureKind::Unreachable);
         }
         self.poison.retain(|row| !self.broker.sees(*row));
+        if self.plan.stuck != StuckPolicy::Halt
+            && self.plan.refuses == RefusalReason::DestinationMissing
+        {
+            // Relays may wait for the destination.
+            self.poison.clear();
+        }
     }
 
     /// The broker is away and the server is told to go: no relay may hold it up.

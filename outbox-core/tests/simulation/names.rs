@@ -23,6 +23,8 @@ pub(super) fn notice_name(notice: &Notice) -> &'static str {
         Notice::RequestUnreadable => "request: unreadable",
         Notice::RequestWaits { .. } => "request: not visible yet",
         Notice::RequestUnknown { .. } => "request: unknown",
+        Notice::DestinationGone { .. } => "destination gone",
+        Notice::DestinationBack { .. } => "destination back",
         Notice::PutBack { .. } => "request: refused again",
         Notice::RequestDone { .. } => "request: done",
         Notice::Halted(_) => "halted",

@@ -2,8 +2,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use outbox_core::relay::{
-    Action, BackoffLimits, BatchLimits, Event, FailureKind, Now, Relay, Settings, StreamEvent,
-    StuckPolicy,
+    Action, BackoffLimits, BatchLimits, Event, FailureKind, GoneLimits, Now, Relay, Settings,
+    StreamEvent, StuckPolicy,
 };
 
 use super::server::timestamp;
@@ -112,6 +112,10 @@ fn settings(random: &mut fastrand::Rng, stuck: StuckPolicy) -> Settings {
         },
         buffer_bytes_max: pick(random, &[100, 500, 2000, 1 << 20]),
         stuck,
+        gone: GoneLimits {
+            after: pick(random, &[1, 2, 20]) as u64,
+            messages_max: pick(random, &[0, 1, 5, 1000]) as u64,
+        },
         attempt_max: Duration::from_secs(pick(random, &[0, 1, 30]) as u64),
         retry: BackoffLimits {
             delay_min: Duration::from_millis(50),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_core::relay::{Action, Event, FailureKind, Holder, Identity};
-use outbox_core::sink::{AcquireError, Batch, Outcome, Refusal, RefusalReason};
+use outbox_core::sink::{AcquireError, Batch, Outcome, Refusal};
 use outbox_core::{SystemId, TimelineId};
 
 use super::log::message_id;
@@ -261,7 +261,7 @@ impl World {
             .filter(|index| refused(batch.messages[*index].row.id))
             .map(|batch_index| Refusal {
                 batch_index,
-                reason: RefusalReason::TooLarge,
+                reason: self.plan.refuses,
                 error: String::new(),
             })
             .collect();

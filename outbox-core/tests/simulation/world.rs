@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outbox_core::relay::{Event, FailureKind, StuckPolicy};
+use outbox_core::sink::RefusalReason;
 
 use super::broker::Broker;
 use super::disasters::Snapshot;
@@ -53,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) asks: u32,
     pub(crate) walsender_timeout: Duration,
     pub(crate) stuck: StuckPolicy,
+    /// Why the broker refuses.
+    pub(crate) refuses: RefusalReason,
     /// A broker that is away only ever says "later".
     pub(crate) patient_sink: bool,
 }
@@ -71,6 +74,8 @@ impl World {
             asks: [0, 1, 3][random.usize(..3)],
             patient_sink: random.bool(),
             walsender_timeout: Duration::from_secs([4, 60][random.usize(..2)]),
+            refuses: [RefusalReason::TooLarge, RefusalReason::DestinationMissing]
+                [random.usize(..2)],
             stuck: [StuckPolicy::Halt, StuckPolicy::ParkKey, StuckPolicy::Park][random.usize(..3)],
         };
         let now = Duration::from_secs(100);

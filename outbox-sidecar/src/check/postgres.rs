@@ -5,7 +5,7 @@ use tokio_postgres::{Client, Error};
 
 use super::Findings;
 use crate::config::Settings;
-use crate::control::{MadeFor, connect, failure_of, read_set_up};
+use crate::control::{MadeFor, Waiting, connect, failure_of, read_set_up};
 use crate::source::connection::Startup;
 use crate::source::publication::read_publication;
 use crate::source::replication::Replication;
@@ -77,6 +77,7 @@ impl Look<'_> {
         self.outbox().await?;
         self.set_up().await;
         self.publication().await?;
+        self.set_aside().await;
         self.slot().await
     }
 
@@ -272,6 +273,25 @@ impl Look<'_> {
                     self.findings.ok("set-up", settings.relay.clone());
                 }
             }
+        }
+    }
+
+    /// A table that is missing is said elsewhere: the schema is older.
+    async fn set_aside(&mut self) {
+        let (schema, relay) = (&self.settings.schema, &self.settings.relay);
+        let Ok(waiting) = Waiting::read(self.client, schema, relay).await else {
+            return;
+        };
+        match waiting.count() {
+            0 => self.findings.ok("set aside", "no message waits"),
+            count => self.findings.warning(
+                "set aside",
+                format!(
+                    "{count} messages wait, {} requests are not done",
+                    waiting.requests
+                ),
+                "outbox-sidecar stuck list; then replay or skip them",
+            ),
         }
     }
 

@@ -69,6 +69,7 @@ fn driver_settings(settings: &Settings) -> Result<DriverSettings, ConfigError> {
             },
             buffer_bytes_max: settings.buffer_bytes_max,
             stuck: settings.stuck,
+            gone: settings.gone,
             attempt_max: settings.sink.attempt_max()?,
             retry: settings.retry,
             drain_max: settings.drain_max,

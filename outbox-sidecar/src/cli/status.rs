@@ -6,7 +6,7 @@ use super::arguments::ReportArguments;
 use super::{CliError, print};
 use crate::assembly::assemble;
 use crate::config::Settings;
-use crate::control::{connect, failure_of, read_set_up};
+use crate::control::{Waiting, connect, failure_of, read_set_up};
 use crate::exit::ExitCode;
 use crate::http::fetch_status;
 use crate::setup::SetupError;
@@ -79,13 +79,21 @@ fn verdict(report: &Value, settings: &Settings) -> String {
             Some(why) => format!("{phase}: {why}"),
         }
     };
+    let set_aside = at("/database/set_aside/messages").and_then(Value::as_object);
+    let set_aside = set_aside.map_or(0, |reasons| {
+        reasons.values().filter_map(Value::as_i64).sum()
+    });
+    let set_aside = match set_aside {
+        0 => String::new(),
+        count => format!("{count} messages are set aside: see `stuck list`\n"),
+    };
     let slot_gone = at("/database/slot").is_none() && at("/database/error").is_none();
     let slot = if slot_gone {
         format!("slot {} does not exist\n", settings.slot())
     } else {
         String::new()
     };
-    format!("{said}\n{slot}")
+    format!("{said}\n{set_aside}{slot}")
 }
 
 /// What a relay of this name says that listens where this configuration says.
@@ -115,6 +123,7 @@ async fn database(settings: &Settings) -> Result<Value, SetupError> {
     let wal_end: String = row.try_get(0).map_err(failed)?;
     let lag_bytes: Option<i64> = row.try_get(1).map_err(failed)?;
     let idle_slots: Vec<String> = row.try_get(2).map_err(failed)?;
+    let set_aside = Waiting::read(&client, &settings.schema, &settings.relay).await?;
     Ok(json!({
         "wal_end": wal_end,
         "lag_bytes": lag_bytes,
@@ -130,6 +139,7 @@ async fn database(settings: &Settings) -> Result<Value, SetupError> {
         "held": set_up.and_then(|set_up| set_up.row.held).map(|(exit_code, reason)| json!({
             "exit_code": exit_code, "reason": reason,
         })),
+        "set_aside": set_aside,
         "other_inactive_slots": idle_slots,
     }))
 }

@@ -120,6 +120,8 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("rabbitmq_stream.heartbeat_s", Kind::Number, Some("10")),
     key("stuck.policy", Kind::Text, Some("park-key")),
+    key("stuck.gone_after", Kind::Number, Some("20")),
+    key("stuck.gone_messages_max", Kind::Number, Some("1000000")),
     key("batch.messages_max", Kind::Number, Some("10000")),
     key("batch.bytes_max", Kind::Text, Some("8MiB")),
     key("batch.transaction_ms_max", Kind::Number, Some("5000")),

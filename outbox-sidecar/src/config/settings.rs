@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use outbox_core::relay::{BackoffLimits, BatchLimits, StuckPolicy};
+use outbox_core::relay::{BackoffLimits, BatchLimits, GoneLimits, StuckPolicy};
 use outbox_core::schema::SchemaName;
 
 use super::error::ConfigError;
@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) batch: BatchLimits,
     pub(crate) buffer_bytes_max: usize,
     pub(crate) stuck: StuckPolicy,
+    pub(crate) gone: GoneLimits,
     pub(crate) retry: BackoffLimits,
     pub(crate) drain_max: Duration,
     pub(crate) listen: SocketAddr,
@@ -50,6 +51,9 @@ const DRAIN_S_MAX: i64 = 3600;
 
 /// The most messages a batch may be allowed.
 const MESSAGES_MAX: i64 = 10_000_000;
+
+/// The highest that can be configured for destinations that are gone.
+const GONE_MAX: i64 = 1_000_000_000;
 
 impl Settings {
     /// The name of the relay's slot and publication.
@@ -109,6 +113,10 @@ impl Settings {
                 _ => return Err(read.bad("log.format", "json or text")),
             },
             stuck,
+            gone: GoneLimits {
+                after: read.number("stuck.gone_after", 1..=GONE_MAX)?,
+                messages_max: read.number("stuck.gone_messages_max", 0..=GONE_MAX)?,
+            },
             relay,
             destinations,
             shard,

@@ -3,6 +3,8 @@ use std::time::{Duration, Instant};
 use outbox_core::Lsn;
 use tokio::sync::watch;
 
+use super::Waiting;
+
 /// What SQL shows about the relay's surroundings, for metrics and `/status`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gauges {
@@ -14,6 +16,8 @@ pub(crate) struct Gauges {
     pub(crate) slot_wal_status: Option<String>,
     /// How much log may still be written before the slot is in danger.
     pub(crate) slot_safe_wal_bytes: Option<i64>,
+    /// What is set aside and waits.
+    pub(crate) waiting: Option<Waiting>,
     /// Daily partitions that exist after today's.
     pub(crate) partitions_ahead: Option<i32>,
     /// Rows that no daily partition took.
@@ -22,6 +26,9 @@ pub(crate) struct Gauges {
 
 /// How often they are read.
 pub(crate) const GAUGES_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often is counted what is set aside.
+pub(crate) const WAITING_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How often partitions are made ahead.
 pub(crate) const PARTITIONS_INTERVAL: Duration = Duration::from_secs(24 * 3600);

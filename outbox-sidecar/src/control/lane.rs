@@ -9,10 +9,10 @@ use tokio_postgres::Client;
 
 use super::claim::Writer;
 use super::connection::bounded;
-use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader, PARTITIONS_INTERVAL};
+use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader, PARTITIONS_INTERVAL, WAITING_INTERVAL};
 use super::relay_row::{MadeFor, claim_epoch, read_set_up, record_hold};
 use super::stuck_statement::{self, StuckStatement};
-use super::{connect, failure_of};
+use super::{Waiting, connect, failure_of};
 use crate::source::connection::Address;
 use crate::source::publication::read_publication;
 use crate::source::slot::{read_slot, terminate_holder};
@@ -67,6 +67,7 @@ impl ControlLane {
             client: None,
             gauges: publish,
             partitions_at: None,
+            waiting_at: None,
         };
         tokio::spawn(task.run(queue));
         Self { requests, gauges }
@@ -113,6 +114,7 @@ struct Task {
     client: Option<Client>,
     gauges: watch::Sender<Gauges>,
     partitions_at: Option<Instant>,
+    waiting_at: Option<Instant>,
 }
 
 impl Task {
@@ -267,12 +269,22 @@ impl Task {
         let due = self
             .partitions_at
             .is_none_or(|at| at.elapsed() >= PARTITIONS_INTERVAL);
+        let count = self
+            .waiting_at
+            .is_none_or(|at| at.elapsed() >= WAITING_INTERVAL);
         let client = self.client().await?;
         let slot = bounded("reading the slot", read_slot(client, &settings.slot)).await?;
         let end = "select case when pg_catalog.pg_is_in_recovery() then null \
                    else pg_catalog.pg_current_wal_lsn()::text end";
         let row = bounded("reading the end of the log", client.query_one(end, &[])).await?;
         let wal_end: Option<String> = row.try_get(0).ok().flatten();
+        let mut waiting = None;
+        if count {
+            let counted = Waiting::read(client, &settings.schema, &settings.relay).await;
+            self.waiting_at = Some(Instant::now());
+            waiting = Some(counted?);
+        }
+        let client = self.client().await?;
         let mut partitions = None;
         if due && wal_end.is_some() {
             match make_partitions(client, &settings.schema).await {
@@ -287,6 +299,9 @@ impl Task {
             gauges.wal_end = wal_end.and_then(|text| text.parse().ok());
             gauges.slot_safe_wal_bytes = slot.as_ref().and_then(|slot| slot.safe_wal_bytes);
             gauges.slot_wal_status = slot.map(|slot| slot.wal_status);
+            if waiting.is_some() {
+                gauges.waiting = waiting;
+            }
             if let Some((ahead, left)) = partitions {
                 gauges.partitions_ahead = Some(ahead);
                 gauges.default_partition_rows = Some(left);

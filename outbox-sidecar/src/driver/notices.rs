@@ -148,6 +148,12 @@ impl Notices {
                 %request,
                 "a logical message names a request that outbox.request does not have: passed over"
             ),
+            Notice::DestinationGone {
+                destination,
+                reason,
+                error,
+            } => stuck_notices::gone(destination, *reason, error),
+            Notice::DestinationBack { destination } => stuck_notices::back(destination),
             Notice::PutBack { messages } => messages.iter().for_each(stuck_notices::put_back),
             Notice::RequestDone {
                 request,

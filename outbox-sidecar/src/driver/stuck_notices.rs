@@ -2,7 +2,7 @@
 
 use metrics::counter;
 use outbox_core::relay::{FinishedRequest, ParkReason, ParkedMessage, RefusedAgain};
-use outbox_core::sink::Delivery;
+use outbox_core::sink::{Delivery, RefusalReason};
 use outbox_core::{Position, RequestId};
 
 use crate::telemetry::names;
@@ -24,6 +24,25 @@ pub(super) fn set_aside(parked: &ParkedMessage) {
             "a message was set aside in outbox.parked"
         );
     }
+}
+
+/// A destination refuses one message after the other.
+pub(super) fn gone(destination: &str, reason: RefusalReason, error: &str) {
+    tracing::error!(
+        destination,
+        reason = reason.as_str(),
+        error,
+        "a destination refuses every message: they are set aside in outbox.parked without asking, but \
+         for one now and then"
+    );
+}
+
+/// It has taken a message.
+pub(super) fn back(destination: &str) {
+    tracing::info!(
+        destination,
+        "a destination takes messages again: replay what was set aside for it"
+    );
 }
 
 /// A message that was set aside is published.

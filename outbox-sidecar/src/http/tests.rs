@@ -25,6 +25,8 @@ fn report(phase: Phase, started: bool) -> Report {
         seen: None,
         cluster: None,
         buffer_bytes: 0,
+        blocked_keys: 0,
+        destinations_gone: 0,
         in_flight: 0,
         oldest_commit_time: None,
     };

@@ -5,6 +5,8 @@ use std::time::SystemTime;
 use metrics::{SetRecorderError, Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use outbox_core::Timestamp;
+use outbox_core::relay::ParkReason;
+use outbox_core::sink::RefusalReason;
 
 use super::histogram::FixedHistogram;
 use super::names;
@@ -18,6 +20,17 @@ const SECONDS: [f64; 14] = [
 
 /// Upper bounds of the buckets of messages a batch.
 const MESSAGES: [f64; 8] = [1.0, 3.0, 10.0, 30.0, 100.0, 1000.0, 3000.0, 10000.0];
+
+/// Why messages are set aside.
+const PARK_REASONS: [&str; 7] = [
+    ParkReason::KeyBlocked.as_str(),
+    ParkReason::Refused(RefusalReason::TooLarge).as_str(),
+    ParkReason::Refused(RefusalReason::DestinationMissing).as_str(),
+    ParkReason::Refused(RefusalReason::DestinationInvalid).as_str(),
+    ParkReason::Refused(RefusalReason::NotAuthorised).as_str(),
+    ParkReason::Refused(RefusalReason::HeadersInvalid).as_str(),
+    ParkReason::Refused(RefusalReason::Rejected).as_str(),
+];
 
 /// The server's words for how safe a slot's log is.
 const WAL_STATUS: [&str; 4] = ["reserved", "extended", "unreserved", "lost"];
@@ -115,6 +128,31 @@ fn describe() {
         Unit::Count,
         "messages set aside in outbox.parked"
     );
+    describe_gauge!(
+        names::PARKED,
+        Unit::Count,
+        "messages that are set aside and wait, by why"
+    );
+    describe_gauge!(
+        names::PARKED_OLDEST,
+        Unit::Seconds,
+        "since when the first of them waits; 0 when none does"
+    );
+    describe_gauge!(
+        names::REQUESTS_OPEN,
+        Unit::Count,
+        "requests that are not carried out yet"
+    );
+    describe_gauge!(
+        names::BLOCKED_KEYS,
+        Unit::Count,
+        "keys whose messages wait behind one that was set aside"
+    );
+    describe_gauge!(
+        names::DESTINATIONS_GONE,
+        Unit::Count,
+        "destinations that refuse every message"
+    );
     describe_counter!(
         names::REPLAYS,
         Unit::Count,
@@ -145,6 +183,8 @@ pub(crate) fn set_gauges(report: &Report) {
     let is_active = report.status.phase.is_holder();
     gauge!(names::ACTIVE).set(f64::from(u8::from(is_active)));
     gauge!(names::BUFFER_BYTES).set(report.status.buffer_bytes as f64);
+    gauge!(names::BLOCKED_KEYS).set(report.status.blocked_keys as f64);
+    gauge!(names::DESTINATIONS_GONE).set(report.status.destinations_gone as f64);
     // A relay that is no longer active knows none of these: its last values would stand for ever.
     gauge!(names::LAG).set(report.lag_seconds(now).unwrap_or(f64::NAN));
     gauge!(names::LAG_BYTES).set(report.lag_bytes().map_or(f64::NAN, |bytes| bytes as f64));
@@ -163,6 +203,14 @@ pub(crate) fn set_gauges(report: &Report) {
             gauge!(names::SLOT_WAL_STATUS, names::LABEL_STATUS => status)
                 .set(f64::from(u8::from(current == status)));
         }
+    }
+    if let Some(waiting) = &gauges.waiting {
+        for reason in PARK_REASONS {
+            let count = waiting.messages.get(reason).copied().unwrap_or(0);
+            gauge!(names::PARKED, names::LABEL_REASON => reason).set(count as f64);
+        }
+        gauge!(names::PARKED_OLDEST).set(waiting.oldest_age_seconds.unwrap_or(0.0));
+        gauge!(names::REQUESTS_OPEN).set(waiting.requests as f64);
     }
     if let Some(bytes) = gauges.slot_safe_wal_bytes {
         gauge!(names::SLOT_SAFE_WAL_BYTES).set(bytes as f64);
@@ -194,6 +242,8 @@ mod tests {
             buffer_bytes: 7,
             in_flight: 0,
             oldest_commit_time: None,
+            blocked_keys: 0,
+            destinations_gone: 0,
         }
     }
 

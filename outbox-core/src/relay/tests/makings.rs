@@ -8,8 +8,8 @@ use bytestring::ByteString;
 
 use crate::checkpoint::{Checkpoint, LastHandled};
 use crate::relay::{
-    BackoffLimits, BatchLimits, FailureKind, Holder, Inspection, Now, RelayRow, Settings,
-    SlotState, SourceFailure, StreamEvent, StuckPolicy,
+    BackoffLimits, BatchLimits, FailureKind, GoneLimits, Holder, Inspection, Now, RelayRow,
+    Settings, SlotState, SourceFailure, StreamEvent, StuckPolicy,
 };
 use crate::{
     Frontier, HistoryEntry, Lsn, MessageId, OutboxRow, SystemId, TimelineHistory, TimelineId,
@@ -26,6 +26,10 @@ pub(super) fn settings() -> Settings {
         },
         buffer_bytes_max: 1 << 20,
         stuck: StuckPolicy::Halt,
+        gone: GoneLimits {
+            after: 3,
+            messages_max: 5,
+        },
         attempt_max: Duration::from_secs(30),
         retry: BackoffLimits {
             delay_min: Duration::from_millis(50),

@@ -315,6 +315,35 @@ fn a_replay_that_is_too_slow_goes_in_halves() {
 }
 
 #[test]
+fn what_was_cut_off_from_a_replay_is_read_again_when_something_before_it_is_refused() {
+    let parts = vec![
+        part(vec![waiting(0, 1), waiting(1, 2)], None),
+        part(Vec::new(), None),
+    ];
+    let mut scenario = blocking(StuckPolicy::ParkKey, parts);
+    scenario.stream([begin(1100), asked(90), commit(1100)]);
+    scenario.pass(std::time::Duration::from_secs(30));
+    scenario.outcome(Outcome::Indefinite { reason: "r".into() });
+    scenario.outcome(refuse(0));
+    let ticket = scenario.ticket(|action| match action {
+        Action::PutBack { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    let left = LeftToPublish {
+        numbers: Vec::new(),
+        writes: 8,
+    };
+    scenario.event(Event::WasPutBack(ticket, Ok(left)));
+    assert_eq!(
+        scenario.published().last(),
+        Some(&(vec![], inside(1100, 1)))
+    );
+    scenario.outcome(Outcome::Durable);
+    assert_eq!(asks(&scenario), [0, 1]);
+    assert_eq!(scenario.published().last(), Some(&(vec![], at(1140))));
+}
+
+#[test]
 fn whoever_lost_the_claim_carries_out_nothing() {
     type Answer = fn(&Action) -> Option<Event>;
     let superseded = || failure(FailureKind::ClaimSuperseded);

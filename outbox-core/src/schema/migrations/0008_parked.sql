@@ -50,6 +50,10 @@ alter table {schema}.relay add column stuck_writes bigint not null default 0;
 create index parked_blocking on {schema}.parked (relay, system_id)
     where blocks_key and state in ('waiting', 'replaying');
 
+-- How many wait, and why.
+create index parked_open on {schema}.parked (relay, reason, parked_at)
+    where state in ('waiting', 'replaying');
+
 -- The messages of one request, in the order in which they are published.
 create unique index parked_request on {schema}.parked (request, request_index)
     where request is not null;

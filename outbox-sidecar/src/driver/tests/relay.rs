@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use outbox_core::checkpoint::Checkpoint;
-use outbox_core::relay::{BackoffLimits, BatchLimits, Settings, Stop, StuckPolicy};
+use outbox_core::relay::{BackoffLimits, BatchLimits, GoneLimits, Settings, Stop, StuckPolicy};
 use outbox_core::schema::SchemaName;
 use outbox_core::{Frontier, Timestamp};
 use tokio::sync::oneshot;
@@ -93,6 +93,10 @@ impl Outbox {
                 },
                 buffer_bytes_max: 16 << 20,
                 stuck,
+                gone: GoneLimits {
+                    after: 1000,
+                    messages_max: 1000,
+                },
                 attempt_max: Duration::from_secs(30),
                 retry: BackoffLimits {
                     delay_min: Duration::from_millis(50),
