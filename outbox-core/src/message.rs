@@ -168,11 +168,12 @@ impl Message {
             + self.headers.size_bytes()
     }
 
-    /// Whether a relay could publish it.
+    /// Whether a relay could publish it: it fits the limits of this module and has no more than
+    /// `size_bytes_max` bytes.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub(crate) fn validate(&self, size_bytes_max: usize) -> Result<(), MessageError> {
+    pub fn validate(&self, size_bytes_max: usize) -> Result<(), MessageError> {
         limits::check(
             MessageField::Destination,
             &self.destination,

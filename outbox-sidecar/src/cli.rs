@@ -5,9 +5,11 @@ mod check;
 mod config;
 mod error;
 mod init;
+mod progress_line;
 mod remove;
 mod run;
 mod status;
+mod stuck;
 mod verify;
 
 use std::io::Write as _;
@@ -67,6 +69,7 @@ fn execute(arguments: Arguments) -> Result<u8, CliError> {
         Command::Init(command) => runtime.block_on(init::execute(&command, &settings)),
         Command::Check(command) => runtime.block_on(check::execute(&command, &settings)),
         Command::Status(command) => runtime.block_on(status::execute(&command, &settings)),
+        Command::Stuck(command) => runtime.block_on(stuck::execute(command, &settings)),
         Command::Verify(command) => runtime.block_on(verify::execute(&command, &settings)),
         Command::Remove(command) => runtime.block_on(remove::execute(&command, &settings)),
         Command::Config(_) => Ok(ExitCode::Done.number()),

@@ -13,5 +13,6 @@ mod report;
 mod setup;
 pub mod sink;
 mod source;
+mod stuck;
 mod telemetry;
 mod verify;

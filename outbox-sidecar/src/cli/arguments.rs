@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outbox_core::Timestamp;
 
+use super::stuck::StuckCommand;
 use crate::sink::message_text::read_timestamp;
 
 /// Relays a PostgreSQL outbox into Kafka or RabbitMQ.
@@ -29,6 +30,9 @@ pub(super) enum Command {
     Run,
     /// Say how far the relay is
     Status(ReportArguments),
+    /// See messages that were set aside, and decide about them
+    #[command(subcommand)]
+    Stuck(StuckCommand),
     /// Compare the outbox with what the broker holds
     Verify(VerifyArguments),
     /// Take away slot, publication and checkpoint
@@ -121,7 +125,8 @@ pub(super) struct ConfigArguments {
     pub(super) json: bool,
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+/// A time as people write it.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     read_timestamp(text)
         .ok_or_else(|| "expected a time in RFC 3339, such as 2026-11-21T05:00:00Z".to_owned())
 }

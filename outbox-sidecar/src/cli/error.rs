@@ -5,6 +5,7 @@ use outbox_core::relay::Stop;
 use crate::config::ConfigError;
 use crate::exit::ExitCode;
 use crate::setup::SetupError;
+use crate::stuck::StuckError;
 use crate::verify::VerifyError;
 
 /// Why a command failed: what is printed, and the exit code.
@@ -19,6 +20,15 @@ pub(crate) enum CliError {
     /// Outbox and broker could not be compared.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// Stuck messages could not be seen or asked for.
+    #[error(transparent)]
+    Stuck(#[from] StuckError),
+    /// What is chosen is not said, or in two ways.
+    #[error("{0}")]
+    Choice(&'static str),
+    /// The operator said no.
+    #[error("nothing was done")]
+    Declined,
     /// The times do not go together.
     #[error("--to must be later than --from")]
     Window,
@@ -53,15 +63,20 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Unconfirmed(_) | Self::AdminUrl(_) | Self::Window => {
-                ExitCode::Usage.number()
-            }
+            Self::Config(_)
+            | Self::Unconfirmed(_)
+            | Self::AdminUrl(_)
+            | Self::Window
+            | Self::Choice(_) => ExitCode::Usage.number(),
+            Self::Stuck(error) => error.exit_code().number(),
             Self::Verify(error) => error.exit_code().number(),
             Self::Setup(error) => error.exit_code().number(),
             Self::Stopped(stop) => stop.exit_code(),
-            Self::Runtime(_) | Self::Listen { .. } | Self::Metrics(_) | Self::Signals(_) => {
-                ExitCode::Failed.number()
-            }
+            Self::Runtime(_)
+            | Self::Listen { .. }
+            | Self::Metrics(_)
+            | Self::Signals(_)
+            | Self::Declined => ExitCode::Failed.number(),
         }
     }
 }

@@ -1,0 +1,184 @@
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use outbox_core::{MessageId, Position, Timestamp};
+
+use crate::cli::arguments::time;
+use crate::stuck::{Filter, StateFilter};
+
+/// The longest that a request may be waited for: a day.
+const WAIT_S_MAX: u64 = 86_400;
+
+/// What is listed lies in memory.
+const LISTED_MAX: u64 = 10_000;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum StuckCommand {
+    /// List messages that were set aside
+    List(ListArguments),
+    /// Show everything that is known of one
+    Show(ShowArguments),
+    /// Ask the relay to publish them
+    Replay(ReplayArguments),
+    /// Give them up, and let what waits behind them go
+    Skip(SkipArguments),
+}
+
+/// Conditions: all must hold, and of each any of its values.
+#[derive(Debug, Args)]
+pub(super) struct FilterArguments {
+    /// The message's id; may be repeated, as the other conditions may
+    #[arg(long, value_name = "ID")]
+    id: Vec<MessageId>,
+    /// The message's key
+    #[arg(long, value_name = "KEY")]
+    key: Vec<String>,
+    /// Where it was to go
+    #[arg(long, value_name = "DESTINATION")]
+    destination: Vec<String>,
+    /// The kind of event
+    #[arg(long = "type", value_name = "TYPE")]
+    message_type: Vec<String>,
+    /// Why it was set aside, such as too-large or key-blocked
+    #[arg(long, value_name = "REASON")]
+    reason: Vec<String>,
+    /// Set aside at this time or later, such as 2026-11-21T05:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Set aside before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+}
+
+impl FilterArguments {
+    pub(super) fn filter(&self) -> Filter {
+        Filter {
+            ids: self.id.clone(),
+            keys: self.key.clone(),
+            destinations: self.destination.clone(),
+            types: self.message_type.clone(),
+            reasons: self.reason.clone(),
+            since: self.since,
+            until: self.until,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ListArguments {
+    #[command(flatten)]
+    pub(super) filter: FilterArguments,
+    /// In which state [default: waiting and replaying]
+    #[arg(long, value_enum)]
+    pub(super) state: Option<State>,
+    /// How many
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=LISTED_MAX))]
+    pub(super) limit: u64,
+    /// Behind this position: the next page
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub(super) after: Option<Position>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum State {
+    /// It waits for a decision
+    Waiting,
+    /// Somebody asked for it
+    Replaying,
+    /// It was published
+    Replayed,
+    /// It was given up
+    Skipped,
+    /// Any
+    All,
+}
+
+impl State {
+    pub(super) const fn filter(state: Option<Self>) -> StateFilter {
+        match state {
+            None => StateFilter::Unsettled,
+            Some(Self::Waiting) => StateFilter::Only("waiting"),
+            Some(Self::Replaying) => StateFilter::Only("replaying"),
+            Some(Self::Replayed) => StateFilter::Only("replayed"),
+            Some(Self::Skipped) => StateFilter::Only("skipped"),
+            Some(Self::All) => StateFilter::All,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ShowArguments {
+    /// The message's id
+    #[arg(value_name = "ID")]
+    pub(super) id: MessageId,
+    /// Print JSON, which --edit takes
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ReplayArguments {
+    #[command(flatten)]
+    pub(super) change: ChangeArguments,
+    /// Publish them there instead
+    #[arg(long, value_name = "DESTINATION")]
+    pub(super) to: Option<String>,
+    /// Publish what this file says instead: one message, in the form that show --json prints
+    #[arg(long, value_name = "FILE")]
+    pub(super) edit: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SkipArguments {
+    #[command(flatten)]
+    pub(super) change: ChangeArguments,
+}
+
+/// What replaying and skipping have in common.
+#[derive(Debug, Args)]
+pub(super) struct ChangeArguments {
+    #[command(flatten)]
+    pub(super) filter: FilterArguments,
+    /// All that wait
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Only say what would happen
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not ask, also for more than one message
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// So many messages a second
+    #[arg(long, value_name = "COUNT")]
+    pub(super) rate: Option<NonZeroU32>,
+    /// Wait until the outcome is known
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// How many seconds each request may take, with --wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=WAIT_S_MAX))]
+    pub(super) wait_s: u64,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(super) note: Option<String>,
+    /// Who, for the record [default: $OUTBOX_ACTOR, or the user at this host, or the role]
+    #[arg(long, value_name = "NAME")]
+    pub(super) actor: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A position as it is printed.
+fn position(text: &str) -> Result<Position, String> {
+    let read = text.split_once(':').and_then(|(lsn, index)| {
+        Some(Position {
+            commit_lsn: lsn.parse().ok()?,
+            index: index.parse().ok()?,
+        })
+    });
+    read.ok_or_else(|| "expected a position as it is printed, such as 0/16B3748:2".to_owned())
+}

@@ -1,0 +1,42 @@
+//! Messages that were set aside, as operators see them and decide about them.
+//!
+//! 1. [`list`], [`summarise`] and [`show`] read, whatever state the relay is in.
+//! 2. [`plan`] says what a choice means, and what of it would break the order of a key.
+//! 3. [`ask`] writes requests, each one transaction: a row of `outbox.request`, whose trigger puts
+//!    it into the log, and the chosen rows, which carry its id from then on. The relay carries a
+//!    request out where it meets it in the log; [`ask`] waits for that if it is asked to.
+//!
+//! Nothing here changes what the relay has written: it only asks. Rows that somebody else has asked
+//! for are theirs.
+
+mod asking;
+mod edit;
+mod error;
+mod filter;
+mod json;
+mod order;
+mod outcome;
+mod page;
+mod plan;
+mod request;
+mod row;
+mod session;
+mod shown;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+pub(crate) use asking::{Answer, Wish, ask};
+pub(crate) use edit::{Edit, EditError};
+pub(crate) use error::StuckError;
+pub(crate) use filter::{Filter, StateFilter};
+pub(crate) use json::time_text;
+pub(crate) use outcome::{Outcome, Progress, TakenBy};
+pub(crate) use page::{Page, PageOptions, list};
+pub(crate) use plan::{Plan, plan};
+pub(crate) use request::Kind;
+pub(crate) use row::ParkedRow;
+pub(crate) use session::{Presence, Session};
+pub(crate) use shown::{LastRequest, ShownRow, show};
+pub(crate) use summary::{ReasonCount, Summary, summarise};

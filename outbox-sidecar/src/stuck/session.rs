@@ -1,0 +1,168 @@
+use std::time::Duration;
+
+use outbox_core::relay::{FailureKind, SourceFailure};
+use outbox_core::schema::SchemaName;
+use outbox_core::{Position, SystemId, Timestamp};
+use tokio_postgres::types::{FromSql, ToSql};
+use tokio_postgres::{Client, Row};
+
+use super::StuckError;
+use super::filter::Values;
+use crate::config::Settings;
+use crate::control::{connect, failure_of, within};
+
+/// The longest a statement may take on the server: one that counts reads the whole table.
+const STATEMENT_MAX: Duration = Duration::from_secs(60);
+
+/// And then for its answer to arrive.
+const ANSWER_MAX: Duration = Duration::from_secs(90);
+
+/// A connection, and whose messages it is about.
+pub(crate) struct Session {
+    client: Client,
+    schema: SchemaName,
+    pub(super) relay: String,
+    slot: String,
+    /// The cluster that is asked: messages of another's log cannot be replayed by its relay.
+    pub(super) system_id: String,
+}
+
+/// Whether a relay runs that carries requests out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// A relay reads from the slot.
+    Running,
+    /// Nobody does.
+    Away,
+    /// There is no slot.
+    NoSlot,
+}
+
+impl Session {
+    /// Connects as the configuration says.
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, StuckError> {
+        let client = connect(&settings.address, "outbox-sidecar stuck", || {}).await?;
+        let limit = format!("set statement_timeout = {}", STATEMENT_MAX.as_millis());
+        within(ANSWER_MAX, "setting limits", client.batch_execute(&limit)).await?;
+        let doing = "reading the cluster's identity";
+        let sql = "select system_identifier from pg_catalog.pg_control_system()";
+        let row = within(ANSWER_MAX, doing, client.query_one(sql, &[])).await?;
+        // The server keeps it without a sign.
+        let system_id = SystemId(column::<i64>(&row, "system_identifier", doing)?.cast_unsigned());
+        Ok(Self {
+            client,
+            schema: settings.schema.clone(),
+            relay: settings.relay.clone(),
+            slot: settings.slot(),
+            system_id: system_id.to_string(),
+        })
+    }
+
+    /// Whose messages these are.
+    pub(crate) fn relay(&self) -> &str {
+        &self.relay
+    }
+
+    /// The relay's slot.
+    pub(crate) fn slot(&self) -> &str {
+        &self.slot
+    }
+
+    /// Whether a relay runs, by whether anyone reads from its slot.
+    pub(crate) async fn presence(&self) -> Result<Presence, StuckError> {
+        let doing = "reading the slot";
+        let sql = "select active from pg_catalog.pg_replication_slots where slot_name = $1";
+        let rows = self.rows(doing, sql, &[&self.slot]).await?;
+        match rows.first() {
+            None => Ok(Presence::NoSlot),
+            Some(row) if column(row, "active", doing)? => Ok(Presence::Running),
+            Some(_) => Ok(Presence::Away),
+        }
+    }
+
+    /// The values of a statement about this relay's messages in this cluster's log: `$1` and `$2`.
+    pub(super) fn values(&self) -> Values {
+        let mut values = Values::default();
+        values.add(self.relay.clone());
+        values.add(self.system_id.clone());
+        values
+    }
+
+    /// Runs a statement in which `{schema}` stands for the outbox's.
+    pub(super) async fn rows(
+        &self,
+        doing: &str,
+        template: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, SourceFailure> {
+        let sql = template.replace("{schema}", &self.schema.quoted());
+        within(ANSWER_MAX, doing, self.client.query(&sql, values)).await
+    }
+
+    /// The same, of a statement that answers with one row.
+    pub(super) async fn row(
+        &self,
+        doing: &str,
+        template: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, SourceFailure> {
+        let rows = self.rows(doing, template, values).await?;
+        rows.into_iter()
+            .next()
+            .ok_or_else(|| unreadable(doing, "an answer without a row"))
+    }
+
+    /// Runs a statement that changes rows, and says how many.
+    pub(super) async fn execute(
+        &self,
+        doing: &str,
+        template: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, SourceFailure> {
+        let sql = template.replace("{schema}", &self.schema.quoted());
+        within(ANSWER_MAX, doing, self.client.execute(&sql, values)).await
+    }
+
+    /// `begin`, `commit` or `rollback`.
+    pub(super) async fn control(&self, doing: &str, sql: &str) -> Result<(), SourceFailure> {
+        within(ANSWER_MAX, doing, self.client.batch_execute(sql)).await
+    }
+}
+
+/// A column of an answer.
+pub(super) fn column<'a, T: FromSql<'a>>(
+    row: &'a Row,
+    name: &str,
+    doing: &str,
+) -> Result<T, SourceFailure> {
+    row.try_get(name).map_err(|error| failure_of(&error, doing))
+}
+
+/// A number that cannot be negative.
+pub(super) fn count(row: &Row, name: &str, doing: &str) -> Result<u64, SourceFailure> {
+    let count: i64 = column(row, name, doing)?;
+    u64::try_from(count).map_err(|_| unreadable(doing, &format!("{name} = {count}")))
+}
+
+/// The columns `lsn`, as text, and `index`.
+pub(super) fn position(row: &Row, doing: &str) -> Result<Position, SourceFailure> {
+    let lsn: String = column(row, "lsn", doing)?;
+    let index: i64 = column(row, "index", doing)?;
+    let read = lsn.parse().ok().zip(u32::try_from(index).ok());
+    let (commit_lsn, index) =
+        read.ok_or_else(|| unreadable(doing, &format!("position {lsn}:{index}")))?;
+    Ok(Position { commit_lsn, index })
+}
+
+/// A time, in microseconds since 1970.
+pub(super) fn time(row: &Row, name: &str, doing: &str) -> Result<Option<Timestamp>, SourceFailure> {
+    let us: Option<i64> = column(row, name, doing)?;
+    Ok(us.map(Timestamp::from_unix_us))
+}
+
+pub(super) fn unreadable(doing: &str, what: &str) -> SourceFailure {
+    SourceFailure {
+        kind: FailureKind::Protocol,
+        message: format!("{doing}: {what} cannot be"),
+    }
+}
