@@ -41,7 +41,9 @@ fn help_and_version_go_to_stdout() {
     let directory = Directory::new();
     let help = directory.run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
-    for command in ["init", "check", "run", "status", "remove", "config"] {
+    for command in [
+        "init", "check", "run", "status", "stuck", "verify", "remove", "config",
+    ] {
         assert!(
             help.stdout.contains(&format!("\n  {command} ")),
             "{}",

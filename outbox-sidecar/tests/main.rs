@@ -23,6 +23,7 @@ mod restored;
 mod scenario;
 mod shutdown;
 mod stdout;
+mod stuck;
 mod takeover;
 mod target;
 mod trials;

@@ -1,0 +1,425 @@
+//! `stuck` as people type it: what is printed, where, and the exit code. A relay's part is played by
+//! the test.
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testbed::{unique, wait};
+use tokio_postgres::Client;
+
+use crate::program::{Directory, Outcome, outcome};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const FIRST: &str = "00000000-0000-0000-0000-000000000001";
+const SECOND: &str = "00000000-0000-0000-0000-000000000002";
+const THIRD: &str = "00000000-0000-0000-0000-000000000003";
+
+/// Three messages: one of key `a` that was refused, one that waits behind it, one of no key.
+struct Operator {
+    directory: Directory,
+    client: Client,
+    relay: String,
+    database: String,
+}
+
+impl Operator {
+    async fn new() -> Self {
+        let server = testbed::shared_postgres().await.unwrap();
+        let database = server.create_database().await.unwrap();
+        let client = server.connect(server.superuser(), &database).await.unwrap();
+        outbox_core::schema::migrate(&client).await.unwrap();
+        // Slots, by which a relay is looked for, are shared by all databases of a server.
+        let relay = unique::name("stuck").replace('-', "_");
+        let url = server.url(server.superuser(), &database);
+        let operator = Self {
+            directory: Directory::with_configuration(&configuration(&relay, &url)),
+            client,
+            relay,
+            database,
+        };
+        operator.park().await;
+        operator
+    }
+
+    async fn park(&self) {
+        let sql = "insert into outbox.parked
+                          (relay, system_id, timeline, commit_lsn, index, xid, commit_time, id,
+                           destination, key, type, content_type, payload, headers, created_at,
+                           reason, error, attempts, blocks_key)
+                   select $1, (select system_identifier::text from pg_control_system()), 1,
+                          '0/100', g.index, 742, now(), g.id::uuid, 'policy-events', g.key,
+                          'PolicyIssued', 'application/json', '{\"number\": 7}',
+                          '{\"tenant\": \"7\"}', now(), g.reason, g.error, 1, g.blocks
+                   from (values (0, $2::text, 'a', 'too-large', 'larger than it may be', true),
+                                (1, $3::text, 'a', 'key-blocked', '', false),
+                                (2, $4::text, null, 'rejected', E'no\\x1b[2J', false))
+                        as g (index, id, key, reason, error, blocks)";
+        self.client
+            .execute(sql, &[&self.relay, &FIRST, &SECOND, &THIRD])
+            .await
+            .unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        self.directory.run(&[&["stuck"], arguments].concat())
+    }
+
+    /// The same, while the test does something else.
+    async fn run_beside(&self, arguments: &[&str]) -> Outcome {
+        let arguments = [&["stuck"], arguments].concat();
+        let mut program = self.directory.program(&arguments);
+        tokio::task::spawn_blocking(move || outcome(&mut program))
+            .await
+            .unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let ran = self.run(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+    }
+
+    /// Carries out the next request, as this outcome, and leaves its messages in this state.
+    async fn carry_out(&self, state: &str, counts: (i64, i64, i64)) {
+        let sql = "with done as (
+                       update outbox.request set state = 'done', finished_at = now(),
+                              published = $2, skipped = $3, returned = $4
+                       where state = 'requested' returning id)
+                   update outbox.parked as p set state = $1 from done where p.request = done.id";
+        let (published, skipped, returned) = counts;
+        wait::until("a request", DEADLINE, async || {
+            self.client
+                .execute(sql, &[&state, &published, &skipped, &returned])
+                .await
+                .unwrap()
+                > 0
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn states(&self) -> String {
+        let sql = "select string_agg(state, ' ' order by commit_lsn, index) from outbox.parked";
+        self.client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    async fn requests(&self) -> i64 {
+        let sql = "select count(*) from outbox.request";
+        self.client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+}
+
+fn configuration(relay: &str, url: &str) -> String {
+    format!("[relay]\nname = \"{relay}\"\n[postgres]\nurl = \"{url}\"\n[stdout]\n")
+}
+
+fn refused(ran: &Outcome, code: i32, said: &str) {
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (code, ""),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_list_is_a_table_with_a_summary_and_a_way_to_the_next_page() {
+    let operator = Operator::new().await;
+    let ran = operator.run(&["list", "--limit", "2"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let lines: Vec<_> = ran.stdout.lines().collect();
+    let titles: Vec<_> = lines[0].split_whitespace().collect();
+    let expected = "position id destination key type reason state attempts parked_at age error";
+    assert_eq!(titles.join(" "), expected);
+    assert!(lines[1].starts_with(&format!(
+        "0/100:0   {FIRST}  policy-events  a    PolicyIssued"
+    )));
+    assert!(lines[1].ends_with("larger than it may be"), "{}", lines[1]);
+    assert!(
+        lines[4].starts_with(
+            "3 messages: 1 key-blocked waiting, 1 rejected waiting, 1 too-large waiting; 1 blocked \
+             key; the oldest was set aside "
+        ),
+        "{}",
+        lines[4]
+    );
+    assert_eq!(lines[5], "more: the same with --after 0/100:1");
+    let next = operator.run(&["list", "--limit", "2", "--after", "0/100:1"]);
+    assert!(next.stdout.contains("no\\u{1b}[2J"), "{}", next.stdout);
+    assert!(!next.stdout.contains("--after"), "{}", next.stdout);
+
+    let none = operator.run(&["list", "--key", "z"]);
+    assert_eq!((none.code, none.stdout.as_str()), (0, "no messages\n"));
+    let listed = operator.json(&["list", "--limit", "1"]);
+    assert_eq!(listed["next"], "0/100:0");
+    assert_eq!(listed["messages"][0]["id"], FIRST);
+    assert_eq!(listed["messages"][0]["payload_bytes"], 13);
+    assert_eq!(listed["messages"][0].get("payload"), None);
+    assert_eq!(listed["summary"]["messages"], 3);
+}
+
+#[tokio::test]
+async fn one_message_is_shown_in_full() {
+    let operator = Operator::new().await;
+    let ran = operator.run(&["show", FIRST]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    for line in [
+        "  behind it     1 message of its key\n",
+        "  error         larger than it may be\n",
+        "headers:\n  tenant: 7\n",
+        "payload: 13 bytes\n{\"number\": 7}\n",
+    ] {
+        assert!(ran.stdout.contains(line), "{}", ran.stdout);
+    }
+    let behind = operator.run(&["show", SECOND]);
+    let waits = format!("  waits for     {FIRST}, the first of its key that waits\n");
+    assert!(behind.stdout.contains(&waits), "{}", behind.stdout);
+    let shown = operator.json(&["show", FIRST]);
+    assert_eq!(shown[0]["payload"], "{\"number\": 7}");
+    assert_eq!(shown[0]["headers"], json!({ "tenant": "7" }));
+    let unknown = operator.run(&["show", "00000000-0000-0000-0000-000000000009"]);
+    refused(
+        &unknown,
+        1,
+        "no message 00000000-0000-0000-0000-000000000009 was set aside",
+    );
+    refused(&operator.run(&["show", "seven"]), 2, "is not a UUID");
+}
+
+#[tokio::test]
+async fn what_is_meant_must_be_said() {
+    let operator = Operator::new().await;
+    for kind in ["replay", "skip"] {
+        refused(&operator.run(&[kind]), 2, "say which messages: --id");
+        refused(
+            &operator.run(&[kind, "--all", "--key", "a"]),
+            2,
+            "leave one away",
+        );
+        let unconfirmed = operator.run(&[kind, "--all"]);
+        let said = format!(
+            "this asks relay {} to {kind} 3 messages of 1 key; repeat with --yes to do it",
+            operator.relay
+        );
+        refused(&unconfirmed, 2, &said);
+        let unknown = operator.run(&[kind, "--id", FIRST, "--id", &FIRST.replace('1', "9")]);
+        refused(
+            &unknown,
+            1,
+            "no message 00000000-0000-0000-0000-000000000009 was set aside",
+        );
+        let overtaking = operator.run(&[kind, "--id", SECOND]);
+        refused(
+            &overtaking,
+            2,
+            "1 earlier wait, the first is 00000000-0000-0000-0000-000000000001",
+        );
+    }
+    refused(
+        &operator.run(&["replay", "--id", FIRST, "--to", ""]),
+        2,
+        "--to: the destination",
+    );
+    refused(
+        &operator.run(&["skip", "--id", FIRST, "--to", "x"]),
+        2,
+        "--to",
+    );
+    let nothing = operator.run(&["replay", "--key", "z"]);
+    assert_eq!(nothing.code, 1);
+    assert!(
+        nothing.stderr.contains("no message waits that fits"),
+        "{}",
+        nothing.stderr
+    );
+    assert_eq!(operator.requests().await, 0);
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_happen_and_does_nothing() {
+    let operator = Operator::new().await;
+    let dry = operator.run(&["replay", "--id", FIRST, "--id", THIRD, "--dry-run"]);
+    let slot = format!("outbox_{}", operator.relay);
+    let relay = &operator.relay;
+    let expected = format!(
+        "would replay 2 messages of 1 key, 26 bytes, in 1 destination: 2 to policy-events\n\
+         would publish behind them 1 message that merely wait for their key\n\
+         there is no slot {slot}: the request waits until relay {relay} is set up and runs (see \
+         `outbox-sidecar status`)\n"
+    );
+    assert_eq!((dry.code, dry.stdout), (0, expected));
+    let refused = operator.run(&["skip", "--id", SECOND, "--dry-run"]);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stdout.contains("refused: 1 message: of key"),
+        "{}",
+        refused.stdout
+    );
+    let document = operator.json(&["replay", "--all", "--dry-run"]);
+    assert_eq!(document["chosen"], 3);
+    assert_eq!(document["presence"], "no-slot");
+    assert_eq!(operator.requests().await, 0);
+    assert_eq!(operator.states().await, "waiting waiting waiting");
+}
+
+#[tokio::test]
+async fn a_request_is_made_and_its_outcome_is_said() {
+    let operator = Operator::new().await;
+    let ran = operator.run(&[
+        "replay", "--key", "a", "--yes", "--note", "why", "--actor", "anna",
+    ]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let said = format!(
+        "asked relay {} to replay 2 messages in 1 request (",
+        operator.relay
+    );
+    assert!(ran.stdout.starts_with(&said), "{}", ran.stdout);
+    assert!(ran.stdout.contains("there is no slot"), "{}", ran.stdout);
+    let again = operator.run(&["replay", "--key", "a", "--yes"]);
+    assert_eq!(again.code, 1);
+    assert!(
+        again
+            .stdout
+            .contains("2 messages are being replayed by request"),
+        "{}",
+        again.stdout
+    );
+    assert!(again.stdout.contains(" of anna\n"), "{}", again.stdout);
+    operator.carry_out("replayed", (2, 0, 0)).await;
+    assert_eq!(operator.states().await, "replayed replayed waiting");
+    let nothing = operator.run(&["replay", "--key", "a", "--yes"]);
+    assert_eq!(nothing.code, 1);
+    assert!(
+        nothing
+            .stdout
+            .contains("2 messages were replayed or skipped before")
+    );
+}
+
+#[tokio::test]
+async fn an_outcome_is_waited_for_and_what_was_returned_is_a_finding() {
+    let operator = Operator::new().await;
+    for (state, counts, code, said) in [
+        (
+            "waiting",
+            (0, 0, 2),
+            3,
+            "0 published, 0 skipped, 2 returned\nwhat was returned waits",
+        ),
+        (
+            "replayed",
+            (2, 0, 0),
+            0,
+            "2 published, 0 skipped, 0 returned\n",
+        ),
+    ] {
+        let ran = operator.run_beside(&["replay", "--key", "a", "--yes", "--wait"]);
+        let (ran, ()) = tokio::join!(ran, operator.carry_out(state, counts));
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(ran.stdout.contains(said), "{ran:?}");
+        assert!(ran.stderr.contains("there is no slot"), "{ran:?}");
+    }
+    let ran = operator.run_beside(&["skip", "--all", "--wait", "--json"]);
+    let (ran, ()) = tokio::join!(ran, operator.carry_out("skipped", (0, 1, 0)));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["asked"], 1);
+    let outcome = json!({ "published": 0, "skipped": 1, "returned": 0 });
+    assert_eq!(document["outcome"], outcome);
+    let all = operator.run(&["replay", "--all", "--yes"]);
+    assert_eq!(all.code, 0, "everything is nothing: {all:?}");
+    assert!(
+        all.stdout.starts_with("would replay 0 messages\n"),
+        "{all:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_carried_out_stays_and_is_said_to() {
+    let operator = Operator::new().await;
+    let ran = operator.run(&["skip", "--id", THIRD, "--wait", "--wait-s", "0"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stdout.starts_with("asked relay"), "{ran:?}");
+    let said = "is not carried out after 0 s (--wait-s): it stays";
+    assert!(ran.stderr.contains(said), "{ran:?}");
+    assert_eq!(operator.states().await, "waiting waiting replaying");
+}
+
+#[tokio::test]
+async fn what_show_prints_is_edited_and_replayed_elsewhere() {
+    let operator = Operator::new().await;
+    let mut shown = operator.json(&["show", FIRST]);
+    shown[0]["payload"] = json!("smaller");
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write!(file, "{shown:#}").unwrap();
+    let path = file.path().to_str().unwrap();
+    let several = operator.run(&["replay", "--all", "--edit", path, "--yes"]);
+    refused(&several, 2, "--edit is for one message, and 3 are chosen");
+    let missing = operator.run(&["replay", "--id", FIRST, "--edit", "/nowhere"]);
+    refused(&missing, 2, "--edit: No such file");
+    let edit = [
+        "replay",
+        "--id",
+        FIRST,
+        "--edit",
+        path,
+        "--to",
+        "other-events",
+    ];
+    let ran = operator.run(&edit);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let request = "select concat_ws(' ', edited, destination, type, convert_from(payload, 'UTF8'),
+                                     headers) from outbox.request";
+    let request: String = operator
+        .client
+        .query_one(request, &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(
+        request,
+        "t other-events PolicyIssued smaller {\"tenant\": \"7\"}"
+    );
+}
+
+#[tokio::test]
+async fn who_asks_is_the_environments_user_or_the_role() {
+    let operator = Operator::new().await;
+    for (variables, id, expected) in [
+        (
+            &[("OUTBOX_ACTOR", "on call"), ("USER", "u")][..],
+            FIRST,
+            "on call",
+        ),
+        (&[("USER", "u"), ("SUDO_USER", "s")], SECOND, "s@"),
+        (&[], THIRD, "postgres"),
+    ] {
+        let mut program = operator.directory.program(&["stuck", "replay", "--id", id]);
+        let ran = outcome(program.envs(variables.iter().copied()).stdin(Stdio::null()));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let actor = "select actor from outbox.parked where id = $1::text::uuid";
+        let actor = operator.client.query_one(actor, &[&id]).await.unwrap();
+        let actor: String = actor.get(0);
+        assert!(actor.starts_with(expected), "{actor}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_without_rights_and_a_server_that_is_away_are_named() {
+    let operator = Operator::new().await;
+    let server = testbed::shared_postgres().await.unwrap();
+    let role = unique::name("stranger");
+    let make = format!("create role \"{role}\" login");
+    operator.client.batch_execute(&make).await.unwrap();
+    let url = server.url(&role, &operator.database);
+    let stranger = Directory::with_configuration(&configuration(&operator.relay, &url));
+    for arguments in [&["list"][..], &["show", FIRST], &["replay", "--all"]] {
+        let ran = stranger.run(&[&["stuck"], arguments].concat());
+        refused(&ran, 1, "the role needs an operator's rights");
+    }
+    let away = configuration("policy", "postgres://u@127.0.0.1:1/app");
+    let away = Directory::with_configuration(&away).run(&["stuck", "list"]);
+    refused(&away, 1, "connecting to PostgreSQL");
+}
