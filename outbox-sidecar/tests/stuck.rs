@@ -214,7 +214,7 @@ async fn what_is_meant_must_be_said() {
         refused(
             &overtaking,
             2,
-            "1 earlier wait, the first is 00000000-0000-0000-0000-000000000001",
+            "1 earlier one waits that is not chosen, the first is 00000000-0000-0000-0000-000000000001",
         );
     }
     refused(
@@ -245,7 +245,7 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
     let relay = &operator.relay;
     let expected = format!(
         "would replay 2 messages of 1 key, 26 bytes, in 1 destination: 2 to policy-events\n\
-         would publish behind them 1 message that merely wait for their key\n\
+         would publish 1 more behind them, of those that merely wait for their key\n\
          there is no slot {slot}: the request waits until relay {relay} is set up and runs (see \
          `outbox-sidecar status`)\n"
     );
@@ -331,7 +331,7 @@ async fn an_outcome_is_waited_for_and_what_was_returned_is_a_finding() {
     let all = operator.run(&["replay", "--all", "--yes"]);
     assert_eq!(all.code, 0, "everything is nothing: {all:?}");
     assert!(
-        all.stdout.starts_with("would replay 0 messages\n"),
+        all.stdout.starts_with("no message waits that fits\n"),
         "{all:?}"
     );
 }

@@ -146,8 +146,8 @@ fn refused(keys: &[RefusedKey], messages: u64, key_count: u64) -> String {
         .map(ToString::to_string)
         .collect();
     format!(
-        "{messages} of the chosen messages (of {key_count} keys) would overtake earlier ones of \
-         their key that wait and are not chosen: {}",
+        "{messages} of the chosen messages would overtake earlier ones of their key (keys: \
+         {key_count}): {}",
         named.join("; ")
     )
 }

@@ -60,9 +60,16 @@ impl fmt::Display for RefusedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "of key {:?} for {:?} {} earlier wait, the first is {}: replay or skip it first, or \
-             choose the whole key (--destination, --key)",
-            self.key, self.destination, self.earlier, self.first
+            "of key {:?} for {:?}, {} that {} not chosen, the first is {}: replay or skip that first, \
+             or choose the whole key (--destination, --key)",
+            self.key,
+            self.destination,
+            match self.earlier {
+                1 => "1 earlier one waits".to_owned(),
+                more => format!("{more} earlier ones wait"),
+            },
+            if self.earlier == 1 { "is" } else { "are" },
+            self.first
         )
     }
 }

@@ -94,6 +94,7 @@ async fn execute(
         slot: session.slot(),
         destination: wish.destination.as_deref(),
         presence,
+        is_dry_run: command.dry_run,
     };
     if let Some((file, limit)) = edit.filter(|_| plan.chosen > 0) {
         wish.edit = Some(read_edit(&session, file, limit, &plan, &wish).await?);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::words::{counted, plain};
+use super::words::{counted, either, plain};
 use crate::stuck::{Answer, Kind, Outcome, Plan, Presence, TakenBy};
 
 /// What is asked, and of whom.
@@ -14,6 +14,7 @@ pub(super) struct Described<'a> {
     pub(super) slot: &'a str,
     pub(super) destination: Option<&'a str>,
     pub(super) presence: Presence,
+    pub(super) is_dry_run: bool,
 }
 
 impl Described<'_> {
@@ -43,13 +44,17 @@ impl Described<'_> {
 
 /// A line for each thing that would happen.
 pub(super) fn plan_text(described: &Described<'_>, plan: &Plan) -> String {
-    let mut text = format!(
-        "would {} {}",
-        described.kind.as_str(),
-        counted(plan.chosen, "message")
-    );
     // Writing to a string cannot fail.
-    if plan.chosen > 0 {
+    let mut text = String::new();
+    if plan.chosen == 0 {
+        text.push_str("no message waits that fits");
+    } else {
+        let _ = write!(
+            text,
+            "would {} {}",
+            described.kind.as_str(),
+            counted(plan.chosen, "message")
+        );
         let named: Vec<_> = plan
             .destinations
             .iter()
@@ -70,14 +75,14 @@ pub(super) fn plan_text(described: &Described<'_>, plan: &Plan) -> String {
         );
     }
     text.push('\n');
-    if let Some(destination) = described.destination {
+    if let Some(destination) = described.destination.filter(|_| plan.chosen > 0) {
         let _ = writeln!(text, "they would go to {} instead", plain(destination));
     }
     if plan.taken_along > 0 {
         let _ = writeln!(
             text,
-            "would publish behind them {} that merely wait for their key",
-            counted(plan.taken_along, "message")
+            "would publish {} more behind them, of those that merely wait for their key",
+            plan.taken_along
         );
     }
     for key in &plan.refused_keys {
@@ -98,18 +103,22 @@ pub(super) fn plan_text(described: &Described<'_>, plan: &Plan) -> String {
     if plan.settled > 0 {
         let _ = writeln!(
             text,
-            "{} were replayed or skipped before",
-            counted(plan.settled, "message")
+            "{} {} replayed or skipped before",
+            counted(plan.settled, "message"),
+            either(plan.settled, "was", "were")
         );
     }
     if plan.foreign > 0 {
         let foreign = counted(plan.foreign, "message");
         let _ = writeln!(
             text,
-            "{foreign} lie in another cluster's log: they cannot be replayed"
+            "{foreign} {} in another cluster's log: no relay here can replay that",
+            either(plan.foreign, "lies", "lie")
         );
     }
-    let _ = writeln!(text, "{}", described.presence_text());
+    if plan.chosen > 0 {
+        let _ = writeln!(text, "{}", described.presence_text());
+    }
     text
 }
 
@@ -129,7 +138,7 @@ pub(super) fn plan_json(described: &Described<'_>, plan: &Plan) -> Value {
         })
     });
     json!({
-        "dry_run": true,
+        "dry_run": described.is_dry_run,
         "kind": described.kind.as_str(),
         "relay": described.relay,
         "presence": described.presence_word(),
@@ -198,8 +207,9 @@ pub(super) fn answer_text(described: &Described<'_>, plan: &Plan, answer: &Answe
     if answer.unreleased_keys > 0 {
         let _ = writeln!(
             text,
-            "{} still have messages that merely wait: repeat the command with --reason key-blocked",
-            counted(answer.unreleased_keys, "key")
+            "{} still {} messages that merely wait: repeat the command with --reason key-blocked",
+            counted(answer.unreleased_keys, "key"),
+            either(answer.unreleased_keys, "has", "have")
         );
     }
     if answer.left_out > 0 {
@@ -231,7 +241,7 @@ pub(super) fn answer_json(described: &Described<'_>, plan: &Plan, answer: &Answe
     );
     let requests: Vec<_> = answer.requests.iter().map(ToString::to_string).collect();
     json!({
-        "dry_run": false,
+        "dry_run": described.is_dry_run,
         "kind": described.kind.as_str(),
         "relay": described.relay,
         "presence": described.presence_word(),
@@ -274,7 +284,7 @@ fn taken_text(taken: &[TakenBy]) -> String {
         } else {
             "replayed"
         };
-        let verb = if *messages == 1 { "is" } else { "are" };
+        let verb = either(*messages, "is", "are");
         let _ = writeln!(
             text,
             "{} {verb} being {doing} by request {request} of {}",

@@ -61,8 +61,12 @@ pub(super) fn age(age_s: u64) -> String {
 
 /// A number of things.
 pub(super) fn counted(count: u64, one: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {one}{plural}")
+    format!("{count} {one}{}", either(count, "", "s"))
+}
+
+/// The word that goes with a number of things.
+pub(super) const fn either(count: u64, one: &'static str, more: &'static str) -> &'static str {
+    if count == 1 { one } else { more }
 }
 
 #[cfg(test)]

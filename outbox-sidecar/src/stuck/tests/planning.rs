@@ -74,9 +74,9 @@ async fn what_would_overtake_is_refused_by_its_key() {
     );
     assert_eq!(
         error.to_string(),
-        "1 of the chosen messages (of 1 keys) would overtake earlier ones of their key that wait \
-         and are not chosen: of key \"a\" for \"policy-events\" 2 earlier wait, the first is \
-         00000000-0000-0000-0000-000000000002: replay or skip it first, or choose the whole key \
+        "1 of the chosen messages would overtake earlier ones of their key (keys: 1): of key \"a\" \
+         for \"policy-events\", 2 earlier ones wait that are not chosen, the first is \
+         00000000-0000-0000-0000-000000000002: replay or skip that first, or choose the whole key \
          (--destination, --key): nothing was done"
     );
     assert!(answer.requests.is_empty());
