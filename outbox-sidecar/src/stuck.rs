@@ -34,6 +34,8 @@ pub(crate) use filter::{Filter, StateFilter};
 pub(crate) use json::time_text;
 pub(crate) use outcome::{Outcome, Progress, TakenBy};
 pub(crate) use page::{Page, PageOptions, list};
+#[cfg(test)]
+pub(crate) use plan::RefusedKey;
 pub(crate) use plan::{Plan, plan};
 pub(crate) use request::Kind;
 pub(crate) use row::ParkedRow;

@@ -8,6 +8,8 @@ mod confirm;
 mod list;
 mod show;
 mod table;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub(super) use arguments::StuckCommand;

@@ -149,3 +149,34 @@ async fn an_operators_role_does_all_of_it_and_any_other_is_told() {
         "{refused}"
     );
 }
+
+#[tokio::test]
+async fn a_request_that_ends_a_deadlock_is_tried_again() {
+    let database = Database::with(&[alone(2), alone(4)]).await;
+    // Whoever waits from now on finds a deadlock; the other never looks.
+    let name = &database.name;
+    let patience = format!("alter database \"{name}\" set deadlock_timeout = '2s'");
+    database.client.batch_execute(&patience).await.unwrap();
+    let session = database.session().await;
+    let lock = "set deadlock_timeout = '100s'; begin;
+                select from outbox.parked where commit_lsn = '0/4' for update";
+    database.client.batch_execute(lock).await.unwrap();
+    let all = plan(&session, &Filter::default()).await.unwrap();
+    let (wish, progress) = (replay(Filter::default()), Progress::default());
+    let other = async {
+        let waits =
+            "select exists (select from pg_locks as l join pg_stat_activity as a using (pid)
+                                    where not l.granted and a.datname = current_database())";
+        testbed::wait::until("the request waits", super::support::SOON, async || {
+            database.client.query_one(waits, &[]).await.unwrap().get(0)
+        })
+        .await
+        .unwrap();
+        let cross = "select from outbox.parked where commit_lsn = '0/2' for update; commit";
+        database.client.batch_execute(cross).await.unwrap();
+    };
+    let ((answer, asked), ()) = tokio::join!(ask(&session, &wish, &all, &progress), other);
+    asked.unwrap();
+    assert_eq!((answer.asked, answer.requests.len()), (2, 1));
+    assert_eq!(database.in_state("replaying").await, [2, 4]);
+}
