@@ -1,118 +1,17 @@
 //! `stuck` as people type it: what is printed, where, and the exit code. A relay's part is played by
 //! the test.
 
-use std::io::Write as _;
-use std::process::Stdio;
-use std::time::Duration;
+mod operator;
 
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+
+use outbox_core::schema::{SchemaName, grants};
 use serde_json::{Value, json};
-use testbed::{unique, wait};
-use tokio_postgres::Client;
+use testbed::unique;
 
 use crate::program::{Directory, Outcome, outcome};
-
-const DEADLINE: Duration = Duration::from_secs(60);
-const FIRST: &str = "00000000-0000-0000-0000-000000000001";
-const SECOND: &str = "00000000-0000-0000-0000-000000000002";
-const THIRD: &str = "00000000-0000-0000-0000-000000000003";
-
-/// Three messages: one of key `a` that was refused, one that waits behind it, one of no key.
-struct Operator {
-    directory: Directory,
-    client: Client,
-    relay: String,
-    database: String,
-}
-
-impl Operator {
-    async fn new() -> Self {
-        let server = testbed::shared_postgres().await.unwrap();
-        let database = server.create_database().await.unwrap();
-        let client = server.connect(server.superuser(), &database).await.unwrap();
-        outbox_core::schema::migrate(&client).await.unwrap();
-        // Slots, by which a relay is looked for, are shared by all databases of a server.
-        let relay = unique::name("stuck").replace('-', "_");
-        let url = server.url(server.superuser(), &database);
-        let operator = Self {
-            directory: Directory::with_configuration(&configuration(&relay, &url)),
-            client,
-            relay,
-            database,
-        };
-        operator.park().await;
-        operator
-    }
-
-    async fn park(&self) {
-        let sql = "insert into outbox.parked
-                          (relay, system_id, timeline, commit_lsn, index, xid, commit_time, id,
-                           destination, key, type, content_type, payload, headers, created_at,
-                           reason, error, attempts, blocks_key)
-                   select $1, (select system_identifier::text from pg_control_system()), 1,
-                          '0/100', g.index, 742, now(), g.id::uuid, 'policy-events', g.key,
-                          'PolicyIssued', 'application/json', '{\"number\": 7}',
-                          '{\"tenant\": \"7\"}', now(), g.reason, g.error, 1, g.blocks
-                   from (values (0, $2::text, 'a', 'too-large', 'larger than it may be', true),
-                                (1, $3::text, 'a', 'key-blocked', '', false),
-                                (2, $4::text, null, 'rejected', E'no\\x1b[2J', false))
-                        as g (index, id, key, reason, error, blocks)";
-        self.client
-            .execute(sql, &[&self.relay, &FIRST, &SECOND, &THIRD])
-            .await
-            .unwrap();
-    }
-
-    fn run(&self, arguments: &[&str]) -> Outcome {
-        self.directory.run(&[&["stuck"], arguments].concat())
-    }
-
-    /// The same, while the test does something else.
-    async fn run_beside(&self, arguments: &[&str]) -> Outcome {
-        let arguments = [&["stuck"], arguments].concat();
-        let mut program = self.directory.program(&arguments);
-        tokio::task::spawn_blocking(move || outcome(&mut program))
-            .await
-            .unwrap()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let ran = self.run(&[arguments, &["--json"]].concat());
-        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
-    }
-
-    /// Carries out the next request, as this outcome, and leaves its messages in this state.
-    async fn carry_out(&self, state: &str, counts: (i64, i64, i64)) {
-        let sql = "with done as (
-                       update outbox.request set state = 'done', finished_at = now(),
-                              published = $2, skipped = $3, returned = $4
-                       where state = 'requested' returning id)
-                   update outbox.parked as p set state = $1 from done where p.request = done.id";
-        let (published, skipped, returned) = counts;
-        wait::until("a request", DEADLINE, async || {
-            self.client
-                .execute(sql, &[&state, &published, &skipped, &returned])
-                .await
-                .unwrap()
-                > 0
-        })
-        .await
-        .unwrap();
-    }
-
-    async fn states(&self) -> String {
-        let sql = "select string_agg(state, ' ' order by commit_lsn, index) from outbox.parked";
-        self.client.query_one(sql, &[]).await.unwrap().get(0)
-    }
-
-    async fn requests(&self) -> i64 {
-        let sql = "select count(*) from outbox.request";
-        self.client.query_one(sql, &[]).await.unwrap().get(0)
-    }
-}
-
-fn configuration(relay: &str, url: &str) -> String {
-    format!("[relay]\nname = \"{relay}\"\n[postgres]\nurl = \"{url}\"\n[stdout]\n")
-}
+use operator::{FIRST, Operator, SECOND, THIRD, configuration};
 
 fn refused(ran: &Outcome, code: i32, said: &str) {
     assert_eq!(
@@ -235,6 +134,58 @@ async fn what_is_meant_must_be_said() {
         nothing.stderr
     );
     assert_eq!(operator.requests().await, 0);
+}
+
+/// Runs the program at a terminal and types this answer; exit code, what the terminal showed, and
+/// what went to stdout.
+fn at_a_terminal(operator: &Operator, arguments: &[&str], answer: &str) -> (i32, String, String) {
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut program = operator
+        .directory
+        .program(&[&["stuck"], arguments].concat());
+    program
+        .stdin(terminal.slave.try_clone().unwrap())
+        .stderr(terminal.slave)
+        .stdout(Stdio::piped());
+    let child = program.spawn().unwrap();
+    // Only the child has the other end now: reading ends with it.
+    drop(program);
+    let mut terminal = std::fs::File::from(terminal.master);
+    writeln!(terminal, "{answer}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let mut seen = Vec::new();
+    // The end of a terminal is an error.
+    let _ = terminal.read_to_end(&mut seen);
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(seen).unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn a_terminal_is_asked_before_more_than_one_message() {
+    let operator = Operator::new().await;
+    for answer in ["n", "", "what"] {
+        let (code, seen, said) = at_a_terminal(&operator, &["skip", "--all"], answer);
+        assert_eq!((code, said.as_str()), (1, ""), "{seen}");
+        let question = format!(
+            "this asks relay {} to skip 3 messages of 1 key: go on? [y/N] ",
+            operator.relay
+        );
+        assert!(seen.contains(&question), "{seen}");
+        assert!(seen.contains("nothing was done"), "{seen}");
+    }
+    assert_eq!(operator.requests().await, 0);
+    // One is not asked about, and a line says how far it is.
+    let one = ["replay", "--id", THIRD, "--wait", "--wait-s", "1"];
+    let (code, seen, _) = at_a_terminal(&operator, &one, "");
+    assert_eq!(code, 1, "{seen}");
+    let line = "1 of 1 messages: requested, waiting for a relay: none runs, 0 s";
+    assert!(seen.contains(line), "{seen}");
+    let (code, seen, said) = at_a_terminal(&operator, &["skip", "--all"], "y");
+    assert_eq!(code, 0, "{seen}");
+    assert!(said.contains("to skip 2 messages in 1 request"), "{said}");
 }
 
 #[tokio::test]
@@ -422,4 +373,14 @@ async fn a_role_without_rights_and_a_server_that_is_away_are_named() {
     let away = configuration("policy", "postgres://u@127.0.0.1:1/app");
     let away = Directory::with_configuration(&away).run(&["stuck", "list"]);
     refused(&away, 1, "connecting to PostgreSQL");
+}
+
+#[test]
+fn the_rights_in_the_documentation_are_those_of_an_operator() {
+    let page = include_str!("../../docs/command-line.md");
+    let sql = grants::operator_role(&SchemaName::default(), "on_call");
+    assert!(
+        page.contains(&sql),
+        "docs/command-line.md should say:\n{sql}"
+    );
 }

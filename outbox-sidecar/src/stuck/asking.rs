@@ -137,7 +137,7 @@ impl Asking<'_> {
         }
     }
 
-    /// So many messages a request, so that the rate is kept with at most one request a second.
+    /// So many messages a request: a second's worth, as far as a request takes them.
     fn request_max(&self) -> usize {
         let rate = self.wish.rate.map(|rate| usize::try_from(rate.get()));
         rate.and_then(Result::ok)

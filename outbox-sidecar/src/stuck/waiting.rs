@@ -53,7 +53,7 @@ pub(super) async fn await_done(
         };
         let waited_s = waited.as_secs();
         progress.say(format!(
-            "{so_far}: request {request} is {state}, waiting for {waits_for}, {waited_s} s"
+            "{so_far}: {state}, waiting for {waits_for}, {waited_s} s"
         ));
         tokio::time::sleep(POLL.min(wait_max - waited)).await;
     }
