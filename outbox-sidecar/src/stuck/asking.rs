@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use outbox_core::Position;
+use outbox_core::{Lsn, Position};
 use uuid::Uuid;
 
 use super::edit::Edit;
@@ -115,7 +115,8 @@ impl Asking<'_> {
             actor: wish.actor.as_deref(),
             note: wish.note.as_deref(),
         };
-        let mut after = None;
+        // What is edited is the message that was looked at, and no other that fits by now.
+        let mut after = wish.edit.as_ref().map(|_| just_before(until));
         loop {
             let choice = Choice::Fitting {
                 filter: &wish.filter,
@@ -228,5 +229,16 @@ impl Asking<'_> {
             .row(DOING, &sql, &values.as_parameters())
             .await?;
         Ok(count(&row, "keys", DOING)?)
+    }
+}
+
+/// A position between this one and the message before it.
+fn just_before(position: Position) -> Position {
+    match position.index.checked_sub(1) {
+        Some(index) => Position { index, ..position },
+        None => Position {
+            commit_lsn: Lsn::new(position.commit_lsn.as_u64().saturating_sub(1)),
+            index: u32::MAX,
+        },
     }
 }

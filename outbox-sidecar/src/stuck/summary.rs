@@ -45,8 +45,8 @@ pub(crate) async fn summarise(
                 (count(distinct (p.destination, p.key))
                     filter (where p.blocks_key and {unsettled} and p.system_id = $2)
                 )::int8 as keys,
-                greatest(extract(epoch from clock_timestamp() - min(p.parked_at)
-                    filter (where {unsettled})), 0)::int8 as age_s
+                (extract(epoch from clock_timestamp() - min(p.parked_at)
+                    filter (where {unsettled})))::int8 as age_s
          from {{schema}}.parked as p
          where p.relay = $1 and {filter} and {states}
          group by grouping sets ((), (p.reason, p.state))
@@ -60,7 +60,8 @@ pub(crate) async fn summarise(
     };
     summary.blocked_keys = count(total, "keys", DOING)?;
     let age_s: Option<i64> = column(total, "age_s", DOING)?;
-    summary.oldest_age_s = age_s.and_then(|age_s| u64::try_from(age_s).ok());
+    // A clock that was set back makes it negative.
+    summary.oldest_age_s = age_s.map(|age_s| u64::try_from(age_s).unwrap_or(0));
     for row in reasons {
         summary.counts.push(ReasonCount {
             reason: column(row, "reason", DOING)?,

@@ -1,8 +1,10 @@
 use outbox_core::MessageError;
 use serde_json::{Value, json};
 
-use super::support::{Database, alone, id, refused, replay};
-use crate::stuck::{Edit, EditError, Filter, ShownRow, StuckError, Wish, show};
+use super::support::{Database, alone, behind, id, of_ids, refused, replay};
+use crate::stuck::{
+    Edit, EditError, Filter, Progress, ShownRow, StuckError, Wish, ask, plan, show,
+};
 
 const LIMIT: usize = 1 << 20;
 
@@ -183,7 +185,7 @@ async fn an_edit_and_another_destination_stand_in_the_request_and_the_row_stays(
     );
     assert!(database.in_state("replaying").await.is_empty());
     let wish = Wish {
-        filter: super::support::of_ids(&[2]),
+        filter: of_ids(&[2]),
         ..wish
     };
     let (_, asked) = database.ask(&wish).await;
@@ -196,4 +198,31 @@ async fn an_edit_and_another_destination_stand_in_the_request_and_the_row_stays(
                from outbox.parked where state = 'replaying'";
     let expected = r#"policy-events PolicyIssued application/json {"tenant": "7"}"#;
     assert_eq!(database.text(row).await, expected);
+}
+
+#[tokio::test]
+async fn only_the_message_that_was_looked_at_is_edited() {
+    for (rows, expected, left_out) in [
+        ([alone(2), alone(4)], &[4][..], 0),
+        // Behind the one that came back it would overtake.
+        ([refused(2, "a"), behind(4, "a")], &[], 1),
+    ] {
+        let database = Database::with(&rows).await;
+        let (_, asked) = database.ask(&replay(of_ids(&[2]))).await;
+        asked.unwrap();
+        let session = database.session().await;
+        let only = plan(&session, &Filter::default()).await.unwrap();
+        assert_eq!((only.chosen, only.last_id), (1, Some(id(4))));
+        let edit = read("{}", &shown(&database, 4).await).unwrap();
+        let back = "update outbox.parked set state = 'waiting'";
+        database.client.batch_execute(back).await.unwrap();
+        let wish = Wish {
+            edit: Some(edit),
+            ..replay(Filter::default())
+        };
+        let (answer, asked) = ask(&session, &wish, &only, &Progress::default()).await;
+        asked.unwrap();
+        assert_eq!(answer.left_out, left_out);
+        assert_eq!(database.in_state("replaying").await, expected);
+    }
 }

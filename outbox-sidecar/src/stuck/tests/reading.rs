@@ -170,6 +170,11 @@ async fn states_are_counted_and_chosen() {
     );
     assert_eq!((all.messages(), all.blocked_keys), (4, 1));
     assert!(all.oldest_age_s.is_some());
+    let settled = StateFilter::Only("replayed");
+    let settled = summarise(&session, &Filter::default(), settled)
+        .await
+        .unwrap();
+    assert_eq!((settled.messages(), settled.oldest_age_s), (1, None));
     let none = summarise(&session, &of_key("z"), StateFilter::All)
         .await
         .unwrap();
