@@ -54,6 +54,10 @@ create index parked_blocking on {schema}.parked (relay, system_id)
 create index parked_open on {schema}.parked (relay, reason, parked_at)
     where state in ('waiting', 'replaying');
 
+-- What an operator may choose from, in order.
+create index parked_waiting on {schema}.parked (relay, system_id, commit_lsn, index)
+    where state = 'waiting';
+
 -- The messages of one request, in the order in which they are published.
 create unique index parked_request on {schema}.parked (request, request_index)
     where request is not null;
