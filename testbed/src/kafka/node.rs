@@ -148,6 +148,19 @@ impl Node {
         self.path("unregister.log")
     }
 
+    /// Lets clients read and describe a topic, and with that nothing more.
+    pub(super) fn forbid_writes_command(&self, topic: &str, bootstrap: &str) -> Spawn {
+        self.java("org.apache.kafka.tools.AclCommand", &JAVA_QUICK_START)
+            .args(["--bootstrap-server", bootstrap, "--add"])
+            .args(["--allow-principal", "User:ANONYMOUS"])
+            .args(["--operation", "Read", "--operation", "Describe"])
+            .args(["--topic", topic])
+    }
+
+    pub(super) fn forbid_writes_log(&self) -> PathBuf {
+        self.path("forbid_writes.log")
+    }
+
     fn java(&self, class: &str, flags: &[&str]) -> Spawn {
         let command = Spawn::new(self.installation.java().to_string_lossy())
             .args(flags.iter().copied())

@@ -19,6 +19,17 @@ impl KafkaOptions {
         self
     }
 
+    /// Lets rights be taken away, see [`KafkaServer::forbid_writes`]; whatever nobody was given
+    /// rights on stays open to all.
+    #[must_use]
+    pub fn authorizer(self) -> Self {
+        self.setting(
+            "authorizer.class.name",
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        )
+        .setting("allow.everyone.if.no.acl.found", "true")
+    }
+
     /// A second listener, [`KafkaServer::proxied_upstream`], which tells its clients that the
     /// broker is at this port of 127.0.0.1. A proxy that listens there and forwards to the
     /// upstream stays between client and broker.

@@ -13,11 +13,13 @@ use crate::kafka::options::KafkaOptions;
 use crate::kafka::probe;
 use crate::ports::ReservedPort;
 use crate::provision;
-use crate::server::Server;
+use crate::server::{Server, run_to_end};
 
 /// Two Java starts and the first transaction, on a busy machine.
 const START_MAX: Duration = Duration::from_secs(120);
 const STOP_MAX: Duration = Duration::from_secs(60);
+/// One Java start, on a busy machine.
+const FORBID_MAX: Duration = Duration::from_secs(60);
 /// A port can be taken between its choice and the broker's start.
 const START_ATTEMPTS_MAX: usize = 3;
 
@@ -114,6 +116,17 @@ impl KafkaServer {
     /// As there.
     pub async fn delete_topic(&self, name: &str) -> Result<(), Error> {
         self.address.delete_topic(name).await
+    }
+
+    /// Takes the right to write to a topic from everyone; reading and describing it stay allowed.
+    /// The broker must have been started with [`KafkaOptions::authorizer`].
+    ///
+    /// # Errors
+    /// When the broker has no authorizer, or does not answer within a minute.
+    pub async fn forbid_writes(&self, topic: &str) -> Result<(), Error> {
+        let tool = self.node.forbid_writes_command(topic, self.bootstrap());
+        let log = self.node.forbid_writes_log();
+        run_to_end("Kafka's AclCommand", tool, &log, FORBID_MAX).await
     }
 
     /// The broker's process id.
