@@ -25,6 +25,7 @@ mod closing;
 mod deliveries;
 mod destinations;
 mod errors;
+mod inquest;
 mod isolation;
 mod producer;
 mod properties;
@@ -36,6 +37,7 @@ mod settings;
 mod suspicion;
 mod topic_reader;
 mod transaction;
+mod unauthorised;
 
 pub use administration::{BrokerSummary, CheckpointTopicDescription, KafkaAdministration};
 pub use publisher::KafkaPublisher;
@@ -49,6 +51,7 @@ use activation::{Activation, activate};
 use checkpoint_topic::{CheckpointReader, End};
 use closing::Closing;
 use destinations::Destinations;
+use isolation::Isolation;
 use producer::Producer;
 use properties::Properties;
 use refusals::refusals;
@@ -77,6 +80,8 @@ pub struct KafkaSink {
     properties: Properties,
     destinations: Destinations,
     closing: Closing,
+    /// Outlives a producer: what is known of the batch in hand holds for the next one, too.
+    isolation: Isolation,
     active: Option<Active>,
 }
 
@@ -84,7 +89,13 @@ pub struct KafkaSink {
 struct Active {
     producer: Producer,
     transaction: Transaction,
+    /// For so many batches it keeps a single request on its way; then another takes its place.
+    careful_batches: Option<u32>,
 }
+
+/// After a refused message so many batches are published with one request at a time: others follow,
+/// as a rule, and a new producer for each costs more.
+const CAREFUL_BATCHES: u32 = 100;
 
 impl KafkaSink {
     /// A sink that has not connected yet.
@@ -98,6 +109,7 @@ impl KafkaSink {
             properties,
             destinations: Destinations::default(),
             closing: Closing::default(),
+            isolation: Isolation::default(),
             active: None,
         })
     }
@@ -123,6 +135,9 @@ impl Sink for KafkaSink {
 
     fn acquire(&mut self, _epoch: u64) -> Result<Option<Checkpoint>, AcquireError> {
         self.retire();
+        let careful_batches = self.isolation.is_open().then_some(CAREFUL_BATCHES);
+        self.properties
+            .one_request_at_a_time(careful_batches.is_some());
         let Activation { producer, newest } =
             activate(&self.settings, &mut self.properties, &mut self.closing)?;
         // The look-up before a destination's first message also makes it known to this producer.
@@ -130,6 +145,7 @@ impl Sink for KafkaSink {
         self.active = Some(Active {
             transaction: Transaction::new(producer.traces().mark()),
             producer,
+            careful_batches,
         });
         Ok(newest)
     }
@@ -140,9 +156,17 @@ impl Sink for KafkaSink {
                 let reason = "the right to publish was not acquired".to_owned();
                 return Outcome::Indefinite { reason };
             }
+            Some(active) if active.careful_batches == Some(0) => {
+                self.retire();
+                let reason = "no message was refused for a while: a faster producer takes over";
+                return Outcome::Indefinite {
+                    reason: reason.to_owned(),
+                };
+            }
             Some(active) => !active.transaction.is_open(),
         };
         if begins && let Some(active) = &self.active {
+            self.isolation.keep(batch);
             let found = refusals(
                 batch,
                 &active.producer,
@@ -165,12 +189,14 @@ impl Sink for KafkaSink {
         let Some(Active {
             producer,
             transaction,
+            careful_batches,
         }) = &mut self.active
         else {
             let reason = "the right to publish was not acquired".to_owned();
             return Outcome::Indefinite { reason };
         };
-        let (outcome, merely_slow) = transaction.publish(producer, batch, &around);
+        let (outcome, merely_slow) =
+            transaction.publish(producer, batch, &around, &mut self.isolation);
         match &outcome {
             Outcome::Indefinite { .. }
             | Outcome::Fenced { .. }
@@ -183,12 +209,18 @@ impl Sink for KafkaSink {
             }
             // A destination may have been deleted meanwhile: each is looked up again.
             Outcome::Abort { .. } => self.destinations = Destinations::default(),
-            Outcome::Durable | Outcome::Retry { .. } | Outcome::Poison(_) => {}
+            Outcome::Durable => {
+                self.isolation = Isolation::default();
+                *careful_batches = careful_batches.map(|left| left.saturating_sub(1));
+            }
+            Outcome::Retry { .. } | Outcome::Poison(_) => {}
         }
         outcome
     }
 
     fn release(&mut self) {
+        // Until the next time anything may change at the broker.
+        self.isolation = Isolation::default();
         self.retire();
     }
 }

@@ -117,9 +117,9 @@ fn write_barrier(
     producer.send(record).map_err(|error| match error {
         SendError::Trouble(trouble) => trouble,
         SendError::QueueFull => Trouble::Unclear("librdkafka's queue is full".to_owned()),
-        SendError::TooLarge(text) | SendError::DestinationGone(text) => {
-            Trouble::Unclear(format!("barrier: {text}"))
-        }
+        SendError::TooLarge(text)
+        | SendError::DestinationGone(text)
+        | SendError::TransactionFailed(text) => Trouble::Unclear(format!("barrier: {text}")),
     })?;
     let deadline = Instant::now() + BARRIER_MAX;
     match producer.wait(0, deadline)? {

@@ -195,9 +195,9 @@ impl KafkaAdministration {
         self.producer.send(record).map_err(|error| match error {
             SendError::Trouble(trouble) => trouble.into_acquire_error(),
             SendError::QueueFull => self.unavailable("checkpoint", "the queue is full"),
-            SendError::TooLarge(text) | SendError::DestinationGone(text) => {
-                self.unavailable("checkpoint", &text)
-            }
+            SendError::TooLarge(text)
+            | SendError::DestinationGone(text)
+            | SendError::TransactionFailed(text) => self.unavailable("checkpoint", &text),
         })?;
         let settled = self.producer.wait(0, Instant::now() + RECORD_MAX);
         match settled.map_err(Trouble::into_acquire_error)? {

@@ -137,8 +137,8 @@ fn is_time_or_transport(code: RDKafkaErrorCode) -> bool {
 /// What a failed delivery says about its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeliveryFailure {
-    /// The message itself is refused.
-    Refused(RefusalReason),
+    /// Every message of its destination is refused.
+    DestinationRefused(RefusalReason),
     /// The records that travelled with the message are refused with it: sent alone it may pass.
     RefusedTogether(RefusalReason),
     /// Its destination is gone: to be looked up again.
@@ -160,8 +160,10 @@ impl DeliveryFailure {
             Code::InvalidTimestamp | Code::InvalidRecord | Code::PolicyViolation => {
                 Self::RefusedTogether(RefusalReason::Rejected)
             }
-            Code::TopicAuthorizationFailed => Self::Refused(RefusalReason::NotAuthorised),
-            Code::InvalidTopic => Self::Refused(RefusalReason::DestinationInvalid),
+            Code::TopicAuthorizationFailed => {
+                Self::DestinationRefused(RefusalReason::NotAuthorised)
+            }
+            Code::InvalidTopic => Self::DestinationRefused(RefusalReason::DestinationInvalid),
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
                 Self::DestinationGone
             }

@@ -1,131 +1,208 @@
-use outbox_core::sink::{Outcome, Refusal};
+use std::collections::{HashMap, HashSet};
 
-use super::deliveries::{CONTROL, FailedDelivery};
+use bytestring::ByteString;
+use outbox_core::sink::{Batch, Delivery, Outcome, Refusal, RefusalReason};
+use outbox_core::{MessageId, Position};
+
+use super::deliveries::FailedDelivery;
 use super::errors::DeliveryFailure;
+use super::record::record_bytes;
 
-/// Finds out which message a broker refused, where it refuses whole requests.
+/// Room that a record takes beside its own bytes in a request, and its share of the request's head.
+const FRAME_BYTES: usize = 128;
+
+/// What is known of messages whose requests were refused, from one round of a batch to the next.
 ///
-/// Messages that were refused together travel alone when their batch is sent again: then a
-/// refusal names one message.
+/// Places in a batch change once its refused messages are taken out of it, or when it is sent in
+/// halves; positions and destinations do not. It holds at most an entry for each message of the
+/// batch in hand, and is forgotten once that is durable.
 #[derive(Debug, Default)]
 pub(super) struct Isolation {
-    /// The batch, by its checkpoint's sequence.
-    sequence: Option<u64>,
-    /// Places in the batch, in their order.
-    alone: Vec<usize>,
+    /// Destinations of which a request was refused, and not yet a message.
+    suspected: HashSet<ByteString>,
+    /// How many bytes of a destination may be on the way at once: half of what was refused.
+    limits: HashMap<ByteString, usize>,
+    /// Messages that travel without any other, see [`blame`](Self::blame).
+    alone: HashSet<Position>,
+    /// Messages that are refused for themselves, and not named to the relay yet.
+    refused: HashMap<Position, (MessageId, RefusalReason, String)>,
+}
+
+/// What may be on the way together with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    Free,
+    Alone,
+    /// So many bytes of its destination.
+    Within(usize),
+}
+
+/// What a message takes of [`Pace::Within`].
+pub(super) fn paced_bytes(delivery: &Delivery) -> usize {
+    record_bytes(delivery) + FRAME_BYTES
 }
 
 impl Isolation {
-    pub(super) fn is_alone(&self, sequence: u64, index: usize) -> bool {
-        self.sequence == Some(sequence) && self.alone.binary_search(&index).is_ok()
+    /// Forgets the messages that are not in the batch in hand.
+    pub(super) fn keep(&mut self, batch: &Batch) {
+        let holds = |position: &Position| {
+            let found = batch
+                .messages
+                .binary_search_by_key(position, |delivery| delivery.position);
+            found.is_ok()
+        };
+        self.alone.retain(holds);
+        self.refused.retain(|position, _| holds(position));
     }
 
-    /// After a rollback, when nothing of the batch will ever be visible: who is to blame?
-    pub(super) fn blame(
-        &mut self,
-        sequence: u64,
-        failures: &[FailedDelivery],
-        reason: String,
-    ) -> Outcome {
-        let mut refusals = Vec::new();
-        let mut together = Vec::new();
-        let mut other = None;
-        for failure in failures {
-            let refusal = |reason| Refusal {
-                batch_index: failure.tag,
-                reason,
-                error: failure.code.to_string(),
-            };
-            match DeliveryFailure::of(failure.code) {
-                DeliveryFailure::Collateral => {}
-                _ if failure.tag == CONTROL => other = Some(failure),
-                DeliveryFailure::Refused(reason) => refusals.push(refusal(reason)),
-                DeliveryFailure::RefusedTogether(reason)
-                    if self.is_alone(sequence, failure.tag) =>
-                {
-                    refusals.push(refusal(reason));
-                }
-                DeliveryFailure::RefusedTogether(_) => together.push(failure.tag),
-                DeliveryFailure::DestinationGone | DeliveryFailure::Unclear => {
-                    other = Some(failure);
-                }
-            }
-        }
-        if !refusals.is_empty() {
-            refusals.sort_unstable_by_key(|refusal| refusal.batch_index);
-            // The batch comes again without them, and every place in it is another.
-            *self = Self::default();
-            return Outcome::Poison(refusals);
-        }
-        if !together.is_empty() {
-            return self.isolate(sequence, together);
-        }
-        let reason = other.map_or(reason, |failure| failure.code.to_string());
-        Outcome::Abort { reason }
+    /// Whether every message may go as ever.
+    pub(super) fn is_free(&self) -> bool {
+        self.alone.is_empty() && self.limits.is_empty()
     }
 
-    fn isolate(&mut self, sequence: u64, together: Vec<usize>) -> Outcome {
-        if self.sequence != Some(sequence) {
-            self.alone.clear();
+    pub(super) fn pace(&self, delivery: &Delivery) -> Pace {
+        if self.alone.contains(&delivery.position) {
+            return Pace::Alone;
         }
-        self.sequence = Some(sequence);
-        self.alone.extend(together);
-        self.alone.sort_unstable();
-        self.alone.dedup();
-        Outcome::Abort {
-            reason: format!(
-                "{} messages were refused together; each is tried alone",
-                self.alone.len()
-            ),
-        }
+        let limit = self.limits.get(&delivery.row.destination);
+        limit.map_or(Pace::Free, |bytes| Pace::Within(*bytes))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use outbox_core::sink::RefusalReason;
-    use rdkafka::types::RDKafkaErrorCode as Code;
+    /// So many bytes of a destination were too many at once. What is on the way then is refused no
+    /// more than about twenty times, until every message travels alone.
+    pub(super) fn too_many(&mut self, destination: &ByteString, bytes: usize) {
+        let limit = self.limits.entry(destination.clone()).or_insert(usize::MAX);
+        *limit = (bytes / 2).min(*limit);
+    }
 
-    use super::*;
+    /// How many bytes of a destination may be on the way at once.
+    pub(super) fn limit(&self, destination: &ByteString) -> usize {
+        self.limits.get(destination).copied().unwrap_or(usize::MAX)
+    }
 
-    fn failed(tags: &[usize], code: Code) -> Vec<FailedDelivery> {
-        tags.iter()
-            .map(|tag| FailedDelivery { tag: *tag, code })
+    /// Of this destination a request was refused, or none is any more.
+    pub(super) fn suspect(&mut self, destination: &ByteString) {
+        self.suspected.insert(destination.clone());
+    }
+
+    pub(super) fn suspected(&self) -> &HashSet<ByteString> {
+        &self.suspected
+    }
+
+    /// Every suspect was tried.
+    pub(super) fn clear_suspicion(&mut self) {
+        self.suspected.clear();
+    }
+
+    /// Whether it is open what of the batch is refused.
+    pub(super) fn is_open(&self) -> bool {
+        !self.suspected.is_empty() || !self.refused.is_empty()
+    }
+
+    /// Keeps a refusal until the relay is told, whatever becomes of the transaction that it was
+    /// found out with. False if it was known.
+    pub(super) fn refuse(&mut self, batch: &Batch, refusal: Refusal) -> bool {
+        let Some(delivery) = batch.messages.get(refusal.batch_index) else {
+            return false;
+        };
+        let refused = (delivery.row.id, refusal.reason, refusal.error);
+        let known = self.refused.insert(delivery.position, refused);
+        known.is_none()
+    }
+
+    pub(super) fn is_refused(&self, delivery: &Delivery) -> bool {
+        self.refused.contains_key(&delivery.position)
+    }
+
+    pub(super) fn refused(&self) -> usize {
+        self.refused.len()
+    }
+
+    /// The refusals that the relay was not told yet, by their places in the batch.
+    pub(super) fn take_refusals(&mut self, batch: &Batch) -> Vec<Refusal> {
+        let mut refused = std::mem::take(&mut self.refused);
+        let messages = batch.messages.iter().enumerate();
+        messages
+            .filter_map(|(batch_index, delivery)| {
+                let (id, reason, error) = refused.remove(&delivery.position)?;
+                (id == delivery.row.id).then_some(Refusal {
+                    batch_index,
+                    reason,
+                    error,
+                })
+            })
             .collect()
     }
 
-    #[test]
-    fn a_refused_request_blames_nobody_until_each_message_went_alone() {
-        let mut isolation = Isolation::default();
-        let request = failed(&[4, 2, 3], Code::MessageSizeTooLarge);
-        let outcome = isolation.blame(7, &request, String::new());
-        assert!(matches!(outcome, Outcome::Abort { .. }));
-        assert!(isolation.is_alone(7, 3) && !isolation.is_alone(7, 1) && !isolation.is_alone(8, 3));
-
-        let mut alone = failed(&[3], Code::MessageSizeTooLarge);
-        alone.extend(failed(&[4, 5], Code::PurgeQueue));
-        let Outcome::Poison(refusals) = isolation.blame(7, &alone, String::new()) else {
-            panic!("nobody is to blame");
+    /// For a producer that stops at the first refusal, and is thrown away: who is to blame? Messages
+    /// that were refused together go one by one when their batch is sent again.
+    pub(super) fn blame(
+        &mut self,
+        batch: &Batch,
+        failures: &[FailedDelivery],
+        reason: String,
+    ) -> Outcome {
+        let mut together = 0;
+        let mut other = None;
+        for failure in failures {
+            let Some(delivery) = batch.messages.get(failure.tag) else {
+                continue;
+            };
+            let error = failure.code.to_string();
+            match DeliveryFailure::of(failure.code) {
+                DeliveryFailure::Collateral => {}
+                DeliveryFailure::DestinationRefused(reason) => {
+                    self.refuse_destination(batch, &delivery.row.destination, reason, &error);
+                }
+                DeliveryFailure::RefusedTogether(reason) => {
+                    if !self.alone.insert(delivery.position) {
+                        let refusal = Refusal {
+                            batch_index: failure.tag,
+                            reason,
+                            error,
+                        };
+                        self.refuse(batch, refusal);
+                    } else {
+                        together += 1;
+                    }
+                }
+                DeliveryFailure::DestinationGone | DeliveryFailure::Unclear => other = Some(error),
+            }
+        }
+        let refusals = self.take_refusals(batch);
+        if !refusals.is_empty() {
+            return Outcome::Poison(refusals);
+        }
+        let reason = match (together, other) {
+            (0, None) => reason,
+            (0, Some(error)) => error,
+            _ => format!("{together} messages were refused together; each is tried alone"),
         };
-        assert_eq!(refusals.len(), 1);
-        assert_eq!(
-            (refusals[0].batch_index, refusals[0].reason),
-            (3, RefusalReason::TooLarge)
-        );
-        assert!(!isolation.is_alone(7, 3));
+        Outcome::Abort { reason }
     }
 
-    #[test]
-    fn a_message_not_allowed_is_to_blame_at_once() {
-        let failures = failed(&[1], Code::TopicAuthorizationFailed);
-        let outcome = Isolation::default().blame(7, &failures, String::new());
-        assert!(matches!(outcome, Outcome::Poison(refusals) if refusals[0].batch_index == 1));
-    }
-
-    #[test]
-    fn a_vanished_topic_is_looked_up_again_and_blames_nobody() {
-        let failures = failed(&[1], Code::UnknownTopicOrPartition);
-        let outcome = Isolation::default().blame(7, &failures, String::new());
-        assert!(matches!(outcome, Outcome::Abort { .. }));
+    /// What is refused of a destination is refused of all its messages. False if all was known.
+    pub(super) fn refuse_destination(
+        &mut self,
+        batch: &Batch,
+        destination: &str,
+        reason: RefusalReason,
+        error: &str,
+    ) -> bool {
+        let mut news = false;
+        for (batch_index, delivery) in batch.messages.iter().enumerate() {
+            if delivery.row.destination == destination && !self.is_refused(delivery) {
+                let error = error.to_owned();
+                news |= self.refuse(
+                    batch,
+                    Refusal {
+                        batch_index,
+                        reason,
+                        error,
+                    },
+                );
+            }
+        }
+        news
     }
 }

@@ -14,6 +14,7 @@ use rdkafka::{ClientConfig, message::OwnedHeaders};
 use super::deliveries::{Deliveries, Settled};
 use super::errors::{Trouble, forbids_publishing};
 use super::suspicion::{Mark, Suspicion, Traces};
+use super::unauthorised::UnauthorisedTopics;
 
 /// How long a new producer may take to reach the leader of the checkpoint topic.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -21,6 +22,10 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const INIT_MAX: Duration = Duration::from_secs(15);
 /// How long a commit or an abort is waited for before its outcome is called indefinite.
 const END_MAX: Duration = Duration::from_secs(10);
+/// How long an abort is waited for before it is asked for again, the first time. A request that was
+/// on its way when the transaction failed may be put back into the queue after librdkafka has emptied
+/// that: only another call empties it again, and a single one would wait for it until its end.
+const ABORT_SLICE_MIN: Duration = Duration::from_millis(100);
 /// The pause between looks at librdkafka's event queue when only its tail is missing.
 const EVENTS_PAUSE: Duration = Duration::from_micros(20);
 /// How often a long wait looks whether the producer is fenced.
@@ -39,12 +44,14 @@ pub(super) struct Producer {
 pub(super) struct Context {
     deliveries: Deliveries,
     traces: Traces,
+    unauthorised: UnauthorisedTopics,
     last_error: Mutex<Option<(Option<RDKafkaErrorCode>, String)>>,
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.traces.log_line(facility);
+        self.traces.log_line(facility, message);
+        self.unauthorised.log_line(facility, message);
         log(level, facility, message);
     }
 
@@ -91,6 +98,8 @@ pub(super) enum SendError {
     TooLarge(String),
     /// The destination is not known any more.
     DestinationGone(String),
+    /// The transaction failed meanwhile: nothing more is taken until it is rolled back.
+    TransactionFailed(String),
     /// Anything else.
     Trouble(Trouble),
 }
@@ -172,6 +181,9 @@ impl Producer {
                 Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition) => {
                     SendError::DestinationGone(error.to_string())
                 }
+                Some(RDKafkaErrorCode::State) if self.fatal_error().is_none() => {
+                    SendError::TransactionFailed(error.to_string())
+                }
                 _ => SendError::Trouble(self.trouble("produce", &error)),
             }),
         }
@@ -224,7 +236,17 @@ impl Producer {
     /// Rolls back, and says how long it took.
     pub(super) fn abort(&self) -> (Result<(), Trouble>, Duration) {
         let began = Instant::now();
-        let result = self.inner.abort_transaction(END_MAX);
+        let mut slice = ABORT_SLICE_MIN;
+        let result = loop {
+            let left = END_MAX.saturating_sub(began.elapsed());
+            let result = self.inner.abort_transaction(slice.min(left));
+            match &result {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() => {
+                    slice *= 2;
+                }
+                _ => break result,
+            }
+        };
         let took = began.elapsed();
         (
             result.map_err(|error| self.trouble("abort_transaction", &error)),
@@ -234,6 +256,10 @@ impl Producer {
 
     pub(super) fn deliveries(&self) -> &Deliveries {
         &self.context().deliveries
+    }
+
+    pub(super) fn unauthorised(&self) -> &UnauthorisedTopics {
+        &self.context().unauthorised
     }
 
     pub(super) fn traces(&self) -> &Traces {

@@ -63,6 +63,7 @@ pub(super) struct Properties {
     transaction_timeout: Duration,
     message_timeout: Duration,
     retry_backoff_ms: u64,
+    one_request_at_a_time: bool,
 }
 
 impl Properties {
@@ -105,6 +106,7 @@ impl Properties {
             transaction_timeout: Duration::from_millis(transaction_ms),
             message_timeout: Duration::from_millis(message_ms),
             retry_backoff_ms,
+            one_request_at_a_time: false,
         };
         properties
             .transactional_producer(settings)
@@ -121,7 +123,16 @@ impl Properties {
             .set("transactional.id", settings.transactional_id())
             .set(TRANSACTION_TIMEOUT, transaction_ms.to_string())
             .set("statistics.interval.ms", "5000");
+        if self.one_request_at_a_time {
+            config.set(MAX_IN_FLIGHT, "1");
+        }
         config
+    }
+
+    /// Whether the next producer of batches keeps a single request on its way to each broker: a
+    /// refused one then takes no other along.
+    pub(super) const fn one_request_at_a_time(&mut self, single: bool) {
+        self.one_request_at_a_time = single;
     }
 
     /// The producer of batches without transactions. A message waits for as long as it takes, and

@@ -6,10 +6,11 @@ use outbox_core::sink::{AcquireError, Batch, Outcome, Sink};
 use super::KafkaSink;
 use super::closing::Closing;
 use super::destinations::Destinations;
+use super::isolation::Isolation;
 use super::producer::Producer;
 use super::properties::Properties;
 use super::refusals::refusals;
-use super::sending::{Halt, Sending, settle};
+use super::sending::{Halt, Sending};
 use super::settings::{KafkaSettings, KafkaSettingsError};
 use crate::sink::at_least_once::{CheckpointStore, Publisher};
 
@@ -28,6 +29,7 @@ pub struct KafkaPublisher {
     properties: Properties,
     destinations: Destinations,
     sending: Sending,
+    isolation: Isolation,
     closing: Closing,
     producer: Option<Producer>,
     /// The batch in hand, by its checkpoint's sequence.
@@ -45,7 +47,8 @@ impl KafkaPublisher {
             settings,
             properties,
             destinations: Destinations::default(),
-            sending: Sending::default(),
+            sending: Sending::stopping_at_refusal(),
+            isolation: Isolation::default(),
             closing: Closing::default(),
             producer: None,
             sequence: None,
@@ -69,9 +72,8 @@ impl KafkaPublisher {
         // The producer stops at the first message that it gives up, and gives up all others.
         producer.serve_events(Instant::now() + WAIT_MAX);
         let failures = producer.deliveries().take_failures();
-        let sequence = batch.checkpoint.sequence;
         let reason = "messages were refused".to_owned();
-        self.sending.isolation.blame(sequence, &failures, reason)
+        self.isolation.blame(batch, &failures, reason)
     }
 }
 
@@ -113,19 +115,22 @@ impl Publisher for KafkaPublisher {
                 Ok(_) => {}
             }
             self.sequence = Some(sequence);
+            self.isolation.keep(batch);
             self.sending.restart();
         }
         let deadline = Instant::now() + WAIT_MAX;
+        let places = 0..batch.messages.len();
         let sent = self
             .sending
-            .send(producer, batch, deadline)
-            .and_then(|()| settle(producer, 0, deadline, "messages"));
+            .send(producer, batch, places, Some(&self.isolation), deadline);
         let outcome = match sent {
             Ok(()) => Outcome::Durable,
             Err(Halt::Later(reason)) => return Outcome::Retry { reason },
             Err(Halt::Abort(reason)) => Outcome::Abort { reason },
-            Err(Halt::Failures) => self.blame(batch),
-            Err(Halt::Refused(refusal)) => Outcome::Poison(vec![refusal]),
+            Err(Halt::Failures) => match self.sending.take_not_taken() {
+                not_taken if not_taken.is_empty() => self.blame(batch),
+                not_taken => Outcome::Poison(not_taken),
+            },
             Err(Halt::Trouble(trouble)) => match self.blame(batch) {
                 // What the producer stopped for is told by the messages it gave up.
                 Outcome::Abort { .. } => trouble.into_outcome(),

@@ -43,6 +43,8 @@ const REQUEST_TIMEOUT: &str = "request-timeout";
 const CONNECTION_FAILURE: &str = "connection-failure";
 const HIDDEN_RETRY: &str = "hidden-retry";
 const SLOW_CALL: &str = "slow-call";
+/// What librdkafka's word of a failed transaction ends in where it takes a new epoch.
+const NEW_EPOCH: &str = ", requires epoch bump)";
 
 /// What a producer's log lines and statistics have said so far.
 #[derive(Debug, Default)]
@@ -50,6 +52,7 @@ pub(super) struct Traces {
     request_timeouts: AtomicU64,
     connection_failures: AtomicU64,
     hidden_retries: AtomicU64,
+    new_epochs: AtomicU64,
     statistics: Mutex<Option<Statistics>>,
 }
 
@@ -67,12 +70,16 @@ pub(super) struct Mark {
     request_timeouts: u64,
     connection_failures: u64,
     hidden_retries: u64,
+    new_epochs: u64,
 }
 
 impl Traces {
     /// A log line: librdkafka names its kind by a facility.
-    pub(super) fn log_line(&self, facility: &str) {
+    pub(super) fn log_line(&self, facility: &str, message: &str) {
         match facility {
+            "TXNERR" if message.contains(NEW_EPOCH) => {
+                self.new_epochs.fetch_add(1, Ordering::SeqCst)
+            }
             "REQTMOUT" => self.request_timeouts.fetch_add(1, Ordering::SeqCst),
             "FAIL" => self.connection_failures.fetch_add(1, Ordering::SeqCst),
             _ => 0,
@@ -111,6 +118,7 @@ impl Traces {
     pub(super) fn begin(&self, watched: Mark) -> Mark {
         Mark {
             connection_failures: self.connection_failures.load(Ordering::SeqCst),
+            new_epochs: self.new_epochs.load(Ordering::SeqCst),
             ..watched
         }
     }
@@ -121,7 +129,15 @@ impl Traces {
             request_timeouts: self.request_timeouts.load(Ordering::SeqCst),
             connection_failures: self.connection_failures.load(Ordering::SeqCst),
             hidden_retries: self.hidden_retries.load(Ordering::SeqCst),
+            new_epochs: self.new_epochs.load(Ordering::SeqCst),
         }
+    }
+
+    /// Whether a transaction that began at `since` can only be rolled back with a new epoch: the
+    /// roll-back then ends once the epoch is there, which takes half a second and refuses whatever
+    /// was delayed of it.
+    pub(super) fn needs_new_epoch(&self, since: Mark) -> bool {
+        self.mark().new_epochs != since.new_epochs
     }
 
     /// What speaks against believing the transaction that began at `since` and whose end (commit
@@ -193,22 +209,39 @@ mod tests {
         let mark = traces.begin(Mark::default());
         assert_eq!(label(&traces, mark, QUICK), None);
         assert_eq!(label(&traces, mark, SLOW), Some(SLOW_CALL));
-        traces.log_line("FAIL");
+        traces.log_line("FAIL", "");
         assert_eq!(label(&traces, mark, QUICK), Some(CONNECTION_FAILURE));
-        traces.log_line("REQTMOUT");
+        traces.log_line("REQTMOUT", "");
         assert_eq!(label(&traces, mark, QUICK), Some(REQUEST_TIMEOUT));
         assert_eq!(label(&traces, traces.mark(), QUICK), None);
-        traces.log_line("CONNECTED");
+        traces.log_line("CONNECTED", "");
         assert_eq!(label(&traces, traces.mark(), QUICK), None);
+    }
+
+    #[test]
+    fn a_transaction_that_takes_a_new_epoch_is_told_from_others() {
+        let traces = Traces::default();
+        let since = traces.begin(Mark::default());
+        let line = |detail: &str| {
+            format!("[thrd:a]: Current transaction failed in state InTransaction: b ({detail})")
+        };
+        traces.log_line("TXNERR", &line("MSG_SIZE_TOO_LARGE"));
+        assert!(!traces.needs_new_epoch(since));
+        traces.log_line(
+            "TXNERR",
+            &line("OUT_OF_ORDER_SEQUENCE_NUMBER, requires epoch bump"),
+        );
+        assert!(traces.needs_new_epoch(since));
+        assert!(!traces.needs_new_epoch(traces.mark()));
     }
 
     #[test]
     fn an_idle_connection_may_be_lost_but_a_late_word_of_a_retry_counts() {
         let traces = Traces::default();
         let ended = traces.mark();
-        traces.log_line("FAIL");
+        traces.log_line("FAIL", "");
         assert_eq!(label(&traces, traces.begin(ended), QUICK), None);
-        traces.log_line("REQTMOUT");
+        traces.log_line("REQTMOUT", "");
         assert_eq!(
             label(&traces, traces.begin(ended), QUICK),
             Some(REQUEST_TIMEOUT)

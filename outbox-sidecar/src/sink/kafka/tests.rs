@@ -4,6 +4,7 @@ mod broker;
 mod checkpoints;
 mod faults;
 mod fencing;
+mod isolation;
 mod publishing;
 mod reading;
 mod refusals;

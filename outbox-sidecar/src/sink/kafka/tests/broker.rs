@@ -30,6 +30,15 @@ pub(super) fn own() -> Broker {
     }
 }
 
+/// A broker of its own that can take rights away.
+pub(super) fn with_rights() -> Broker {
+    let server = wait(KafkaServer::options().authorizer().start());
+    Broker {
+        address: server.address().clone(),
+        server: Some(server),
+    }
+}
+
 impl Broker {
     pub(super) fn bootstrap(&self) -> String {
         self.address.bootstrap().to_owned()
@@ -42,6 +51,11 @@ impl Broker {
 
     pub(super) fn thaw(&self) {
         self.server().thaw().unwrap();
+    }
+
+    /// Nobody may write to the topic any more.
+    pub(super) fn forbid_writes(&self, topic: &str) {
+        wait(self.server().forbid_writes(topic));
     }
 
     pub(super) fn kill(&self) {
