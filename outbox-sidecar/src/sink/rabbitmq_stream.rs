@@ -19,6 +19,7 @@ mod address;
 mod amqp;
 mod amqp_reading;
 mod asking;
+mod checking;
 mod checkpoint_copies;
 mod connection;
 mod destinations;

@@ -4,16 +4,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::{Buf, Bytes};
 use bytestring::ByteString;
-use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::RefusalReason;
-use outbox_core::{Frontier, Lsn, Position};
-use tracing::warn;
+use outbox_core::{Frontier, Position};
 
 use super::asking::{Asking, Halt, Refused, last_id};
+use super::checking::{Conditions, check, not_in_the_log};
 use super::connection::Lost;
 use super::lane::Lane;
-use super::publishing_id::{Lineage, Reference};
-use super::suspects::Suspects;
+use super::publishing_id::Reference;
 use super::wire::{Code, Request, code};
 
 /// A publisher's number on its connection is a byte, and two write the checkpoint's copies.
@@ -27,15 +25,6 @@ pub(super) enum Opened {
     Busy,
     /// Not at all.
     Refused(Refused),
-}
-
-/// What decides whether a stream may be published to.
-pub(super) struct Conditions<'a> {
-    pub(super) lineage: &'a Lineage,
-    pub(super) suspects: &'a mut Suspects,
-    /// The newest durable checkpoint.
-    pub(super) settled: Option<&'a Checkpoint>,
-    pub(super) phantoms_accepted: bool,
 }
 
 /// The publishers of a connection.
@@ -79,13 +68,8 @@ impl Lanes {
         {
             return Ok(present.map_or(Opened::Busy, Opened::Ready));
         }
-        if !self.checked.contains(stream) {
-            match check(asking, conditions, stream, position).await? {
-                Ok(Some(awaited)) => drop(self.awaited.insert(stream.clone(), awaited)),
-                Ok(None) => {}
-                Err(refused) => return Ok(Opened::Refused(refused)),
-            }
-            self.checked.insert(stream.clone());
+        if let Err(refused) = self.check(asking, conditions, stream, position).await? {
+            return Ok(Opened::Refused(refused));
         }
         if let Some(number) = present
             && !self.give_up(asking, number).await?
@@ -118,6 +102,52 @@ impl Lanes {
         lane.used = self.opened;
         self.put(number, lane);
         Ok(Opened::Ready(number))
+    }
+
+    /// Whether a stream holds a message that would be refused, by what the broker knows of its
+    /// publisher. Then it counts as published, for consumers have it: it went in before the relay
+    /// was told another limit or lost a right, and no checkpoint covers it.
+    ///
+    /// The highest publishing id answers for every lower one that is handed in: what was set aside
+    /// below it comes never again, and what comes after a refused message is not sent before that
+    /// one is set aside.
+    pub(super) async fn holds(
+        &mut self,
+        asking: &mut Asking<'_>,
+        conditions: &mut Conditions<'_>,
+        stream: &ByteString,
+        (reference, id, position): (Reference, u64, Position),
+    ) -> Result<bool, Halt> {
+        let checked = self.check(asking, conditions, stream, position).await?;
+        // Whoever may not ask is refused as if it did not.
+        if checked.is_err() {
+            return Ok(false);
+        }
+        let name = reference.name(conditions.lineage);
+        match last_id(asking, stream, &name).await? {
+            Ok(last) if last >= id => self.pass(stream, position).map(|()| true),
+            Ok(_) | Err(_) => Ok(false),
+        }
+    }
+
+    /// Compares a stream with the log once, before this position goes in.
+    async fn check(
+        &mut self,
+        asking: &mut Asking<'_>,
+        conditions: &mut Conditions<'_>,
+        stream: &ByteString,
+        position: Position,
+    ) -> Result<Result<(), Refused>, Halt> {
+        if self.checked.contains(stream) {
+            return Ok(Ok(()));
+        }
+        match check(asking, conditions, stream, position).await? {
+            Ok(Some(awaited)) => drop(self.awaited.insert(stream.clone(), awaited)),
+            Ok(None) => {}
+            Err(refused) => return Ok(Err(refused)),
+        }
+        self.checked.insert(stream.clone());
+        Ok(Ok(()))
     }
 
     /// The stream's next message is this one: what was awaited is it, or comes later.
@@ -245,69 +275,4 @@ impl Lanes {
             None => self.lanes.push(Some(lane)),
         }
     }
-}
-
-fn not_in_the_log(stream: &str, awaited: Position) -> Halt {
-    Halt::Diverged(format!(
-        "stream {stream:?} holds a message at {awaited}, beyond the checkpoint that the relay went on \
-         from, and the log did not bring it again: the database was set back. What the log brought \
-         for this stream up to there was dropped as known"
-    ))
-}
-
-/// Whether the stream is there, readable, and holds nothing that speaks against publishing: then its
-/// last message, if the log must bring that again.
-async fn check(
-    asking: &mut Asking<'_>,
-    conditions: &mut Conditions<'_>,
-    stream: &ByteString,
-    first: Position,
-) -> Result<Result<Option<Position>, Refused>, Halt> {
-    if !asking.exists(stream).await? {
-        let text = format!("there is no stream {stream:?}");
-        return Ok(Err((RefusalReason::DestinationMissing, text)));
-    }
-    let lineage = conditions.lineage;
-    if let Some(suspect) = conditions.suspects.of(stream) {
-        let last = match last_id(asking, stream, &suspect.reference.name(lineage)).await? {
-            Ok(last) => last,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        if last > suspect.id {
-            return Err(Halt::Diverged(suspect.overtaken(stream, last)));
-        }
-        conditions.suspects.clear(stream);
-    }
-    for (reference, switch_point) in lineage.witnesses(first.commit_lsn) {
-        let last = match last_id(asking, stream, &reference.name(lineage)).await? {
-            Ok(0) => continue,
-            Ok(last) => reference.position(last),
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let is_phantom = |point: &Lsn| last.commit_lsn >= *point;
-        let Some(switch_point) = switch_point.filter(is_phantom) else {
-            let covered = |settled: &Checkpoint| settled.frontier.covers(last);
-            if conditions.settled.is_none_or(covered) {
-                break;
-            }
-            if last < first {
-                return Err(not_in_the_log(stream, last));
-            }
-            return Ok(Ok(Some(last)));
-        };
-        let text = format!(
-            "stream {stream:?} holds messages up to {last} of a timeline that was left at \
-             {switch_point}: timeline {} does not have them",
-            lineage.timeline()
-        );
-        if !conditions.phantoms_accepted {
-            return Err(Halt::Diverged(format!(
-                "{text}. Nothing is published into it. See what consumers made of them, then make \
-                 the stream anew, or go on under another relay.name"
-            )));
-        }
-        warn!(stream = %stream, %last, %switch_point, "{text}; that is accepted");
-        break;
-    }
-    Ok(Ok(None))
 }

@@ -10,10 +10,11 @@ use outbox_core::sink::{Batch, Delivery, Outcome, Refusal, RefusalReason};
 use tokio::time::Instant;
 
 use super::asking::{Asking, Halt, Refused};
+use super::checking::Conditions;
 use super::checkpoint_copies::{self, CheckpointCopies, Circumstances};
 use super::connection::Connection;
 use super::destinations::Destinations;
-use super::lanes::{Conditions, Lanes, Opened};
+use super::lanes::{Lanes, Opened};
 use super::message::Encoder;
 use super::prepared::prepare;
 use super::publishing_id::Lineage;
@@ -296,6 +297,9 @@ impl Work<'_> {
         let (reference, id, message) = match prepared? {
             Ok(prepared) => prepared,
             Err(refused) => {
+                if self.is_held(&stream, position).await? {
+                    return Ok(Step::Done);
+                }
                 self.attempt.closed.entry(stream).or_insert(None);
                 self.attempt.refuse(refused);
                 return Ok(Step::Done);
@@ -324,6 +328,7 @@ impl Work<'_> {
                 Ok(Step::Done)
             }
             Opened::Busy => Ok(Step::Wait),
+            Opened::Refused(_) if self.is_held(&stream, position).await? => Ok(Step::Done),
             Opened::Refused(refused) => {
                 self.attempt.closed.insert(stream, Some(refused.clone()));
                 self.attempt.refuse(refused);
@@ -334,6 +339,29 @@ impl Work<'_> {
 }
 
 impl Work<'_> {
+    /// Whether the stream holds a message that would be refused. Behind one of this batch that it
+    /// does not hold, it holds none.
+    async fn is_held(&mut self, stream: &ByteString, position: Position) -> Result<bool, Halt> {
+        if self.attempt.closed.contains_key(stream) {
+            return Ok(false);
+        }
+        // What has no publishing id was never published.
+        let Ok((reference, id)) = self.lineage.locate(position) else {
+            return Ok(false);
+        };
+        let mut conditions = Conditions {
+            lineage: &self.lineage,
+            suspects: self.suspects,
+            settled: self.settled,
+            phantoms_accepted: self.settings.phantoms_accepted,
+        };
+        let place = (reference, id, position);
+        let held = self
+            .lanes
+            .holds(&mut self.asking, &mut conditions, stream, place);
+        held.await
+    }
+
     fn take_in(&mut self, event: Incoming) -> Result<(), Halt> {
         match event {
             Incoming::Confirmed { publisher, ids } if checkpoint_copies::is_writer(publisher) => {

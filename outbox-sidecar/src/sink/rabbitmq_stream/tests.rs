@@ -4,6 +4,7 @@ mod contract;
 mod crashes;
 mod faults;
 mod hostile;
+mod known;
 mod reading;
 mod refusals;
 mod retention;

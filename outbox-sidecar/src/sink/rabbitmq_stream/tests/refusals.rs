@@ -128,10 +128,10 @@ fn the_largest_message_that_fits_a_frame_arrives() {
         .filter_map(|word| word.parse().ok())
         .collect();
     let most = (1 << 20) - (numbers[0] - numbers[1]);
-    batch.messages[0].row.payload = Some(vec![b'x'; most].into());
-    publish_all(&mut publisher, &batch);
     batch.messages[0].row.payload = Some(vec![b'x'; most + 1].into());
     assert_eq!(refusals(publish_surely(&mut publisher, &batch)).len(), 1);
+    batch.messages[0].row.payload = Some(vec![b'x'; most].into());
+    publish_all(&mut publisher, &batch);
     let seen = read_payloads(rabbit, &stream);
     assert_eq!((seen.len(), seen[0].len()), (1, most));
 }
