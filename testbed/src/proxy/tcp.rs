@@ -1,6 +1,7 @@
-//! A TCP proxy on 127.0.0.1 that forwards, cuts, holds everything back, or refuses.
+//! A TCP proxy on 127.0.0.1 that forwards, slows down, cuts, holds everything back, or refuses.
 
 use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use crate::ports::ReservedPort;
 
 /// Held back at most for each direction of a connection, the kernel's buffers aside.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// A connection that is slowed down carries so many parts a second.
+const PARTS_PER_SECOND: u32 = 20;
 /// The accepting loop needs microseconds, on a busy machine a little more.
 const APPLIED_MAX: Duration = Duration::from_secs(10);
 
@@ -29,6 +32,8 @@ enum Mode {
 struct State {
     upstream: Option<String>,
     mode: Mode,
+    /// What each direction of a connection carries; `None` without a limit.
+    bytes_per_second_max: Option<NonZeroU32>,
     /// Counts the cuts: a connection ends when it grows.
     cuts: u64,
     ended: bool,
@@ -72,6 +77,7 @@ impl TcpProxy {
         let initial = State {
             upstream: None,
             mode: Mode::Forward,
+            bytes_per_second_max: None,
             cuts: 0,
             ended: false,
             version: 0,
@@ -117,6 +123,13 @@ impl TcpProxy {
     /// after a partition of a network.
     pub fn forward(&self) {
         self.change(|state| state.mode = Mode::Forward);
+    }
+
+    /// Carries at most so many bytes a second from now on, in each direction of each connection,
+    /// open or new; 0 takes the limit away. Bytes wait, none is lost, and connections do not share:
+    /// a slow network path, not a full one.
+    pub fn limit_bandwidth(&self, bytes_per_second_max: u32) {
+        self.change(|state| state.bytes_per_second_max = NonZeroU32::new(bytes_per_second_max));
     }
 
     /// Resets every open connection; new ones are served as before.
@@ -248,11 +261,20 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut seen: watch::
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         forwarding(&mut seen).await;
-        let Ok(count) = from.read(&mut buffer).await else {
+        let limit = seen.borrow().bytes_per_second_max;
+        let part = limit.map_or(BUFFER_BYTES, |limit| {
+            BUFFER_BYTES.min((limit.get() / PARTS_PER_SECOND).max(1) as usize)
+        });
+        let room = buffer.get_mut(..part).unwrap_or_default();
+        let Ok(count) = from.read(room).await else {
             break;
         };
-        // The hole may have opened while we waited for these bytes.
+        // The hole may have opened, or the limit changed, while we waited for these bytes.
         forwarding(&mut seen).await;
+        let limit = seen.borrow().bytes_per_second_max;
+        if let (Some(limit), Ok(bytes)) = (limit, u32::try_from(count)) {
+            tokio::time::sleep(Duration::from_secs(1) * bytes / limit.get()).await;
+        }
         let bytes = buffer.get(..count).unwrap_or_default();
         if bytes.is_empty() || to.write_all(bytes).await.is_err() {
             break;
@@ -310,6 +332,23 @@ mod tests {
         assert_eq!(call(&mut stream, b"hello").unwrap(), b"hello");
         stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_limit_slows_open_connections_down_and_loses_nothing() {
+        let proxy = TcpProxy::start(&echo()).unwrap();
+        let mut stream = connect(&proxy);
+        call(&mut stream, b"hello").unwrap();
+        proxy.limit_bandwidth(100_000);
+        let sent: Vec<u8> = (0..50_000_u32)
+            .map(|number| number.to_le_bytes()[0])
+            .collect();
+        let began = std::time::Instant::now();
+        assert_eq!(call(&mut stream, &sent).unwrap(), sent);
+        // What a limit promises is a shortest time.
+        assert!(began.elapsed() >= Duration::from_millis(500));
+        proxy.limit_bandwidth(0);
+        assert_eq!(call(&mut stream, &sent).unwrap(), sent);
     }
 
     #[test]
