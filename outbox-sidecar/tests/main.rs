@@ -22,6 +22,7 @@ mod refused;
 mod restored;
 mod scenario;
 mod shutdown;
+mod slow_broker;
 mod stdout;
 mod stuck;
 mod takeover;
