@@ -206,3 +206,6 @@ impl Isolation {
         news
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

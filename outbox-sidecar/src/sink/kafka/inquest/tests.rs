@@ -1,17 +1,13 @@
 //! The search against a broker of a few lines, with batches made by chance.
 
 use std::collections::{BTreeSet, HashSet};
-use std::time::SystemTime;
 
-use bytes::Bytes;
 use fastrand::Rng;
-use outbox_core::checkpoint::Checkpoint;
-use outbox_core::sink::{Batch, Delivery};
-use outbox_core::{
-    Frontier, Lsn, MessageId, OutboxRow, Position, SystemId, TimelineHistory, TimelineId, Timestamp,
-};
+use outbox_core::MessageId;
+use outbox_core::sink::Batch;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::super::isolation::tests::batch_of;
 use super::*;
 
 const REQUEST_BYTES_MAX: usize = 100_000;
@@ -27,44 +23,14 @@ struct Topic {
 }
 
 fn batch(random: &mut Rng, topics: &[Topic], count: u32) -> Batch {
-    let now = Timestamp::from(SystemTime::now());
-    let delivery = |index| {
-        let large = random.usize(..50) == 0;
-        let bytes = random.usize(..if large { 60_000 } else { 500 });
-        Delivery {
-            position: Position {
-                commit_lsn: Lsn::new(1000),
-                index,
-            },
-            xid: 7,
-            commit_time: now,
-            row: OutboxRow {
-                id: MessageId::generate(),
-                destination: random.usize(..topics.len()).to_string().into(),
-                key: None,
-                message_type: "t".into(),
-                content_type: "c".into(),
-                payload: Some(Bytes::from(vec![0; bytes])),
-                headers: "{}".into(),
-                created_at: now,
-            },
-        }
-    };
-    Batch {
-        messages: (0..count).map(delivery).collect(),
-        checkpoint: Checkpoint {
-            relay: "r".into(),
-            system_id: SystemId(1),
-            timeline: TimelineId(1),
-            timeline_history: TimelineHistory::default(),
-            frontier: Frontier::at(Lsn::new(2000)),
-            last: None,
-            last_parked: None,
-            publication_fingerprint: String::new(),
-            sequence: 1,
-            written_at: now,
-        },
-    }
+    let messages: Vec<(String, usize)> = (0..count)
+        .map(|_| {
+            let large = random.usize(..50) == 0;
+            let bytes = random.usize(..if large { 60_000 } else { 500 });
+            (random.usize(..topics.len()).to_string(), bytes)
+        })
+        .collect();
+    batch_of(&messages)
 }
 
 fn topic_of(batch: &Batch, topics: &[Topic], index: usize) -> Topic {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use outbox_core::sink::{Batch, Outcome, Refusal, RefusalReason, Sink};
 
 use super::broker::{self, Broker};
-use super::reading::committed;
-use super::support::{Relay, SOON};
-use crate::sink::kafka::KafkaSink;
+use super::reading::{committed, committed_payloads};
+use super::support::{Relay, SOON, payloads, publish_surely};
+use crate::sink::kafka::{CAREFUL_BATCHES, KafkaSink};
 
 const MESSAGES: u32 = 10_000;
 /// Every so many messages one is refused.
@@ -136,6 +136,25 @@ fn batch_with_refused(relay: &Relay, topics: &Topics) -> Batch {
         }
     }
     batch
+}
+
+#[test]
+fn a_producer_of_single_requests_gives_way_to_a_faster_one_after_a_while() {
+    let broker = broker::shared();
+    let relay = Relay::new(&broker);
+    let mut sink = relay.sink();
+    sink.acquire(1).unwrap();
+    // As after a roll-back of unknown outcome.
+    sink.isolation.suspect(&relay.topic.as_str().into());
+    sink.acquire(1).unwrap();
+    let batches = u64::from(CAREFUL_BATCHES) + 5;
+    for sequence in 1..=batches {
+        publish_surely(&mut sink, &relay.batch(sequence, 3));
+        let careful = sink.active.as_ref().unwrap().careful_batches;
+        assert_eq!(careful.is_some(), sequence <= u64::from(CAREFUL_BATCHES));
+    }
+    let all: Vec<(u64, u32)> = (1..=batches).map(|sequence| (sequence, 3)).collect();
+    assert_eq!(committed_payloads(&broker, &relay.topic), payloads(&all));
 }
 
 #[test]
