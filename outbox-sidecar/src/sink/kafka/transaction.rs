@@ -1,14 +1,17 @@
 //! One batch in one transaction: its messages, then its checkpoint, then the commit. Where messages
 //! are refused, the transactions of an [`Inquest`] follow, which are never committed.
 
+mod inquiry;
+
 use std::time::{Duration, Instant};
 
-use outbox_core::sink::{Batch, Outcome, Refusal};
+use outbox_core::sink::{Batch, Outcome};
 
+use self::inquiry::unexplained;
 use super::checkpoint_topic::PARTITION;
 use super::deliveries::{CONTROL, FailedDelivery};
-use super::errors::{DeliveryFailure, Trouble};
-use super::inquest::{Failed, Inquest};
+use super::errors::Trouble;
+use super::inquest::Inquest;
 use super::isolation::Isolation;
 use super::producer::{Producer, Record, SendError};
 use super::sending::{Halt, Sending, settle};
@@ -16,11 +19,6 @@ use super::suspicion::Mark;
 
 /// How long one `publish` waits for acknowledgements before it hands control back.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// With so many refused messages the relay is told before all are known. Each takes a roll-back or
-/// more, and meanwhile nothing is published.
-const REFUSED_MAX: usize = 1000;
-/// So often in a row a try may fail without a word why.
-const IN_VAIN_MAX: u32 = 3;
 
 /// What a transaction needs to know of the sink it belongs to.
 pub(super) struct Surroundings<'a> {
@@ -139,92 +137,6 @@ impl Transaction {
             Ok(_) if learnt => self.inquire(producer, batch, around, isolation, inquest),
             Ok(reason) => (unexplained(&failures, reason), false),
         }
-    }
-
-    /// Tries what is left of the batch until it is known what of it is refused.
-    fn inquire(
-        &mut self,
-        producer: &mut Producer,
-        batch: &Batch,
-        around: &Surroundings<'_>,
-        isolation: &mut Isolation,
-        mut inquest: Inquest,
-    ) -> Ending {
-        let deadline = Instant::now() + WAIT_MAX;
-        let sequence = batch.checkpoint.sequence;
-        let mut in_vain = 0;
-        while isolation.refused() < REFUSED_MAX
-            && let Some(places) = inquest.next(batch, isolation)
-        {
-            let opened = match self.stage {
-                Stage::Open { begun, since, .. } => Ok((begun, since)),
-                Stage::Closed if Instant::now() >= deadline => {
-                    let (left, refused) = (inquest.left(), isolation.refused());
-                    self.inquest = Some((sequence, inquest));
-                    let reason = format!("{refused} messages are refused, {left} are still tried");
-                    return (Outcome::Retry { reason }, false);
-                }
-                Stage::Closed => self.begin(producer, sequence, Step::Trial),
-            };
-            let (begun, since) = match opened {
-                Ok(opened) => opened,
-                Err(outcome) => return (outcome, false),
-            };
-            let places = places.into_iter();
-            let (passed, halt) = match self.sending.send(producer, batch, places, None, deadline) {
-                Ok(()) => {
-                    inquest.passed(batch, isolation);
-                    self.sending.restart();
-                    if Instant::now() < deadline {
-                        continue;
-                    }
-                    // No transaction stays open while the relay waits.
-                    (true, Halt::Abort("no more time".to_owned()))
-                }
-                Err(Halt::Later(reason)) if begun.elapsed() < around.transaction_timeout => {
-                    self.inquest = Some((sequence, inquest));
-                    return (Outcome::Retry { reason }, false);
-                }
-                Err(halt) => (false, halt),
-            };
-            let (failures, ended) = self.roll_back(producer, halt, begun, since, around);
-            let learnt = passed || self.learn(&mut inquest, producer, batch, &failures, isolation);
-            in_vain = if learnt { 0 } else { in_vain + 1 };
-            match ended {
-                Err(ending) => return ending,
-                Ok(_) if learnt => {}
-                // Behind a refused request librdkafka goes on counting, in this epoch: the next
-                // message of the partition fails as out of order, and brings a new epoch.
-                Ok(_) if in_vain < IN_VAIN_MAX && is_collateral(&failures) => {}
-                Ok(reason) => return conclude(batch, isolation, unexplained(&failures, reason)),
-            }
-        }
-        if let Stage::Open { begun, since, .. } = self.stage {
-            let halt = Halt::Abort("all is tried".to_owned());
-            if let (_, Err(ending)) = self.roll_back(producer, halt, begun, since, around) {
-                return ending;
-            }
-        }
-        isolation.clear_suspicion();
-        let reason = "messages were refused together; they go in smaller requests".to_owned();
-        conclude(batch, isolation, Outcome::Abort { reason })
-    }
-
-    fn learn(
-        &mut self,
-        inquest: &mut Inquest,
-        producer: &Producer,
-        batch: &Batch,
-        failures: &[FailedDelivery],
-        isolation: &mut Isolation,
-    ) -> bool {
-        let failed = Failed {
-            handed_over: self.sending.handed_over(),
-            not_taken: self.sending.take_not_taken(),
-            failures,
-            unauthorised: producer.unauthorised().take(),
-        };
-        inquest.learn(batch, failed, isolation)
     }
 
     fn begin(
@@ -386,37 +298,6 @@ impl Transaction {
         self.judged = producer.traces().mark();
         Ok(())
     }
-}
-
-/// What the inquest has found, or `otherwise`.
-fn conclude(batch: &Batch, isolation: &mut Isolation, otherwise: Outcome) -> Ending {
-    let refusals: Vec<Refusal> = isolation.take_refusals(batch);
-    let outcome = if refusals.is_empty() {
-        otherwise
-    } else {
-        Outcome::Poison(refusals)
-    };
-    (outcome, false)
-}
-
-/// Whether nobody is to blame for a failed transaction.
-fn is_collateral(failures: &[FailedDelivery]) -> bool {
-    let mut kinds = failures
-        .iter()
-        .map(|failure| DeliveryFailure::of(failure.code));
-    kinds.all(|kind| kind == DeliveryFailure::Collateral)
-}
-
-/// The transaction failed, and no message is to blame: it is sent again.
-fn unexplained(failures: &[FailedDelivery], reason: String) -> Outcome {
-    let own = |failure: &&FailedDelivery| {
-        DeliveryFailure::of(failure.code) != DeliveryFailure::Collateral || failure.tag == CONTROL
-    };
-    let reason = failures
-        .iter()
-        .find(own)
-        .map_or(reason, |failure| failure.code.to_string());
-    Outcome::Abort { reason }
 }
 
 /// A message that timed out may be with the broker: aborting would only wait once more.

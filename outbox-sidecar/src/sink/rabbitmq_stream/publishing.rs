@@ -1,5 +1,7 @@
 //! One batch: sent stream by stream in commit order, until everything is confirmed.
 
+mod answers;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use tokio::time::Instant;
 
 use super::asking::{Asking, Halt, Refused};
 use super::checking::Conditions;
-use super::checkpoint_copies::{self, CheckpointCopies, Circumstances};
+use super::checkpoint_copies::{CheckpointCopies, Circumstances};
 use super::connection::Connection;
 use super::destinations::Destinations;
 use super::lanes::{Lanes, Opened};
@@ -19,8 +21,7 @@ use super::message::Encoder;
 use super::prepared::prepare;
 use super::publishing_id::Lineage;
 use super::settings::StreamSettings;
-use super::suspects::{Suspect, Suspects};
-use super::wire::{Code, Incoming};
+use super::suspects::Suspects;
 
 /// How long one call works on a batch before it hands control back.
 const CALL_MAX: Duration = Duration::from_secs(5);
@@ -360,55 +361,5 @@ impl Work<'_> {
             .lanes
             .holds(&mut self.asking, &mut conditions, stream, place);
         held.await
-    }
-
-    fn take_in(&mut self, event: Incoming) -> Result<(), Halt> {
-        match event {
-            Incoming::Confirmed { publisher, ids } if checkpoint_copies::is_writer(publisher) => {
-                self.copies.confirmed(ids.len() / size_of::<u64>());
-                Ok(())
-            }
-            Incoming::Refused { publisher, .. } if checkpoint_copies::is_writer(publisher) => {
-                let stream = &self.settings.checkpoint_stream;
-                Err(Halt::Lost(format!(
-                    "stream {stream:?} refused a copy of the checkpoint"
-                )))
-            }
-            Incoming::Confirmed { publisher, ids } => Ok(self.lanes.confirm(publisher, ids)?),
-            Incoming::Refused { publisher, errors } => Err(self.refused(publisher, &errors)),
-            Incoming::StreamChanged { stream } => Err(Halt::Lost(format!(
-                "stream {stream:?} was deleted, or its leader has moved"
-            ))),
-            // Nobody has subscribed to anything on this connection.
-            Incoming::Delivered { .. }
-            | Incoming::Answer { .. }
-            | Incoming::Tune { .. }
-            | Incoming::Heartbeat
-            | Incoming::Close { .. } => Ok(()),
-        }
-    }
-
-    /// Messages that were sent are not taken: nothing more is sent until the broker has said what
-    /// it has.
-    fn refused(&mut self, publisher: u8, errors: &[(u64, u16)]) -> Halt {
-        let Some(lane) = self.lanes.lane(publisher) else {
-            return Halt::Lost(
-                "the broker refused messages of a publisher that is none".to_owned(),
-            );
-        };
-        let Some((id, code)) = lane.lowest_open(errors) else {
-            return Halt::Lost("the broker refused messages that are not on their way".to_owned());
-        };
-        let (stream, reference, code) = (&lane.stream, lane.reference, Code(code));
-        let position = reference.position(id);
-        let suspect = Suspect {
-            reference,
-            id,
-            code,
-        };
-        self.suspects.add(stream, suspect);
-        Halt::Lost(format!(
-            "stream {stream:?} refused the message at {position}: {code}"
-        ))
     }
 }
