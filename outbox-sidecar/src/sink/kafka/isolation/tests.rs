@@ -17,6 +17,7 @@ pub(in super::super) fn batch_of(messages: &[(String, usize)]) -> Batch {
         },
         xid: 7,
         commit_time: now,
+        replay: None,
         row: OutboxRow {
             id: MessageId::generate(),
             destination: destination.as_str().into(),
@@ -37,7 +38,7 @@ pub(in super::super) fn batch_of(messages: &[(String, usize)]) -> Batch {
             timeline_history: TimelineHistory::default(),
             frontier: Frontier::at(Lsn::new(2000)),
             last: None,
-            last_parked: None,
+            stuck_writes: 0,
             publication_fingerprint: String::new(),
             sequence: 1,
             written_at: now,
