@@ -22,6 +22,7 @@ use trials::audit::audit;
 use trials::busy_neighbour::busy_neighbour;
 use trials::crash_mix::{Kills, crash_mix};
 use trials::large_transaction::one_transaction_with_kills;
+use trials::stuck_mix::{StuckMix, stuck_mix};
 
 #[tokio::test]
 async fn each_message_is_seen_once_whatever_is_killed_for_long() {
@@ -83,4 +84,45 @@ async fn a_transaction_of_a_million_rows_is_resumed_in_its_middle() {
 #[tokio::test]
 async fn faults_among_a_million_messages_are_found_in_bounded_memory() {
     audit(1_000_000).await;
+}
+
+/// A hundred thousand messages over a thousand keys, fifty of them refused for themselves.
+const REFUSED: StuckMix = StuckMix {
+    kind: Kind::KafkaExactlyOnce,
+    policy: "park-key",
+    messages: 100_000,
+    poison: 50,
+    kills: 10,
+};
+
+#[tokio::test]
+async fn refused_messages_come_back_from_kafka_in_the_order_of_their_keys_for_long() {
+    stuck_mix(REFUSED).await;
+}
+
+#[tokio::test]
+async fn refused_messages_come_back_alone_where_their_keys_do_not_wait_for_long() {
+    stuck_mix(StuckMix {
+        policy: "park",
+        ..REFUSED
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refused_messages_come_back_from_a_queue_in_the_order_of_their_keys_for_long() {
+    stuck_mix(StuckMix {
+        kind: Kind::QuorumQueue,
+        ..REFUSED
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refused_messages_come_back_from_a_stream_in_the_order_of_their_keys_for_long() {
+    stuck_mix(StuckMix {
+        kind: Kind::Stream,
+        ..REFUSED
+    })
+    .await;
 }

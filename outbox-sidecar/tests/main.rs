@@ -21,6 +21,7 @@ mod rabbitmq;
 mod refused;
 mod restored;
 mod scenario;
+mod setting_aside;
 mod shutdown;
 mod slow_broker;
 mod stdout;

@@ -5,3 +5,4 @@ pub(crate) mod audit;
 pub(crate) mod busy_neighbour;
 pub(crate) mod crash_mix;
 pub(crate) mod large_transaction;
+pub(crate) mod stuck_mix;
