@@ -1,11 +1,18 @@
-//! Named places at which a test may kill the process, in debug builds only.
+//! Named places at which a test may kill or freeze the process, in debug builds only.
 
-/// Kills this process if `OUTBOX_FAILPOINT` names this place.
+/// Kills this process if `OUTBOX_FAILPOINT` names this place; freezes it if the name ends in `:freeze`.
 #[cfg(debug_assertions)]
 pub(crate) fn failpoint(name: &str) {
-    if std::env::var("OUTBOX_FAILPOINT").is_ok_and(|wanted| wanted == name) {
-        // A process that cannot kill itself goes on, and the test that waits for its end fails.
-        let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+    use nix::sys::signal::{Signal, raise};
+
+    let Ok(wanted) = std::env::var("OUTBOX_FAILPOINT") else {
+        return;
+    };
+    // A process that cannot do this to itself goes on, and the test that waits for it fails.
+    if wanted == name {
+        let _ = raise(Signal::SIGKILL);
+    } else if wanted.strip_suffix(":freeze") == Some(name) {
+        let _ = raise(Signal::SIGSTOP);
     }
 }
 

@@ -169,6 +169,16 @@ impl Scenario {
 
     /// Starts the relay with some keys set otherwise, each as `key=value`.
     pub(crate) fn start_with(&self, settings: &[&str]) -> Program {
+        Program::start(&self.relay, self.spawn(settings)).unwrap()
+    }
+
+    /// The same, to be killed where the failpoint says, or frozen there.
+    pub(crate) fn start_failing(&self, failpoint: &str, settings: &[&str]) -> Program {
+        let command = self.spawn(settings).env("OUTBOX_FAILPOINT", failpoint);
+        Program::start(&self.relay, command).unwrap()
+    }
+
+    fn spawn(&self, settings: &[&str]) -> Spawn {
         let mut command = Spawn::new(env!("CARGO_BIN_EXE_outbox-sidecar"))
             .arg("run")
             .arg("-c")
@@ -176,7 +186,7 @@ impl Scenario {
         for setting in settings {
             command = command.arg("--set").arg(*setting);
         }
-        Program::start(&self.relay, command).unwrap()
+        command
     }
 
     /// Starts the relay and waits until it is active.

@@ -15,6 +15,7 @@ use super::claim::{WRITES, Writer, epoch, superseded};
 use super::connection::bounded;
 use super::failure_of;
 use super::stuck_rows::{column, position, unreadable, unsigned};
+use crate::failpoint::failpoint;
 
 const READING: &str = "reading outbox.parked";
 
@@ -175,7 +176,9 @@ impl ParkedTable<'_> {
             &timeline,
         ];
         values.extend(columns.values());
+        failpoint("parking");
         let row = bounded(SETTING_ASIDE, client.query_one(&sql, &values)).await?;
+        failpoint("parked");
         let read = || {
             Ok((
                 row.try_get::<_, Option<i64>>(0)?,
