@@ -1,6 +1,6 @@
 //! What a broker refuses is set aside, seen, and comes back once its cause is mended.
 
-use testbed::{Program, wait};
+use testbed::{PostgresServer, Program, wait};
 use tokio_postgres::Client;
 
 use crate::broker::Kind;
@@ -262,4 +262,62 @@ async fn a_topic_that_is_deleted_under_load_holds_nothing_else_up() {
     assert_eq!(scenario.records().await.len(), 199);
     assert_eq!(scenario.metric("outbox_destinations_gone").await, Some(0.0));
     relay.kill().await.unwrap();
+}
+
+/// A commit that waits for a standby is decoded before anyone sees what it wrote.
+#[tokio::test]
+async fn a_request_that_is_decoded_before_it_can_be_seen_is_carried_out_once_it_can() {
+    let postgres = PostgresServer::start().await.unwrap();
+    let kafka = testbed::shared_kafka().await.unwrap();
+    let scenario = Scenario::new(postgres.address(), kafka).await;
+    scenario.init(&[]).await;
+    let client = scenario.client().await;
+    let relay = scenario.start_with(&[LIMITED]);
+    write(&scenario, &client, "k", &[(1, 2000), (2, 10)]).await;
+    in_state(&client, "waiting", 2).await;
+    relay.kill().await.unwrap();
+    // Whoever does not ask for more commits without the standby, which never comes.
+    let local = "do $$ begin
+                     execute format('alter database %I set synchronous_commit = local',
+                                    current_database());
+                 end $$";
+    client.batch_execute(local).await.unwrap();
+    let standby = async |names: &str| {
+        let client = scenario.client().await;
+        let set = format!("alter system set synchronous_standby_names = '{names}'");
+        client.batch_execute(&set).await.unwrap();
+        client
+            .batch_execute("select pg_reload_conf()")
+            .await
+            .unwrap();
+    };
+    standby("nobody").await;
+    // A connection of before would wait, too.
+    let client = scenario.client().await;
+    let relay = scenario.start_with(&["log.level=debug"]);
+    scenario.phase("active").await;
+    let asking = scenario.client().await;
+    let ask = "set synchronous_commit = on;
+               with request as (
+                   insert into outbox.request (relay, kind, chosen)
+                   select name, 'replay', 1 from outbox.relay returning id
+               )
+               update outbox.parked set state = 'replaying', request = request.id, request_index = 0,
+                      replays = 1
+               from request where blocks_key";
+    let asked = tokio::spawn(async move { asking.batch_execute(ask).await });
+    let waits = |line: &serde_json::Value| {
+        line["message"] == "a request waits until its transaction can be seen"
+    };
+    relay
+        .logged("that the request waits", DEADLINE, waits)
+        .await
+        .unwrap();
+    write(&scenario, &client, "k", &[(3, 10)]).await;
+    assert!(seen(&scenario).await.is_empty() && !asked.is_finished());
+    standby("").await;
+    asked.await.unwrap().unwrap();
+    scenario.drained(&client).await;
+    assert_eq!(seen(&scenario).await, [1, 2, 3]);
+    in_state(&client, "replayed", 2).await;
 }
