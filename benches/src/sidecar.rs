@@ -26,6 +26,7 @@ const POLL: Duration = Duration::from_millis(10);
 pub struct Sidecar {
     command: Spawn,
     port: ReservedPort,
+    name: String,
     publication: String,
     program: Option<Program>,
 }
@@ -90,8 +91,35 @@ impl Sidecar {
             command,
             port,
             publication: format!("outbox_{name}"),
+            name,
             program: None,
         })
+    }
+
+    /// Lets so many keys of the backlog's destination wait behind a message that was set aside.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn block_keys(
+        &self,
+        servers: &Servers,
+        backlog: &Backlog,
+        count: u32,
+    ) -> anyhow::Result<()> {
+        let sql = "insert into outbox.parked
+                       (relay, system_id, timeline, commit_lsn, index, xid, commit_time, id,
+                        destination, key, type, content_type, headers, created_at, reason, error,
+                        attempts, blocks_key)
+                   select $1, (select system_identifier::text from pg_control_system()), 1, '0/1', n, 1,
+                          now(), gen_random_uuid(), $2, 'blocked-' || n, 'T', 'c', '{}', now(),
+                          'too-large', '', 1, true
+                   from generate_series(1, $3::int8) as n";
+        let client = servers.client(&backlog.place.database).await?;
+        let destination = backlog.place.topic.as_str();
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&self.name, &destination, &i64::from(count)];
+        client.execute(sql, &values).await?;
+        Ok(())
     }
 
     /// Starts the relay and waits until its checkpoint covers the backlog, then stops it.

@@ -19,6 +19,9 @@ struct Options {
     /// How often each shape is measured; which system goes first alternates.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// Keys that wait behind a message that was set aside: none of those that are drained.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    blocked_keys: u32,
     /// What it is drained into.
     #[arg(long, value_enum, default_value_t = Broker::Kafka)]
     broker: Broker,
@@ -57,12 +60,12 @@ async fn main() -> anyhow::Result<()> {
         "rows/batch",
     ]);
     note("a round that does not count: the broker compiles its code");
-    run(&servers, Shape::Thousands, options.rows, true).await?;
+    run(&servers, Shape::Thousands, &options, true).await?;
     for shape in Shape::ALL {
         let mut rounds = Vec::new();
         for number in 1..=options.rounds {
             note(&format!("{shape}, round {number} of {}", options.rounds));
-            let round = run(&servers, shape, options.rows, number % 2 == 1).await?;
+            let round = run(&servers, shape, &options, number % 2 == 1).await?;
             if options.json {
                 json_lines(shape, number, options.rows, &round)?;
             }
@@ -77,10 +80,14 @@ async fn main() -> anyhow::Result<()> {
 async fn run(
     servers: &Servers,
     shape: Shape,
-    rows: u64,
+    options: &Options,
     ceiling_first: bool,
 ) -> anyhow::Result<Round> {
+    let rows = options.rows;
     let (mut sidecar, ceiling, backlog) = Sidecar::with_backlog(servers, shape, rows).await?;
+    sidecar
+        .block_keys(servers, &backlog, options.blocked_keys)
+        .await?;
     let round = if ceiling_first {
         let alone = ceiling.run(servers, &backlog).await?;
         let relay = sidecar.drain(&backlog).await?;
