@@ -20,6 +20,7 @@ mod program;
 mod rabbitmq;
 mod refused;
 mod restored;
+mod runbook;
 mod scenario;
 mod setting_aside;
 mod shutdown;

@@ -85,6 +85,7 @@ fn verdict(report: &Value, settings: &Settings) -> String {
     });
     let set_aside = match set_aside {
         0 => String::new(),
+        1 => "1 message is set aside: see `stuck list`\n".to_owned(),
         count => format!("{count} messages are set aside: see `stuck list`\n"),
     };
     let slot_gone = at("/database/slot").is_none() && at("/database/error").is_none();

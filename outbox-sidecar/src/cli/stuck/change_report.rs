@@ -222,7 +222,12 @@ pub(super) fn answer_text(described: &Described<'_>, plan: &Plan, answer: &Answe
     text.push_str(&taken_text(&answer.taken));
     let gone = gone(plan, answer);
     if gone > 0 {
-        let _ = writeln!(text, "{} did not wait any more", counted(gone, "message"));
+        let _ = writeln!(
+            text,
+            "{} not asked for any more: {} gone along with others, or somebody has decided",
+            counted(gone, "message"),
+            either(gone, "it has", "they have")
+        );
     }
     if answer.outcome.is_none() && !answer.requests.is_empty() {
         let _ = writeln!(text, "{}", described.presence_text());

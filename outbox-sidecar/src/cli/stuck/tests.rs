@@ -281,7 +281,7 @@ asked once more for the rest of keys that were busier than one request takes alo
 1 key still has messages that merely wait: repeat the command with --reason key-blocked
 4 messages left out: an earlier one of their key waits again
 5 messages are being replayed by request 00000000-0000-0000-0000-000000000003 of bert\\u{7}
-1 message did not wait any more
+1 message not asked for any more: it has gone along with others, or somebody has decided
 ";
     assert_eq!(
         answer_text(&described(Presence::Running), &plan, &waited),
