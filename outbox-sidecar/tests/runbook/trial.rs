@@ -200,7 +200,7 @@ impl Trial {
     }
 
     /// Each step was taken and went as the text says.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(&self) {
         assert_eq!(self.done, self.steps.len(), "a step was left out");
         assert!(self.failures.is_empty(), "{}", self.failures.join("\n"));
     }
