@@ -264,15 +264,8 @@ async fn a_busy_key_is_freed_while_its_messages_keep_coming() {
 
 #[tokio::test]
 async fn a_broker_that_forbids_and_one_that_is_away() {
-    let kafka = KafkaServer::options()
-        .setting(
-            "authorizer.class.name",
-            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        )
-        .setting("allow.everyone.if.no.acl.found", "true")
-        .start()
-        .await
-        .unwrap();
+    let options = KafkaServer::options().authorizer();
+    let kafka = options.start().await.unwrap();
     let postgres = testbed::shared_postgres().await.unwrap();
     let mut trial = Trial::on(postgres, kafka.address(), &BROKER).await;
     let denied = topic_name("denied");
