@@ -137,13 +137,16 @@ impl Trial {
 
     /// Waits until so many messages wait for a decision.
     pub(crate) async fn waiting(&self, count: i64) {
-        let sql = "select count(*) from outbox.parked where state = 'waiting'";
         wait::until(&format!("{count} messages set aside"), DEADLINE, || async {
-            let row = self.client.query_one(sql, &[]).await.unwrap();
-            row.get::<_, i64>(0) >= count
+            self.count_waiting().await >= count
         })
         .await
         .unwrap();
+    }
+
+    pub(crate) async fn count_waiting(&self) -> i64 {
+        let sql = "select count(*) from outbox.parked where state = 'waiting'";
+        self.client.query_one(sql, &[]).await.unwrap().get(0)
     }
 
     /// Waits until everything that was asked for is carried out.
