@@ -37,6 +37,8 @@ impl Active {
             number: request.number_at(delivery.position)?,
             id: delivery.row.id,
             position: delivery.replay.as_ref()?.position,
+            destination: delivery.row.destination.clone(),
+            key: delivery.row.key.clone(),
             reason: refusal.reason,
             error: refusal.error.clone(),
         })

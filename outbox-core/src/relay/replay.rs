@@ -219,6 +219,7 @@ fn delivery(request: &PendingRequest, message: ReplayedMessage) -> Result<Delive
             position: message.position,
             timeline: message.timeline,
             number: message.replays,
+            reason: message.reason,
         })),
     })
 }

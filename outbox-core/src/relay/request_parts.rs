@@ -1,3 +1,5 @@
+use bytestring::ByteString;
+
 use crate::sink::RefusalReason;
 use crate::{MessageId, OutboxRow, Position, RequestId, TimelineId};
 
@@ -41,6 +43,8 @@ pub struct ReplayedMessage {
     pub timeline: TimelineId,
     /// How often its replay was asked for.
     pub replays: u32,
+    /// Why it had been set aside.
+    pub reason: String,
     /// The message, as it is to be published.
     pub row: OutboxRow,
 }
@@ -54,6 +58,10 @@ pub struct RefusedAgain {
     pub id: MessageId,
     /// Where it stands in the commit order.
     pub position: Position,
+    /// Where it was sent now.
+    pub destination: ByteString,
+    /// Its key.
+    pub key: Option<ByteString>,
     /// Why.
     pub reason: RefusalReason,
     /// What the broker or the sink said.

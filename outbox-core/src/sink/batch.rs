@@ -40,6 +40,8 @@ pub struct Replay {
     pub timeline: TimelineId,
     /// How often its replay was asked for, this time included.
     pub number: u32,
+    /// Why it had been set aside: for logs.
+    pub reason: String,
 }
 
 /// What becomes durable together: consecutive messages and the checkpoint that covers them.

@@ -171,6 +171,7 @@ impl Log {
                 position: row.position,
                 timeline,
                 replays: row.replays,
+                reason: String::new(),
                 row: outbox_row(row.row),
             })
             .collect();

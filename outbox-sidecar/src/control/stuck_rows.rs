@@ -52,6 +52,7 @@ pub(crate) fn message(row: &Row) -> Result<ReplayedMessage, SourceFailure> {
         position: position(row, 1)?,
         timeline: TimelineId(unsigned(timeline)?),
         replays: unsigned(replays)?,
+        reason: column(row, 14)?,
         row: OutboxRow {
             id: MessageId::from(column::<Uuid>(row, 5)?),
             destination: text(6)?,

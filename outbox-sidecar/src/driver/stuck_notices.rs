@@ -58,6 +58,7 @@ pub(super) fn replayed(delivery: &Delivery) {
         key = row.key.as_deref(),
         request = %replay.request,
         replay = replay.number,
+        reason = replay.reason,
         "a message that was set aside is published"
     );
 }
@@ -68,6 +69,8 @@ pub(super) fn put_back(refused: &RefusedAgain) {
     tracing::warn!(
         message_id = %refused.id,
         position = %refused.position,
+        destination = &*refused.destination,
+        key = refused.key.as_deref(),
         reason,
         error = refused.error,
         "a message was refused again: it waits on in outbox.parked"

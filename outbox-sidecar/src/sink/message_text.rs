@@ -269,6 +269,7 @@ mod tests {
             position: at(0x10, 2),
             timeline: TimelineId(2),
             number: 4,
+            reason: String::new(),
         }));
         write_position(&mut text, TimelineId(3), &delivery);
         assert_eq!(text, "2:0/10:2");

@@ -35,6 +35,7 @@ fn waiting(number: u32, row: u32) -> ReplayedMessage {
         position: position(500, row),
         timeline: TimelineId(1),
         replays: 2,
+        reason: "too-large".to_owned(),
         row: keyed(row),
     }
 }

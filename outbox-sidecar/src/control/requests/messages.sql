@@ -1,14 +1,14 @@
 -- The next messages of a request: so many, or so many bytes, one at least. What was chosen goes where,
 -- and as, the request says; what waited behind it as it is.
 select l.number, l.commit_lsn, l.index, l.timeline, l.replays, l.id, l.destination, l.key, l.type,
-       l.content_type, l.payload, l.headers, l.created_at, l.last_number
+       l.content_type, l.payload, l.headers, l.created_at, l.last_number, l.reason
 from (
     select m.*, row_number() over (order by m.number) as place,
            sum(coalesce(octet_length(m.payload), 0)::bigint + octet_length(m.headers)
                + octet_length(m.destination) + coalesce(octet_length(m.key), 0)
                + octet_length(m.type) + octet_length(m.content_type)) over (order by m.number) as bytes
     from (
-        select p.request_index as number, p.commit_lsn::text, p.index, p.timeline, p.replays, p.id,
+        select p.request_index as number, p.commit_lsn::text, p.index, p.timeline, p.replays, p.reason, p.id,
                case when p.request_index < r.chosen then coalesce(r.destination, p.destination)
                     else p.destination end as destination,
                p.key,

@@ -97,6 +97,8 @@ impl Database {
             number: *number,
             id: id(i64::from(*number)),
             position: position(0),
+            destination: "d".into(),
+            key: None,
             reason: RefusalReason::NotAuthorised,
             error: "no\0t".to_owned(),
         };
