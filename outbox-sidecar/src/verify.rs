@@ -2,18 +2,24 @@
 //!
 //! 1. One snapshot of the table is read, and where the log ends then ([`snapshot`]).
 //! 2. The relay's checkpoint must pass that end: then all of it is published ([`frontier`]).
-//! 3. The destinations that the rows name are read to their ends, through `sink/` ([`gather`]).
-//! 4. Rows and messages are brought together by their id ([`join`]) and compared ([`judge`]).
-//! 5. Of the messages that have a row, those of a key must stand in the order of their positions
-//!    ([`order`]).
+//! 3. What the relay has set aside is read ([`aside_rows`]): after its checkpoint has passed, so that
+//!    nothing of it is missing, and before the broker, so that what was replayed is there.
+//! 4. The destinations that the rows name are read to their ends, through `sink/` ([`gather`]).
+//! 5. Rows and messages are brought together by their id ([`join`]), and what stands for each row is
+//!    found ([`places`]) and compared with it ([`judge`]).
+//! 6. Of the messages that stand for a row, those of a key must stand in the order of their positions
+//!    ([`order`]); a replay too, if its key has waited for it.
 //!
 //! Nothing is changed anywhere. What is compared is put by in temporary files, as digests, spread
 //! over buckets by a hash ([`spill`]): memory does not grow with the table, but for one bit a
 //! message. Nothing in `sink/` or `source/` knows of this module.
 
+mod aside_record;
+mod aside_rows;
 mod broker;
 mod comparison;
 mod content;
+mod copying;
 mod digest;
 mod error;
 mod findings;
@@ -24,11 +30,14 @@ mod judge;
 mod marks;
 mod names;
 mod order;
+mod places;
+mod position_range;
 mod progress;
 mod record;
 mod report;
 mod snapshot;
 mod spill;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -38,19 +47,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use error::VerifyError;
+pub(crate) use position_range::{PositionRange, read_position};
 pub(crate) use progress::Progress;
 pub(crate) use window::Window;
 
+use outbox_core::{Frontier, Timestamp};
+
 use crate::assembly::assemble;
 use crate::config::Settings;
+use aside_record::AsideRecord;
 use broker::Readable;
 use comparison::{Comparison, JOIN_BYTES, ORDER_BYTES};
 use digest::Digester;
 use findings::Findings;
 use gather::{Due, Gathered};
-use judge::Tally;
 use report::Report;
 use snapshot::Snapshot;
+use spill::Spill;
+use tally::Tally;
 
 /// A record may be so much older than its row: clocks differ.
 const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(3600);
@@ -59,6 +73,7 @@ const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug)]
 pub(crate) struct VerifyOptions {
     pub(crate) window: Window,
+    pub(crate) positions: PositionRange,
     /// How long the relay may take to publish what was read, and open transactions to end.
     pub(crate) wait_max: Duration,
     /// So many findings of each kind are listed.
@@ -74,26 +89,30 @@ pub(crate) async fn verify(
     progress: &Arc<Progress>,
 ) -> Result<Report, VerifyError> {
     let readable = Readable::of(&settings.sink)?;
+    if options.positions.is_empty() {
+        return Err(VerifyError::EmptyRange);
+    }
     let digester = Digester::default();
     progress.step("reading the outbox");
-    let snapshot = snapshot::take(
-        settings,
-        &options.window,
-        &options.directory,
-        &digester,
-        progress,
-    )
-    .await?;
+    let mut snapshot = snapshot::take(settings, options, &digester, progress).await?;
+
+    progress.step("waiting for the relay's checkpoint");
+    let mut sink = assemble(settings)?;
+    let end = options.positions.frontier(Frontier::at(snapshot.end));
+    let wait_max = options.wait_max;
+    let waiting = move || frontier::await_frontier(sink.as_mut(), end, wait_max);
+    let checkpoint = tokio::task::spawn_blocking(waiting).await??;
+
+    progress.step("reading what was set aside");
+    let system_id = checkpoint.system_id;
+    let names = &mut snapshot.names;
+    let asides = aside_rows::read(settings, options, system_id, names, &digester).await?;
+
     let (settings, options) = (settings.clone(), options.clone());
     let progress = Arc::clone(progress);
-    let mut sink = assemble(&settings)?;
     let comparing = tokio::task::spawn_blocking(move || {
-        progress.step("waiting for the relay's checkpoint");
-        frontier::await_frontier(sink.as_mut(), snapshot.end, options.wait_max)?;
-        drop(sink);
-        compare(
-            &settings, &readable, &options, &snapshot, &digester, &progress,
-        )
+        let read = (&snapshot, &asides);
+        compare(&settings, &readable, &options, read, &digester, &progress)
     });
     comparing.await?
 }
@@ -102,12 +121,13 @@ fn compare(
     settings: &Settings,
     readable: &Readable,
     options: &VerifyOptions,
-    snapshot: &Snapshot,
+    (snapshot, asides): (&Snapshot, &Spill<AsideRecord>),
     digester: &Digester,
     progress: &Progress,
 ) -> Result<Report, VerifyError> {
     let due = Due {
         window: options.window,
+        positions: options.positions,
         before: snapshot.begin,
     };
     let mut gathered = Gathered::new(&options.directory)?;
@@ -115,6 +135,7 @@ fn compare(
         relay: settings.relay.clone(),
         sink: (settings.sink.section(), settings.sink.delivery()),
         end: snapshot.end.to_string(),
+        positions: options.positions,
         destinations: snapshot.names.all().count(),
         rows: snapshot.rows.records(),
         messages: 0,
@@ -126,7 +147,7 @@ fn compare(
     };
     let since = options.window.from.map(|from| {
         let margin = i64::try_from(CLOCKS_DIFFER_MAX.as_micros()).unwrap_or(i64::MAX);
-        outbox_core::Timestamp::from_unix_us(from.as_unix_us().saturating_sub(margin))
+        Timestamp::from_unix_us(from.as_unix_us().saturating_sub(margin))
     });
     let mut broker = readable.connect()?;
     for (number, name) in snapshot.names.all() {
@@ -156,10 +177,12 @@ fn compare(
     report.foreign = gathered.foreign;
     let comparison = Comparison {
         rows: &snapshot.rows,
+        asides,
         names: &snapshot.names,
         gathered: &gathered,
         digester,
         may_repeat: settings.sink.may_repeat(),
+        positions: options.positions,
         findings_max: options.findings_max,
         join_bytes: JOIN_BYTES,
         order_bytes: ORDER_BYTES,

@@ -1,6 +1,8 @@
 //! `verify`: what it finds, and that it finds nothing else.
 
 mod faults;
+mod positions;
+mod set_aside;
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use outbox_core::Timestamp;
+use outbox_core::{Position, Timestamp};
 
 use super::stuck::StuckCommand;
 use crate::sink::message_text::read_timestamp;
+use crate::verify::read_position;
 
 /// Relays a PostgreSQL outbox into Kafka or RabbitMQ.
 #[derive(Debug, Parser)]
@@ -85,6 +86,12 @@ pub(super) struct VerifyArguments {
     /// Only rows that were enqueued before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) to: Option<Timestamp>,
+    /// Judge only what stands at this position or behind it: LSN:index, as outbox-position ends, or an LSN
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub(super) from_position: Option<Position>,
+    /// Judge only what stands before this position
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub(super) to_position: Option<Position>,
     /// How many seconds the relay may take to publish what is in the table
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=WAIT_S_MAX))]
     pub(super) wait_s: u64,
@@ -129,6 +136,10 @@ pub(super) struct ConfigArguments {
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     read_timestamp(text)
         .ok_or_else(|| "expected a time in RFC 3339, such as 2026-11-21T05:00:00Z".to_owned())
+}
+
+fn position(text: &str) -> Result<Position, String> {
+    read_position(text).ok_or_else(|| "expected LSN:index or LSN, such as 0/16B3748:0".to_owned())
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

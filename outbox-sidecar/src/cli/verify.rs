@@ -6,7 +6,7 @@ use super::progress_line::shown;
 use super::{CliError, print};
 use crate::config::Settings;
 use crate::exit::ExitCode;
-use crate::verify::{Progress, VerifyOptions, Window, verify};
+use crate::verify::{PositionRange, Progress, VerifyOptions, Window, verify};
 
 /// Compares the outbox with what the broker holds.
 pub(super) async fn execute(
@@ -22,6 +22,10 @@ pub(super) async fn execute(
     }
     let options = VerifyOptions {
         window,
+        positions: PositionRange {
+            from: command.from_position,
+            to: command.to_position,
+        },
         wait_max: Duration::from_secs(command.wait_s),
         findings_max: usize::try_from(command.findings_max).unwrap_or(usize::MAX),
         directory: command

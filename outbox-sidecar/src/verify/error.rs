@@ -16,6 +16,9 @@ pub(crate) enum VerifyError {
     /// The broker cannot be read without changing what it holds.
     #[error("{0}")]
     Unreadable(&'static str),
+    /// Positions that no message can have.
+    #[error("--to-position must lie behind --from-position")]
+    EmptyRange,
     /// PostgreSQL refused a statement, or is away.
     #[error("{0}")]
     Database(SourceFailure),
@@ -36,8 +39,8 @@ pub(crate) enum VerifyError {
     NeverSetUp,
     /// The relay has not published yet what is compared.
     #[error(
-        "the relay is behind by {} bytes: its checkpoint stands at {frontier}, the rows that were \
-         read were committed before {end}; see `outbox-sidecar status`, or wait longer (--wait-s, \
+        "the relay is behind by {} bytes: its checkpoint stands at {frontier}, what is compared \
+         was committed before {end}; see `outbox-sidecar status`, or wait longer (--wait-s, \
          now {waited_s})",
         end.bytes_since(*frontier)
     )]
@@ -73,7 +76,9 @@ impl VerifyError {
     /// The exit code of the command.
     pub(crate) const fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Unreadable(_) | Self::Config(_) | Self::Kafka(_) => ExitCode::Usage,
+            Self::Unreadable(_) | Self::EmptyRange | Self::Config(_) | Self::Kafka(_) => {
+                ExitCode::Usage
+            }
             Self::Checkpoint(
                 AcquireError::CheckpointMissing(_) | AcquireError::CheckpointCorrupt(_),
             ) => ExitCode::Checkpoint,

@@ -1,6 +1,7 @@
 use serde::Serialize;
 
 use super::names::Names;
+use super::position_range::At;
 use super::record::{MessageRecord, RowRecord};
 
 /// What can be wrong with a message.
@@ -45,7 +46,7 @@ pub(crate) struct Finding {
     pub(crate) destination: String,
     /// Without one, none. A long one is cut.
     pub(crate) key: Option<String>,
-    /// `<timeline>:<commit LSN>:<index>`; none of what never arrived.
+    /// `<timeline>:<commit LSN>:<index>`; none where nothing tells it.
     pub(crate) position: Option<String>,
     /// Where the broker has it: `destination[partition]@offset`.
     pub(crate) at: Option<String>,
@@ -54,35 +55,38 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// About a row whose message is not there.
-    pub(super) fn missing(row: &RowRecord, names: &Names) -> Self {
+    /// About a row whose message is not there: where it would stand, if that is known, and what more
+    /// is.
+    pub(super) fn missing(row: &RowRecord, at: Option<At>, more: &str, names: &Names) -> Self {
         let ms = row.content.created_at_ms;
         Self {
             kind: Kind::Missing,
             id: row.id.to_string(),
             destination: names.name(row.content.destination),
             key: row.key_text.shown(),
-            position: None,
+            position: at.map(shown),
             at: None,
-            detail: format!("enqueued at {}", names.time(ms)),
+            detail: format!("enqueued at {}{more}", names.time(ms)),
         }
     }
 
     /// About a message.
     pub(super) fn of(kind: Kind, message: &MessageRecord, names: &Names, detail: String) -> Self {
-        let position = |(timeline, position): (outbox_core::TimelineId, outbox_core::Position)| {
-            format!("{}:{position}", timeline.0)
-        };
         Self {
             kind,
             id: message.id.to_string(),
             destination: names.name(message.content.destination),
             key: message.key_text.shown(),
-            position: message.position.map(position),
+            position: message.position.map(shown),
             at: Some(place(message, names)),
             detail,
         }
     }
+}
+
+/// A position as the broker's messages carry it.
+fn shown((timeline, position): At) -> String {
+    format!("{}:{position}", timeline.0)
 }
 
 /// Where the broker has a message.

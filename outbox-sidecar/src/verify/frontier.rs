@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
-use outbox_core::Lsn;
+use outbox_core::Frontier;
+use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{AcquireError, Sink};
 
 use super::error::VerifyError;
@@ -8,22 +9,22 @@ use super::error::VerifyError;
 /// The pause between looks at the checkpoint.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Waits until everything that was committed before `end` is published, by the relay's checkpoint.
-/// Reads it as `status` does, and keeps nobody from publishing.
+/// Waits until everything that stands before `end` is published or set aside, by the relay's
+/// checkpoint, and returns it. Reads it as `status` does, and keeps nobody from publishing.
 pub(super) fn await_frontier(
     sink: &mut dyn Sink,
-    end: Lsn,
+    end: Frontier,
     wait_max: Duration,
-) -> Result<(), VerifyError> {
+) -> Result<Checkpoint, VerifyError> {
     let began = Instant::now();
     loop {
         let is_late = began.elapsed() >= wait_max;
         match sink.peek() {
-            Ok(Some(found)) if found.frontier.lsn >= end => return Ok(()),
+            Ok(Some(found)) if found.frontier >= end => return Ok(found),
             Ok(Some(found)) if is_late => {
                 return Err(VerifyError::Behind {
                     frontier: found.frontier.lsn,
-                    end,
+                    end: end.lsn,
                     waited_s: wait_max.as_secs(),
                 });
             }

@@ -8,6 +8,7 @@ use super::content::{Content, KeyText};
 use super::digest::Digester;
 use super::error::VerifyError;
 use super::join::hash;
+use super::position_range::PositionRange;
 use super::progress::Progress;
 use super::record::{MessageRecord, OrderRecord};
 use super::spill::Spill;
@@ -26,6 +27,7 @@ pub(super) struct Gathered {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Due {
     pub(super) window: Window,
+    pub(super) positions: PositionRange,
     /// Committed behind it, a row may be too new to have been read.
     pub(super) before: Lsn,
 }
@@ -53,7 +55,9 @@ impl Gathered {
             return Ok(());
         };
         progress.message();
-        let is_old = |(_, position): (_, outbox_core::Position)| position.commit_lsn < due.before;
+        let is_old = |(_, position): (_, outbox_core::Position)| {
+            position.commit_lsn < due.before && due.positions.contains(position)
+        };
         let within = |time| due.window.contains(time);
         let record = MessageRecord {
             id,
@@ -67,9 +71,7 @@ impl Gathered {
             is_due: message.position.is_none_or(is_old) && message.created_at.is_none_or(within),
         };
         self.messages.push(hash(digester, &id), &record)?;
-        if let (Some((_, position)), Some(_), false) =
-            (message.position, message.key, message.is_replay)
-        {
+        if let Some(((_, position), _)) = message.position.zip(message.key) {
             let key = record.content.key;
             let order = OrderRecord {
                 sequence: record.sequence,

@@ -2,6 +2,7 @@ use std::io;
 
 use outbox_core::MessageId;
 
+use super::aside_record::AsideRecord;
 use super::digest::Digester;
 use super::error::VerifyError;
 use super::judge::Judge;
@@ -12,26 +13,40 @@ use super::spill::{BUCKETS, Spill};
 /// the hundred thousand: those cannot be parted.
 const PASS_RECORDS_MAX: usize = 250_000;
 
-/// Brings the rows and the messages of each id together, bucket by bucket, and has them judged. What
-/// of a bucket is larger than `pass_bytes` takes several passes.
+/// What is brought together, each spread over buckets by its id.
+#[derive(Clone, Copy)]
+pub(super) struct Sides<'a> {
+    pub(super) rows: &'a Spill<RowRecord>,
+    pub(super) messages: &'a Spill<MessageRecord>,
+    pub(super) asides: &'a Spill<AsideRecord>,
+}
+
+/// Brings together what has one id, bucket by bucket, and has it judged. What of a bucket is larger
+/// than `pass_bytes` takes several passes.
 pub(super) fn join(
-    rows: &Spill<RowRecord>,
-    messages: &Spill<MessageRecord>,
+    sides: Sides<'_>,
     digester: &Digester,
     pass_bytes: u64,
     judge: &mut Judge<'_>,
     mut done: impl FnMut(usize),
 ) -> Result<(), VerifyError> {
     for bucket in 0..BUCKETS {
-        let bytes = rows.bytes(bucket) + messages.bytes(bucket);
+        let Sides {
+            rows,
+            messages,
+            asides,
+        } = sides;
+        let bytes = rows.bytes(bucket) + messages.bytes(bucket) + asides.bytes(bucket);
         let passes = bytes.div_ceil(pass_bytes);
         for pass in 0..passes {
-            let mut rows = gather(rows, bucket, |row| is_in(digester, &row.id, pass, passes))?;
-            let is_wanted = |message: &MessageRecord| is_in(digester, &message.id, pass, passes);
-            let mut messages = gather(messages, bucket, is_wanted)?;
+            let is_wanted = |id: &MessageId| is_in(digester, id, pass, passes);
+            let mut rows = gather(rows, bucket, |row| is_wanted(&row.id))?;
+            let mut messages = gather(messages, bucket, |message| is_wanted(&message.id))?;
+            let mut asides = gather(asides, bucket, |aside| is_wanted(&aside.id))?;
             rows.sort_unstable_by_key(|row| row.id);
             messages.sort_unstable_by_key(|message| message.id);
-            by_id(&mut rows, &mut messages, judge);
+            asides.sort_unstable_by_key(|aside| aside.id);
+            by_id(&mut rows, &mut messages, &mut asides, judge);
         }
         done(bucket + 1);
     }
@@ -84,20 +99,34 @@ fn gather<R: Record>(
     Ok(gathered)
 }
 
-/// Both sorted by id.
-fn by_id(mut rows: &mut [RowRecord], mut messages: &mut [MessageRecord], judge: &mut Judge<'_>) {
+/// All sorted by id.
+fn by_id(
+    mut rows: &mut [RowRecord],
+    mut messages: &mut [MessageRecord],
+    mut asides: &mut [AsideRecord],
+    judge: &mut Judge<'_>,
+) {
     loop {
-        let next = match (rows.first(), messages.first()) {
-            (Some(row), Some(message)) => row.id.min(message.id),
-            (Some(row), None) => row.id,
-            (None, Some(message)) => message.id,
-            (None, None) => return,
+        let firsts = [
+            rows.first().map(|row| row.id),
+            messages.first().map(|message| message.id),
+            asides.first().map(|aside| aside.id),
+        ];
+        let Some(next) = firsts.into_iter().flatten().min() else {
+            return;
         };
-        let rows_of = rows.partition_point(|row| row.id == next);
-        let messages_of = messages.partition_point(|message| message.id == next);
-        let (mine, rest) = std::mem::take(&mut rows).split_at_mut(rows_of);
-        let (theirs, others) = std::mem::take(&mut messages).split_at_mut(messages_of);
-        judge.id(mine, theirs);
-        (rows, messages) = (rest, others);
+        judge.id(
+            split_off(&mut rows, |row| row.id == next),
+            split_off(&mut messages, |message| message.id == next),
+            split_off(&mut asides, |aside| aside.id == next),
+        );
     }
+}
+
+/// Takes the first records off, as long as this holds.
+fn split_off<'a, R>(records: &mut &'a mut [R], holds: impl Fn(&R) -> bool) -> &'a mut [R] {
+    let count = records.iter().take_while(|record| holds(record)).count();
+    let (taken, rest) = std::mem::take(records).split_at_mut(count);
+    *records = rest;
+    taken
 }

@@ -1,95 +1,166 @@
 //! The rows and the messages of one id: what is missing, what is too many, what differs.
 
-use super::content::Content;
+use super::aside_record::{AsideRecord, Fate};
 use super::findings::{Finding, Findings, Kind, place};
 use super::marks::Marks;
 use super::names::Names;
+use super::places::{Place, Standing, places};
+use super::position_range::PositionRange;
 use super::record::{MessageRecord, RowRecord};
+use super::tally::Tally;
 
 /// What comes of comparing.
 pub(super) struct Judge<'a> {
     pub(super) names: &'a Names,
     /// Whether the relay's delivery promises no more than at least once.
     pub(super) may_repeat: bool,
+    /// What lies outside is known, and not judged.
+    pub(super) positions: PositionRange,
     pub(super) findings: Findings,
-    /// The messages whose order counts, by their sequence: each row's first.
+    /// The messages whose order counts, by their sequence: of each place one at most.
     pub(super) in_order: Marks,
     pub(super) tally: Tally,
 }
 
-/// What is told, and is no finding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    /// Messages of ids that the table does not hold.
-    pub(super) without_row: u64,
-    /// Rows with the id of another row.
-    pub(super) enqueued_again: u64,
-    /// Second and later copies, where the delivery allows them.
-    pub(super) repeated: u64,
-    /// Messages that say of themselves that they are replays.
-    pub(super) replays: u64,
-}
-
 impl Judge<'_> {
-    /// Compares what has one id. Sorts both.
-    pub(super) fn id(&mut self, rows: &mut [RowRecord], messages: &mut [MessageRecord]) {
-        let rows_sorted = rows;
-        if rows_sorted.is_empty() {
+    /// Compares what has one id. Sorts all of it.
+    pub(super) fn id(
+        &mut self,
+        rows: &mut [RowRecord],
+        messages: &mut [MessageRecord],
+        asides: &mut [AsideRecord],
+    ) {
+        if rows.is_empty() {
             // Deleted since, or never this table's.
             let due = messages.iter().filter(|message| message.is_due);
             self.tally.without_row += due.count() as u64;
             return;
         }
-        self.tally.enqueued_again += rows_sorted.len() as u64 - 1;
-        messages.sort_unstable_by_key(|message| {
-            (message.is_replay, message.position, message.sequence)
-        });
-        let replays_at = messages.partition_point(|message| !message.is_replay);
-        let (own, replays) = messages.split_at_mut(replays_at);
-        self.tally.replays += replays.len() as u64;
-        let mut firsts = self.firsts(own);
-
-        rows_sorted.sort_unstable_by_key(|row| row.content);
-        firsts.sort_unstable_by_key(|message| (message.content, message.sequence));
-        let (rows, firsts) = unmatched(rows_sorted, firsts);
-        for (row, message) in rows.iter().zip(&firsts) {
-            let differs = message.content.differences(&row.content).join(", ");
-            self.add(Kind::Altered, message, format!("differs in {differs}"));
-        }
-        let paired = rows.len().min(firsts.len());
-        // A message that was stuck arrives as a replay, perhaps repaired.
-        for row in rows.iter().skip(paired).skip(replays.len()) {
-            let names = self.names;
-            self.findings
-                .add(Kind::Missing, || Finding::missing(row, names));
-        }
-        for message in firsts.iter().skip(paired).filter(|message| message.is_due) {
-            let rows = rows_sorted.len();
-            let detail = format!("published at another position too, for {rows} row(s) of this id");
-            self.add(Kind::Duplicated, message, detail);
+        self.tally.enqueued_again += rows.len() as u64 - 1;
+        rows.sort_unstable_by_key(|row| row.content);
+        let rows = &*rows;
+        let standing: Vec<_> = places(messages, asides)
+            .map(|place| self.place(&place, rows))
+            .collect();
+        match (rows, standing.as_slice()) {
+            ([row], [standing]) => self.row(row, standing),
+            _ => self.several(rows, standing),
         }
     }
 
-    /// The first message of each position; what comes again is a finding, or allowed.
-    fn firsts(&mut self, messages: &[MessageRecord]) -> Vec<MessageRecord> {
-        let mut firsts: Vec<MessageRecord> = Vec::with_capacity(1);
-        for message in messages {
-            match firsts.last() {
-                Some(first) if first.position == message.position => {
-                    if self.may_repeat {
-                        self.tally.repeated += 1;
-                    } else {
-                        let detail = format!("first at {}", place(first, self.names));
-                        self.add(Kind::Duplicated, message, detail);
-                    }
-                }
-                _ => {
-                    self.in_order.set(message.sequence);
-                    firsts.push(*message);
+    /// Counts what is there besides the message that stands for the row.
+    fn place<'p>(&mut self, place: &Place<'p>, rows: &[RowRecord]) -> Standing<'p> {
+        let standing = place.standing(rows);
+        if let Some(message) = standing.message.filter(|_| standing.is_in_order()) {
+            self.in_order.set(message.sequence);
+        }
+        if !self.positions.judges(place.at) {
+            return standing;
+        }
+        self.tally.replays += place.replays.len() as u64;
+        let waits = |aside: &AsideRecord| aside.fate != Fate::Replayed;
+        let stands_for_row = match (standing.message, place.aside) {
+            (Some(message), _) if message.is_replay => 1,
+            (None, Some(aside)) if waits(aside) => place.replays.len(),
+            _ => 0,
+        };
+        self.tally.sent_again += (place.replays.len() - stands_for_row) as u64;
+        if !place.own.is_empty() && place.aside.is_some_and(waits) {
+            self.tally.aside_and_published += 1;
+        }
+        if let Some((first, again)) = place.own.split_first() {
+            for message in again {
+                if self.may_repeat {
+                    self.tally.repeated += 1;
+                } else {
+                    let detail = format!("first at {}", self::place(first, self.names));
+                    self.add(Kind::Duplicated, message, detail);
                 }
             }
         }
-        firsts
+        standing
+    }
+
+    /// An id that was enqueued, or published, more than once: what is equal belongs together, then
+    /// what was enqueued at the same time.
+    fn several(&mut self, rows: &[RowRecord], standing: Vec<Standing<'_>>) {
+        let (mut plain, mut left): (Vec<_>, Vec<_>) = standing
+            .into_iter()
+            .partition(|standing| standing.message.is_some() && !standing.is_changed());
+        let content = |standing: &Standing<'_>| standing.message.map(|message| message.content);
+        plain.sort_unstable_by_key(|standing| (content(standing), standing.at));
+        let mut alone = Vec::new();
+        let mut rows = rows.iter().peekable();
+        for standing in plain {
+            let found = content(&standing);
+            while let Some(row) = rows.next_if(|row| Some(row.content) < found) {
+                alone.push(row);
+            }
+            match rows.next_if(|row| Some(row.content) == found) {
+                Some(row) => self.row(row, &standing),
+                None => left.push(standing),
+            }
+        }
+        alone.extend(rows);
+        alone.sort_unstable_by_key(|row| (row.content.created_at_ms, row.content));
+        left.sort_unstable_by_key(|standing| (standing.created_at_ms(), standing.at));
+        for (row, standing) in alone.iter().zip(&left) {
+            self.row(row, standing);
+        }
+        let paired = alone.len().min(left.len());
+        for row in alone.iter().skip(paired) {
+            self.row_without_place(row);
+        }
+        for message in left.iter().skip(paired).filter_map(|left| left.message) {
+            if message.is_due {
+                let detail = "published at another position too; the table has no row for that";
+                self.add(Kind::Duplicated, message, detail.to_owned());
+            }
+        }
+    }
+
+    /// A row, and what stands for it.
+    fn row(&mut self, row: &RowRecord, standing: &Standing<'_>) {
+        if !self.positions.judges(standing.at) {
+            return;
+        }
+        self.tally.in_range += 1;
+        if let Some(message) = standing.message {
+            let expected = standing.expected(&row.content);
+            if message.content != expected {
+                let differs = message.content.differences(&expected).join(", ");
+                self.add(Kind::Altered, message, format!("differs in {differs}"));
+            }
+            return;
+        }
+        match standing.aside {
+            Some(aside) if aside.fate == Fate::Waiting => self.tally.set_aside += 1,
+            Some(aside) if aside.fate == Fate::GivenUp => self.tally.given_up += 1,
+            Some(aside) => {
+                let whereto = aside.redirected_to.unwrap_or(row.content.destination);
+                let whereto = self.names.name(whereto);
+                let more = format!("; set aside, then replayed to {whereto}");
+                self.missing(row, standing, &more);
+            }
+            None => self.missing(row, standing, "; sent again elsewhere"),
+        }
+    }
+
+    fn row_without_place(&mut self, row: &RowRecord) {
+        if self.positions.is_bounded() {
+            self.tally.position_unknown += 1;
+        } else {
+            let names = self.names;
+            self.findings
+                .add(Kind::Missing, || Finding::missing(row, None, "", names));
+        }
+    }
+
+    fn missing(&mut self, row: &RowRecord, standing: &Standing<'_>, more: &str) {
+        let names = self.names;
+        self.findings.add(Kind::Missing, || {
+            Finding::missing(row, standing.at, more, names)
+        });
     }
 
     fn add(&mut self, kind: Kind, message: &MessageRecord, detail: String) {
@@ -97,26 +168,4 @@ impl Judge<'_> {
         self.findings
             .add(kind, || Finding::of(kind, message, names, detail));
     }
-}
-
-/// Takes away the pairs that are equal. Both sides are sorted by their content.
-fn unmatched(
-    rows: &[RowRecord],
-    messages: Vec<MessageRecord>,
-) -> (Vec<&RowRecord>, Vec<MessageRecord>) {
-    let mut left = Vec::new();
-    let mut rows = rows.iter().peekable();
-    let mut alone = Vec::new();
-    for message in messages {
-        let before = |row: &&&RowRecord| row.content < message.content;
-        while let Some(row) = rows.next_if(|row| before(&row)) {
-            alone.push(row);
-        }
-        let equal = |content: &Content| *content == message.content;
-        if rows.next_if(|row| equal(&row.content)).is_none() {
-            left.push(message);
-        }
-    }
-    alone.extend(rows);
-    (alone, left)
 }

@@ -3,6 +3,7 @@
 use outbox_core::{Lsn, MessageId, Position, TimelineId};
 
 use super::content::{Content, KeyText};
+use super::position_range::At;
 
 /// What can be put by.
 pub(super) trait Record: Sized {
@@ -26,7 +27,7 @@ pub(super) struct MessageRecord {
     pub(super) id: MessageId,
     pub(super) content: Content,
     pub(super) key_text: KeyText,
-    pub(super) position: Option<(TimelineId, Position)>,
+    pub(super) position: Option<At>,
     /// The how-manieth message it is that was read: each partition's are in its order.
     pub(super) sequence: u64,
     pub(super) partition: u32,
@@ -207,14 +208,14 @@ impl Record for Position {
     }
 }
 
-fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, rest) = from.split_first_chunk::<N>()?;
     *from = rest;
     Some(*taken)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn content(number: u64) -> Content {
@@ -229,7 +230,7 @@ mod tests {
         }
     }
 
-    fn assert_kept<R: Record + PartialEq + std::fmt::Debug>(record: &R) {
+    pub(in super::super) fn assert_kept<R: Record + PartialEq + std::fmt::Debug>(record: &R) {
         let mut bytes = Vec::new();
         record.write(&mut bytes);
         record.write(&mut bytes);

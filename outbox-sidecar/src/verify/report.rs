@@ -3,7 +3,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::findings::{Finding, Findings, KINDS};
-use super::judge::Tally;
+use super::position_range::PositionRange;
+use super::tally::Tally;
 
 /// What a comparison came to.
 #[derive(Clone, Debug)]
@@ -13,6 +14,7 @@ pub(crate) struct Report {
     pub(super) sink: (&'static str, &'static str),
     /// Everything committed before it was compared.
     pub(super) end: String,
+    pub(super) positions: PositionRange,
     pub(super) destinations: usize,
     pub(super) rows: u64,
     pub(super) messages: u64,
@@ -43,7 +45,12 @@ impl Report {
             let _ = writeln!(text, "{name:<14}{count}");
         };
         line("rows", self.rows);
+        if self.positions.is_bounded() {
+            line("in range", self.tally.in_range);
+        }
         line("messages", self.messages);
+        line("set aside", self.tally.set_aside);
+        line("given up", self.tally.given_up);
         for kind in KINDS {
             line(kind.word(), self.findings.count(kind));
         }
@@ -78,8 +85,14 @@ impl Report {
             "delivery": delivery,
             "committed_before": self.end,
             "destinations": self.destinations,
+            "from_position": self.positions.from.map(|position| position.to_string()),
+            "to_position": self.positions.to.map(|position| position.to_string()),
             "rows": self.rows,
+            "rows_in_range": self.positions.is_bounded().then_some(self.tally.in_range),
+            "position_unknown": self.tally.position_unknown,
             "messages": self.messages,
+            "set_aside": self.tally.set_aside,
+            "given_up": self.tally.given_up,
             "counts": counts,
             "findings": self.findings.clone().into_listed(),
             "foreign": self.foreign,
@@ -88,6 +101,8 @@ impl Report {
             "enqueued_again": self.tally.enqueued_again,
             "repeated": self.tally.repeated,
             "replays": self.tally.replays,
+            "sent_again": self.tally.sent_again,
+            "aside_and_published": self.tally.aside_and_published,
             "notes": self.notes,
         })
     }
@@ -111,7 +126,26 @@ impl Report {
                 self.tally.repeated,
                 "messages came again, which at-least-once allows",
             ),
+            (
+                self.tally.position_unknown,
+                "rows have neither a message nor a record in outbox.parked: nothing tells whether \
+                 they lie in the range. Missing or not, they are not findings: compare without a \
+                 range, or by time",
+            ),
+            (
+                self.tally.set_aside,
+                "rows are set aside and wait for an operator: `outbox-sidecar stuck list`",
+            ),
+            (
+                self.tally.aside_and_published,
+                "messages wait or are given up, by what outbox.parked says, and are published all \
+                 the same: a replay would send them again",
+            ),
             (self.tally.replays, "messages are replays"),
+            (
+                self.tally.sent_again,
+                "messages were sent again on request, beside the one that stands for their row",
+            ),
             (self.foreign, "messages have no id of ours"),
         ];
         let counted = counted

@@ -1,17 +1,14 @@
 //! The outbox as it is at one moment, and where its log ends then.
 
-use std::path::Path;
-use std::pin::pin;
-use std::time::Duration;
-
-use futures_util::StreamExt as _;
 use outbox_core::relay::{FailureKind, SourceFailure};
 use outbox_core::{Lsn, MessageId, Timestamp};
 use tokio_postgres::Client;
-use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
+use tokio_postgres::binary_copy::BinaryCopyOutRow;
 use tokio_postgres::types::Type;
 
+use super::VerifyOptions;
 use super::content::{Content, KeyText, Row};
+use super::copying::{ROW_MAX, connect_to_copy, copy_rows};
 use super::digest::Digester;
 use super::error::VerifyError;
 use super::join::hash;
@@ -21,12 +18,9 @@ use super::record::RowRecord;
 use super::spill::Spill;
 use super::window::Window;
 use crate::config::Settings;
-use crate::control::{connect, failure_of, within};
+use crate::control::{failure_of, within};
 use crate::sink::message_text::write_timestamp;
 use crate::source::quote::quote_literal;
-
-/// How long the server may take for the next row.
-const ROW_MAX: Duration = Duration::from_secs(120);
 
 /// What the relay must have published.
 pub(super) struct Snapshot {
@@ -56,15 +50,11 @@ const TYPES: [Type; 8] = [
 /// Reads the rows that this relay carries, one after the other, and puts them by.
 pub(super) async fn take(
     settings: &Settings,
-    window: &Window,
-    directory: &Path,
+    options: &VerifyOptions,
     digester: &Digester,
     progress: &Progress,
 ) -> Result<Snapshot, VerifyError> {
-    let client = connect(&settings.address, "outbox-sidecar verify", || {}).await?;
-    // One statement reads the whole table: it takes what it takes, and each row is waited for.
-    let limits = "set statement_timeout = 0; set idle_in_transaction_session_timeout = '60s'";
-    within(ROW_MAX, "setting limits", client.batch_execute(limits)).await?;
+    let client = connect_to_copy(settings).await?;
     let begin = log_end(&client).await?;
     let opening = "begin transaction isolation level repeatable read, read only";
     let doing = "beginning to read the outbox";
@@ -72,63 +62,15 @@ pub(super) async fn take(
     // The transaction's first query: what it sees is settled before the log is looked at.
     let end = log_end(&client).await?;
     let mut snapshot = Snapshot {
-        rows: Spill::new(directory)?,
+        rows: Spill::new(&options.directory)?,
         names: Names::default(),
         begin,
         end,
     };
-    read_rows(
-        &client,
-        &statement(settings, window),
-        &mut snapshot,
-        digester,
-        progress,
-    )
-    .await?;
-    snapshot.rows.finish()?;
-    within(
-        ROW_MAX,
-        "ending to read the outbox",
-        client.batch_execute("commit"),
-    )
-    .await?;
-    Ok(snapshot)
-}
-
-fn statement(settings: &Settings, window: &Window) -> String {
-    let mut conditions: Vec<String> = settings.row_filter.iter().cloned().collect();
-    for (comparison, time) in [(">=", window.from), ("<", window.to)] {
-        if let Some(time) = time {
-            let mut text = String::new();
-            write_timestamp(&mut text, time);
-            let literal = quote_literal(&text);
-            conditions.push(format!("created_at {comparison} {literal}::timestamptz"));
-        }
-    }
-    let filter = match conditions.as_slice() {
-        [] => String::new(),
-        conditions => format!(" where {}", conditions.join(" and ")),
-    };
-    let schema = settings.schema.quoted();
-    format!("copy (select {COLUMNS} from {schema}.message{filter}) to stdout (format binary)")
-}
-
-async fn read_rows(
-    client: &Client,
-    statement: &str,
-    snapshot: &mut Snapshot,
-    digester: &Digester,
-    progress: &Progress,
-) -> Result<(), VerifyError> {
+    let statement = statement(settings, &options.window);
     let doing = "reading the outbox";
-    let stream = within(ROW_MAX, doing, client.copy_out(statement)).await?;
-    let mut rows = pin!(BinaryCopyOutStream::new(stream, &TYPES));
-    loop {
-        let next = async { rows.next().await.transpose() };
-        let Some(row) = within(ROW_MAX, doing, next).await? else {
-            return Ok(());
-        };
-        let row = outbox_row(&row).map_err(VerifyError::Row)?;
+    copy_rows(&client, &statement, &TYPES, doing, |row| {
+        let row = outbox_row(row).map_err(VerifyError::Row)?;
         let number = snapshot.names.number(row.destination);
         let destination = number.ok_or(VerifyError::TooManyDestinations)?;
         let record = RowRecord {
@@ -138,7 +80,38 @@ async fn read_rows(
         };
         snapshot.rows.push(hash(digester, &row.id), &record)?;
         progress.row();
+        Ok(())
+    })
+    .await?;
+    snapshot.rows.finish()?;
+    let doing = "ending to read the outbox";
+    within(ROW_MAX, doing, client.batch_execute("commit")).await?;
+    Ok(snapshot)
+}
+
+fn statement(settings: &Settings, window: &Window) -> String {
+    let mut conditions: Vec<String> = settings.row_filter.iter().cloned().collect();
+    conditions.extend(enqueued_within(window));
+    let filter = match conditions.as_slice() {
+        [] => String::new(),
+        conditions => format!(" where {}", conditions.join(" and ")),
+    };
+    let schema = settings.schema.quoted();
+    format!("copy (select {COLUMNS} from {schema}.message{filter}) to stdout (format binary)")
+}
+
+/// The conditions that let rows through that were enqueued then; each begins with the column.
+pub(super) fn enqueued_within(window: &Window) -> Vec<String> {
+    let mut conditions = Vec::new();
+    for (comparison, time) in [(">=", window.from), ("<", window.to)] {
+        if let Some(time) = time {
+            let mut text = String::new();
+            write_timestamp(&mut text, time);
+            let literal = quote_literal(&text);
+            conditions.push(format!("created_at {comparison} {literal}::timestamptz"));
+        }
     }
+    conditions
 }
 
 /// Where the log ends, for commits: a page's header behind the last record is not counted, because

@@ -1,151 +1,16 @@
 //! Random tables and brokers with random faults: each is found, and nothing else.
 
+mod events;
+mod set_aside;
+
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use outbox_core::{Lsn, MessageId, Position, TimelineId, Timestamp};
 
-use super::comparison::Comparison;
-use super::content::{Content, KeyText, Row};
-use super::digest::Digester;
-use super::findings::{Findings, Kind};
-use super::gather::{Due, Gathered};
-use super::join::hash;
-use super::judge::Tally;
-use super::names::Names;
-use super::progress::Progress;
-use super::record::RowRecord;
-use super::spill::Spill;
-use super::window::Window;
-use crate::sink::published::Published;
-
-const PARTITIONS: u32 = 3;
-const TOPIC: &str = "events";
-
-/// A row, and its message.
-#[derive(Clone, Debug)]
-struct Event {
-    id: MessageId,
-    key: Option<String>,
-    payload: Option<Vec<u8>>,
-    position: u64,
-    is_replay: bool,
-}
-
-impl Event {
-    fn row(&self) -> Row<'_> {
-        Row {
-            id: self.id,
-            destination: TOPIC,
-            key: self.key.as_deref(),
-            message_type: "T",
-            content_type: "text/plain",
-            payload: self.payload.as_deref(),
-            headers: r#"{"tenant": "7"}"#,
-            created_at: Timestamp::from_unix_us(1_234_567),
-        }
-    }
-
-    fn message(&self, offset: usize) -> Published<'_> {
-        let position = Position {
-            commit_lsn: Lsn::new(self.position / 2 * 8),
-            index: u32::try_from(self.position % 2).unwrap(),
-        };
-        Published {
-            partition: self.partition(),
-            offset: offset as u64,
-            id: Some(self.id),
-            position: Some((TimelineId(1), position)),
-            is_replay: self.is_replay,
-            key: self.key.as_deref().map(str::as_bytes),
-            message_type: Some(b"T"),
-            content_type: Some(b"text/plain"),
-            created_at: Some(Timestamp::from_unix_us(1_234_000)),
-            payload: self.payload.as_deref(),
-            headers: vec![("tenant", b"7")],
-        }
-    }
-
-    fn partition(&self) -> u32 {
-        self.key
-            .as_ref()
-            .map_or(0, |key| key.len() as u32 % PARTITIONS)
-    }
-}
-
-fn event(random: &mut Rng, position: usize, keys: usize) -> Event {
-    let key = random.usize(0..=keys);
-    Event {
-        id: MessageId::from_bytes(std::array::from_fn(|_| random.u8(..))),
-        key: (key < keys).then(|| format!("{key:0$}", 1 + key % 70)),
-        payload: (random.u8(..8) > 0).then(|| position.to_string().into_bytes()),
-        position: position as u64,
-        is_replay: false,
-    }
-}
-
-struct Compared {
-    findings: Findings,
-    tally: Tally,
-}
-
-/// Compares a table with what a broker shows, in this order. Little fits a pass.
-fn compare(rows: &[Event], messages: &[Event], may_repeat: bool) -> Compared {
-    let (digester, directory) = (Digester::default(), std::env::temp_dir());
-    let mut names = Names::default();
-    let destination = names.number(TOPIC).unwrap();
-    let mut spilled = Spill::new(&directory).unwrap();
-    for row in rows {
-        let record = RowRecord {
-            id: row.id,
-            content: Content::of_row(&row.row(), destination, &digester),
-            key_text: KeyText::new(row.key.as_deref().map(str::as_bytes)),
-        };
-        spilled.push(hash(&digester, &row.id), &record).unwrap();
-    }
-    spilled.finish().unwrap();
-    let mut gathered = Gathered::new(&directory).unwrap();
-    let due = Due {
-        window: Window::default(),
-        before: Lsn::new(u64::MAX),
-    };
-    for partition in 0..PARTITIONS {
-        let here = messages
-            .iter()
-            .filter(|message| message.partition() == partition);
-        for (offset, message) in here.enumerate() {
-            let message = message.message(offset);
-            gathered
-                .put(&message, destination, &due, &digester, &Progress::default())
-                .unwrap();
-        }
-    }
-    gathered.finish().unwrap();
-    let comparison = Comparison {
-        rows: &spilled,
-        names: &names,
-        gathered: &gathered,
-        digester: &digester,
-        may_repeat,
-        findings_max: usize::MAX,
-        join_bytes: 500,
-        order_bytes: 500,
-    };
-    let (findings, tally) = comparison.run(|_| {}).unwrap();
-    Compared { findings, tally }
-}
-
-/// The ids of each kind, sorted.
-fn by_kind(findings: Findings) -> BTreeMap<Kind, Vec<String>> {
-    let mut found: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
-    for finding in findings.into_listed() {
-        found.entry(finding.kind).or_default().push(finding.id);
-    }
-    for ids in found.values_mut() {
-        ids.sort();
-    }
-    found
-}
+use self::events::{Aside, by_kind, compare, compare_with, event};
+use super::aside_record::Fate;
+use super::findings::Kind;
+use super::position_range::PositionRange;
 
 fn seeds() -> impl Iterator<Item = u64> {
     let given = std::env::var("OUTBOX_TEST_SEED").ok();
@@ -166,6 +31,8 @@ fn planted_faults_are_found_and_nothing_else() {
         let rows: Vec<_> = (0..count).map(|at| event(&mut random, at, keys)).collect();
         let mut messages = Vec::new();
         let mut behind = Vec::new();
+        let mut asides = Vec::new();
+        let (mut waiting, mut given_up, mut sent_again) = (0, 0, 0);
         let mut expected: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
         let mut last_of_key: BTreeMap<&str, usize> = BTreeMap::new();
         for row in &rows {
@@ -194,16 +61,57 @@ fn planted_faults_are_found_and_nothing_else() {
                     message.payload = Some(b"altered".to_vec());
                 }
                 4 => {
-                    // A replay is as good as a message, and stands anywhere.
+                    // Its key did not wait: the replay stands anywhere, and says what was asked for.
                     message.is_replay = true;
                     message.payload = Some(b"repaired".to_vec());
+                    let mut aside = Aside::of(row, Fate::Replayed);
+                    aside.edited = message.payload.clone();
+                    asides.push(aside);
                     behind.push(message);
                     continue;
                 }
                 5 => {
+                    sent_again += 1;
                     let mut replay = message.clone();
                     replay.is_replay = true;
                     behind.push(replay);
+                }
+                7 => {
+                    asides.push(Aside::of(row, Fate::Waiting));
+                    waiting += 1;
+                    continue;
+                }
+                8 => {
+                    asides.push(Aside::of(row, Fate::GivenUp));
+                    given_up += 1;
+                    continue;
+                }
+                9 => {
+                    expect(Kind::Missing);
+                    asides.push(Aside::of(row, Fate::Replayed));
+                    continue;
+                }
+                10 => {
+                    // Nobody asked for that.
+                    expect(Kind::Altered);
+                    message.is_replay = true;
+                    message.payload = Some(b"repaired".to_vec());
+                    asides.push(Aside::of(row, Fate::Replayed));
+                    behind.push(message);
+                    continue;
+                }
+                11 => {
+                    // Its key waited: it stands where it would have stood itself.
+                    message.is_replay = true;
+                    let mut aside = Aside::of(row, Fate::Replayed);
+                    aside.held_its_key = true;
+                    asides.push(aside);
+                }
+                12 => {
+                    // Its record is gone.
+                    message.is_replay = true;
+                    behind.push(message);
+                    continue;
                 }
                 6 if row.key.is_some() => {
                     // Changes places with the one of its key before it, which is then behind it.
@@ -235,9 +143,16 @@ fn planted_faults_are_found_and_nothing_else() {
         for ids in expected.values_mut() {
             ids.sort();
         }
-        let compared = compare(&rows, &messages, false);
+        let all = PositionRange::default();
+        let compared = compare_with(&rows, &messages, &asides, false, all);
         assert_eq!(by_kind(compared.findings), expected, "seed {seed}");
-        assert_eq!(compared.tally.without_row, 0, "seed {seed}");
+        let tally = compared.tally;
+        assert_eq!(tally.without_row, 0, "seed {seed}");
+        assert_eq!(
+            (tally.set_aside, tally.given_up, tally.sent_again),
+            (waiting, given_up, sent_again),
+            "seed {seed}"
+        );
     }
 }
 

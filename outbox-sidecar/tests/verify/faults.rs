@@ -54,7 +54,7 @@ pub(super) fn write(topic: &Topic, producer: &BaseProducer, record: &Record) {
 }
 
 /// The places of a key's records, in their order.
-fn of_key(records: &[Record], key: &str) -> Vec<usize> {
+pub(super) fn of_key(records: &[Record], key: &str) -> Vec<usize> {
     let is_of = |(_, record): &(usize, &Record)| record.key.as_deref() == Some(key);
     let places = records.iter().enumerate().filter(is_of);
     places.map(|(at, _)| at).collect()

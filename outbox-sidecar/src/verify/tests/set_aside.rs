@@ -1,0 +1,148 @@
+//! What was set aside, replayed, given up or sent again, and a part of the log.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+
+use super::super::aside_record::Fate;
+use super::super::findings::Kind;
+use super::super::position_range::PositionRange;
+use super::events::{Aside, Event, by_kind, compare_with, event, position};
+
+/// Three messages of one key, of which the second was set aside and came last.
+fn overtaken() -> (Vec<Event>, Vec<Event>) {
+    let mut random = Rng::with_seed(1);
+    let mut rows: Vec<_> = (0..3).map(|at| event(&mut random, at, 1)).collect();
+    for row in &mut rows {
+        row.key = Some("k".into());
+    }
+    let mut late = rows[1].clone();
+    late.is_replay = true;
+    let messages = vec![rows[0].clone(), rows[2].clone(), late];
+    (rows, messages)
+}
+
+#[test]
+fn a_replay_keeps_the_order_of_its_key_if_that_has_waited_for_it() {
+    let (rows, messages) = overtaken();
+    let all = PositionRange::default();
+    let mut aside = Aside::of(&rows[1], Fate::Replayed);
+    let found = |asides: &[Aside]| {
+        let compared = compare_with(&rows, &messages, asides, false, all);
+        assert_eq!(compared.tally.sent_again, 0);
+        by_kind(compared.findings)
+    };
+    assert_eq!(found(std::slice::from_ref(&aside)), BTreeMap::new());
+    assert_eq!(found(&[]), BTreeMap::new());
+    aside.held_its_key = true;
+    let overtaken = BTreeMap::from([(Kind::OutOfOrder, vec![rows[1].id.to_string()])]);
+    assert_eq!(found(&[aside]), overtaken);
+}
+
+#[test]
+fn what_waits_and_is_published_all_the_same_is_told() {
+    let (rows, _) = overtaken();
+    let asides = [
+        Aside::of(&rows[0], Fate::Waiting),
+        Aside::of(&rows[1], Fate::GivenUp),
+        Aside::of(&rows[2], Fate::Replayed),
+    ];
+    let compared = compare_with(&rows, &rows, &asides, false, PositionRange::default());
+    assert_eq!(compared.findings.total(), 0);
+    assert_eq!(compared.tally.aside_and_published, 2);
+    assert_eq!((compared.tally.set_aside, compared.tally.given_up), (0, 0));
+}
+
+#[test]
+fn a_range_of_positions_judges_what_is_known_to_lie_in_it() {
+    let mut random = Rng::with_seed(1);
+    let rows: Vec<_> = (0..30).map(|at| event(&mut random, at, 3)).collect();
+    let altered = |event: &Event| {
+        let mut altered = event.clone();
+        altered.payload = Some(b"altered".to_vec());
+        altered
+    };
+    let mut messages: Vec<_> = rows.iter().map(altered).collect();
+    messages.push(messages[4].clone());
+    messages.push(messages[14].clone());
+    // Nothing tells where these stood.
+    messages.remove(15);
+    messages.remove(3);
+    let asides = [2, 12, 22].map(|at| Aside::of(&rows[at], Fate::Waiting));
+    messages.retain(|message| asides.iter().all(|aside| aside.event.id != message.id));
+    let positions = PositionRange {
+        from: Some(position(10)),
+        to: Some(position(20)),
+    };
+    let compared = compare_with(&rows, &messages, &asides, false, positions);
+    let count = |kind| compared.findings.count(kind);
+    assert_eq!((count(Kind::Altered), count(Kind::Duplicated)), (8, 1));
+    assert_eq!((count(Kind::Missing), count(Kind::OutOfOrder)), (0, 0));
+    let tally = compared.tally;
+    assert_eq!((tally.in_range, tally.set_aside), (9, 1));
+    assert_eq!(tally.position_unknown, 2);
+    let replayed = asides.map(|aside| Aside::of(&aside.event, Fate::Replayed));
+    let compared = compare_with(&rows, &messages, &replayed, false, positions);
+    let missing = by_kind(compared.findings).remove(&Kind::Missing);
+    assert_eq!(missing, Some(vec![rows[12].id.to_string()]));
+}
+
+#[test]
+fn an_id_that_is_enqueued_twice_may_be_set_aside_once() {
+    let mut random = Rng::with_seed(1);
+    let first = event(&mut random, 0, 1);
+    let mut second = event(&mut random, 2, 1);
+    second.id = first.id;
+    second.payload = Some(b"another".to_vec());
+    let rows = [second.clone(), first.clone()];
+    let all = PositionRange::default();
+    let waits = Aside::of(&second, Fate::Waiting);
+    let compared = compare_with(&rows, std::slice::from_ref(&first), &[waits], false, all);
+    assert_eq!(
+        (compared.findings.total(), compared.tally.set_aside),
+        (0, 1)
+    );
+
+    let mut replay = second.clone();
+    replay.is_replay = true;
+    replay.payload = Some(b"repaired".to_vec());
+    let mut aside = Aside::of(&second, Fate::Replayed);
+    aside.edited = replay.payload.clone();
+    let messages = [first.clone(), replay];
+    let compared = compare_with(&rows, &messages, &[aside], false, all);
+    assert_eq!(
+        (compared.findings.total(), compared.tally.sent_again),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_replay_elsewhere_stands_for_its_row_only_if_it_was_sent_there() {
+    let mut random = Rng::with_seed(1);
+    let row = event(&mut random, 4, 1);
+    let mut replay = row.clone();
+    replay.is_replay = true;
+    replay.is_elsewhere = true;
+    let mut aside = Aside::of(&row, Fate::Replayed);
+    let rows = std::slice::from_ref(&row);
+    let compare = |message: &Event, asides: &[Aside]| {
+        let all = PositionRange::default();
+        let messages = std::slice::from_ref(message);
+        compare_with(rows, messages, asides, false, all)
+    };
+    for asides in [&[][..], std::slice::from_ref(&aside)] {
+        let compared = compare(&replay, asides);
+        assert_eq!(compared.tally.sent_again, 1);
+        let [missing] = &compared.findings.into_listed()[..] else {
+            panic!("one is missing")
+        };
+        assert_eq!(missing.kind, Kind::Missing);
+        assert_eq!(missing.position.as_deref(), Some("1:0/10:0"));
+    }
+    aside.is_redirected = true;
+    let redirected = [aside];
+    assert_eq!(compare(&replay, &redirected).findings.total(), 0);
+    replay.is_elsewhere = false;
+    let compared = compare(&replay, &redirected);
+    assert_eq!(compared.findings.count(Kind::Missing), 1);
+}
