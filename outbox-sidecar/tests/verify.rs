@@ -3,6 +3,7 @@
 mod faults;
 mod positions;
 mod set_aside;
+mod super_stream;
 
 use std::collections::BTreeMap;
 
