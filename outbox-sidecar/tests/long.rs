@@ -21,6 +21,7 @@ use trials::alarm::{Alarm, alarm};
 use trials::audit::audit;
 use trials::busy_neighbour::busy_neighbour;
 use trials::crash_mix::{Kills, crash_mix};
+use trials::large_audit::large_audit;
 use trials::large_transaction::one_transaction_with_kills;
 use trials::stuck_mix::{StuckMix, stuck_mix};
 
@@ -125,4 +126,15 @@ async fn refused_messages_come_back_from_a_stream_in_the_order_of_their_keys_for
         ..REFUSED
     })
     .await;
+}
+
+/// As many as are enqueued, published and compared within about four minutes by a debug build.
+/// `OUTBOX_TEST_MESSAGES` sets another number.
+const AUDITED: usize = 5_000_000;
+
+#[tokio::test]
+async fn millions_of_messages_and_what_was_set_aside_are_compared_in_bounded_memory() {
+    let asked = std::env::var("OUTBOX_TEST_MESSAGES").ok();
+    let messages = asked.map_or(AUDITED, |text| text.parse().unwrap());
+    large_audit(messages).await;
 }

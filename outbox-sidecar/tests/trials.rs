@@ -4,5 +4,6 @@ pub(crate) mod alarm;
 pub(crate) mod audit;
 pub(crate) mod busy_neighbour;
 pub(crate) mod crash_mix;
+pub(crate) mod large_audit;
 pub(crate) mod large_transaction;
 pub(crate) mod stuck_mix;

@@ -15,6 +15,7 @@ use tokio_postgres::Client;
 use crate::scenario::{DEADLINE, Ran, Scenario, seed};
 use crate::target::Target;
 use crate::trials::audit::audit;
+use crate::trials::large_audit::large_audit;
 use faults::{Faults, empty, publish, rows, runs, with_faults, write};
 
 /// Runs `verify --json`, which ends with this exit code.
@@ -269,4 +270,9 @@ async fn a_queue_is_not_compared_and_loses_nothing() {
 #[tokio::test]
 async fn faults_among_many_messages_are_found_in_bounded_memory() {
     audit(30_000).await;
+}
+
+#[tokio::test]
+async fn what_was_set_aside_among_many_messages_is_counted_in_bounded_memory() {
+    large_audit(20_000).await;
 }

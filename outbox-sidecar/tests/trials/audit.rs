@@ -90,7 +90,7 @@ pub(crate) async fn audit(rows: usize) {
     assert_eq!(report["without_row"], 3, "{report:#}");
 }
 
-async fn enqueue(scenario: &Scenario, client: &Client, rows: usize) {
+pub(super) async fn enqueue(scenario: &Scenario, client: &Client, rows: usize) {
     let topic = &scenario.topic().name;
     for first in (0..rows).step_by(ROWS_AT_ONCE) {
         let last = rows.min(first + ROWS_AT_ONCE) - 1;
@@ -115,7 +115,7 @@ async fn id_of(client: &Client, condition: &str, value: &str) -> String {
 }
 
 /// Runs `verify --json`, which ends with this exit code and stays within its memory.
-async fn verify(scenario: &Scenario, code: i32) -> Value {
+pub(super) async fn verify(scenario: &Scenario, code: i32) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_outbox-sidecar"));
     command.args(["verify", "--json", "--wait-s", "600", "-c"]);
     command.arg(scenario.file());
