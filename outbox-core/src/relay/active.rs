@@ -11,7 +11,7 @@ use super::progress::{Progress, Violation};
 use super::publishing::Flight;
 use super::replay::Handling;
 use super::server_shutdown::ServerShutdown;
-use super::stuck::Stuck;
+use super::stuck::{Round, Stuck};
 use super::{Action, Event, HaltedMessage, Phase, Status, Stop, Ticket};
 use crate::sink::Batch;
 use crate::{Lsn, Timestamp};
@@ -189,9 +189,9 @@ impl Active {
             }
         }
         if matches!(self.flight, Flight::Free)
-            && let Some(batch) = self.next_batch(core)?
+            && let Some((batch, round)) = self.next_batch(core)?
         {
-            self.send(core, batch, &[])?;
+            self.send(core, batch, &[], round)?;
         }
         let idle = matches!(self.flight, Flight::Free) && self.is_empty();
         if idle != self.asking {
@@ -216,12 +216,14 @@ impl Active {
         until.filter(|_| is_worth_it)
     }
 
-    fn next_batch(&mut self, core: &mut Core) -> Result<Option<Batch>, Next> {
+    fn next_batch(&mut self, core: &mut Core) -> Result<Option<(Batch, Round)>, Next> {
         if self.progress.owes_timeline() {
-            return Ok(Some(self.progress.timeline_batch(core.now)));
+            let batch = self.progress.timeline_batch(core.now);
+            return Ok(Some((batch, Round::First)));
         }
         if let Some(rest) = self.rest.pop() {
-            return Ok(Some(self.progress.renewed(rest, core.now)?));
+            let batch = self.progress.renewed(rest, core.now)?;
+            return Ok(Some((batch, Round::Again)));
         }
         if self.lingers_until(core).is_some() {
             return Ok(None);
@@ -233,7 +235,8 @@ impl Active {
             .take(&limits, core.settings.buffer_bytes_max, now)
         {
             self.linger.end();
-            return Ok(Some(self.progress.batch(taken, core.now)?));
+            let batch = self.progress.batch(taken, core.now)?;
+            return Ok(Some((batch, Round::First)));
         }
         if let Some(request) = self.buffer.take_request() {
             self.begin_request(core, request);
@@ -241,7 +244,7 @@ impl Active {
         }
         let may_move = self.is_empty() && self.catch_up.has_passed();
         let owes = may_move && self.progress.owes_idle_checkpoint(self.asked, now);
-        Ok(owes.then(|| self.progress.idle_batch(core.now)))
+        Ok(owes.then(|| (self.progress.idle_batch(core.now), Round::First)))
     }
 
     /// Invariant: what is confirmed is durable, and nothing is confirmed before the stream has

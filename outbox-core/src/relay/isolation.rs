@@ -5,6 +5,7 @@ use super::buffer::Taken;
 use super::core::{Core, Next};
 use super::halving::Rest;
 use super::publishing::Flight;
+use super::stuck::Round;
 use super::{HaltedMessage, Stop, StuckPolicy};
 use crate::Frontier;
 use crate::sink::{Batch, Refusal};
@@ -36,7 +37,7 @@ impl Active {
             }
             StuckPolicy::Park | StuckPolicy::ParkKey => {
                 self.flight = Flight::Free;
-                self.send(core, Arc::unwrap_or_clone(batch), refusals)
+                self.send(core, Arc::unwrap_or_clone(batch), refusals, Round::Again)
             }
         }
     }

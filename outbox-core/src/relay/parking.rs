@@ -6,7 +6,7 @@ use super::core::{Core, Next};
 use super::gone::NewlyGone;
 use super::parked_message::ParkedMessage;
 use super::publishing::Flight;
-use super::stuck::{Sorted, Unsortable};
+use super::stuck::{Round, Sorted, Unsortable};
 use super::{Action, FailureKind, HaltedMessage, Notice, SourceFailure, Stop, Ticket};
 use crate::OutboxRow;
 use crate::sink::{Batch, Delivery, Refusal, RefusalReason};
@@ -19,6 +19,7 @@ impl Active {
         core: &mut Core,
         batch: Batch,
         refused: &[Refusal],
+        round: Round,
     ) -> Result<(), Next> {
         if batch.request().is_some() {
             self.publish(core, Arc::new(batch));
@@ -30,7 +31,7 @@ impl Active {
             gone,
         } = self
             .stuck
-            .sort(batch, refused, core.now.monotonic)
+            .sort(batch, refused, round, core.now.monotonic)
             .map_err(|error| match error {
                 Unsortable::Diverged(reason) => Next::Stop(Stop::Diverged(reason)),
                 Unsortable::TooManyKeys(delivery) => Next::Held(halted(

@@ -8,13 +8,16 @@ use super::{Action, FailureKind, Inspection, Notice, SourceFailure, Stop, Ticket
 use crate::checkpoint::Checkpoint;
 use crate::sink::AcquireError;
 
-/// Finding out what became of a batch: is the slot still ours, then ask the checkpoint.
+/// Finding out what became of a batch: is the slot still ours, then ask the checkpoint, then the slot
+/// once more.
 ///
-/// The slot comes first. A process that was frozen while another took over must not fence it.
+/// The slot comes first. A process that was frozen while another took over must not fence it. And it
+/// comes last: frozen in between, we may have fenced who has set messages of ours aside meanwhile.
 #[derive(Debug)]
 pub(super) enum Recovery {
     Inspecting(Ticket),
     Acquiring(Ticket),
+    InspectingAgain(Ticket, Box<Checkpoint>),
     Waiting { until: Duration },
 }
 
@@ -28,7 +31,7 @@ impl Recovery {
     pub(super) const fn deadline(&self) -> Option<Duration> {
         match self {
             Self::Waiting { until } => Some(*until),
-            Self::Inspecting(_) | Self::Acquiring(_) => None,
+            Self::Inspecting(_) | Self::Acquiring(_) | Self::InspectingAgain(..) => None,
         }
     }
 }
@@ -59,11 +62,17 @@ impl Active {
     ) -> Result<(), Next> {
         let for_recovery =
             matches!(self.recovery(), Some(Recovery::Inspecting(awaited)) if *awaited == ticket);
+        let found = match self.recovery() {
+            Some(Recovery::InspectingAgain(awaited, found)) if *awaited == ticket => {
+                Some(Checkpoint::clone(found))
+            }
+            _ => None,
+        };
         let for_health = self.health == Some(ticket);
         if for_health {
             self.health = None;
         }
-        if !for_recovery && !for_health {
+        if !for_recovery && !for_health && found.is_none() {
             return Ok(());
         }
         let inspection = result.map_err(|failure| match failure.kind {
@@ -78,7 +87,7 @@ impl Active {
                 *recovery = Recovery::Acquiring(ticket);
             }
         }
-        Ok(())
+        found.map_or(Ok(()), |found| self.found(core, &found))
     }
 
     fn require_slot(&self, core: &mut Core, inspection: &Inspection) -> Result<(), Next> {
@@ -92,20 +101,13 @@ impl Active {
         }))
     }
 
-    /// The checkpoint has the last word: at the batch's end it is durable, at its start it is not.
-    /// Anything else was written by somebody else.
     pub(super) fn acquired(
         &mut self,
         core: &mut Core,
         ticket: Ticket,
         result: Result<Option<Checkpoint>, AcquireError>,
     ) -> Result<(), Next> {
-        let Flight::Recovering {
-            batch,
-            recovery,
-            outlived,
-        } = &mut self.flight
-        else {
+        let Flight::Recovering { recovery, .. } = &mut self.flight else {
             return Ok(());
         };
         if !matches!(recovery, Recovery::Acquiring(awaited) if *awaited == ticket) {
@@ -128,9 +130,24 @@ impl Active {
             }
             Err(error) => return Err(core.acquire_failed(error)),
         };
+        let ticket = core.ticket();
+        core.act(Action::Inspect(ticket));
+        *recovery = Recovery::InspectingAgain(ticket, Box::new(found));
+        Ok(())
+    }
+
+    /// The checkpoint has the last word: at the batch's end it is durable, at its start it is not.
+    /// Anything else was written by somebody else.
+    fn found(&mut self, core: &mut Core, found: &Checkpoint) -> Result<(), Next> {
+        let Flight::Recovering {
+            batch, outlived, ..
+        } = &self.flight
+        else {
+            return Ok(());
+        };
         let (batch, outlived) = (Arc::clone(batch), *outlived);
         let written = &batch.checkpoint;
-        if found == *written {
+        if found == written {
             core.report(Notice::Recovered { durable: true });
             return self.durable(core, batch);
         }

@@ -31,6 +31,13 @@ pub(super) struct Sorted {
     pub(super) gone: Vec<NewlyGone>,
 }
 
+/// Whether a batch has been handed to the sink before: what was tried then may be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    First,
+    Again,
+}
+
 /// Why a batch cannot be sorted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unsortable {
@@ -70,6 +77,7 @@ impl Stuck {
         &mut self,
         batch: Batch,
         refused: &[Refusal],
+        round: Round,
         now: Duration,
     ) -> Result<Sorted, Unsortable> {
         let mut sorted = Sorted {
@@ -100,7 +108,7 @@ impl Stuck {
                 let gone = self.gone.refused(&delivery, *reason, error, now);
                 sorted.gone.extend(gone);
             }
-            match self.judge(delivery, refusal, now)? {
+            match self.judge(delivery, refusal, round, now)? {
                 Judged::Publish(delivery) => sorted.batch.messages.push(delivery),
                 Judged::Park(parked) => {
                     self.gone.set_aside(&parked.delivery);
@@ -183,6 +191,7 @@ impl Stuck {
         &mut self,
         delivery: Delivery,
         refusal: Option<&Refusal>,
+        round: Round,
         now: Duration,
     ) -> Result<Judged, Unsortable> {
         let row = &delivery.row;
@@ -190,6 +199,7 @@ impl Stuck {
         let (reason, error) = match refusal {
             Some(refusal) => (ParkReason::Refused(refusal.reason), refusal.error.clone()),
             None if waits => (ParkReason::KeyBlocked, String::new()),
+            None if round == Round::Again => return Ok(Judged::Publish(delivery)),
             None => match self.gone.advise(&delivery, now) {
                 Advice::Try => return Ok(Judged::Publish(delivery)),
                 Advice::SetAside { reason, error } => (ParkReason::Refused(reason), error),

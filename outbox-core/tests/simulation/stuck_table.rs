@@ -159,7 +159,7 @@ impl StuckTable {
             });
             for place in &places[last.map_or(0, |last| last + 1)..] {
                 let row = &mut self.parked[*place];
-                if row.refused || row.state != State::Waiting {
+                if row.refused || row.state != State::Waiting || row.is_of(id) {
                     row.blocks_key = true;
                     row.write = write;
                     break;

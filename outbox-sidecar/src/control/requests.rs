@@ -31,8 +31,11 @@ const NAMED_MAX: i64 = 10_000;
 /// See [`NAMED_MAX`].
 const NAMED_CHARACTERS_MAX: i32 = 1000;
 
-/// How long a commit may take, beside what its statements take.
-const COMMIT_MAX: Duration = Duration::from_secs(15);
+/// How long a statement may take on the server: a key may have a million messages that wait.
+const STEP_MAX: Duration = Duration::from_secs(120);
+
+/// How long its answer may take, and a commit.
+const ANSWER_MAX: Duration = Duration::from_secs(135);
 
 /// How much of a request is read at once.
 #[derive(Clone, Copy)]
@@ -56,7 +59,7 @@ impl Writer<'_> {
         let (step, writes) = self.step(client, claim).await?;
         // In this order: a transaction that has ended by now can be seen by what comes next.
         let is_running = step.is_running(place.xid).await?;
-        let Some(known) = step.request(place.id).await? else {
+        let Some(known) = step.request(place).await? else {
             return Ok(if is_running {
                 RequestPart::NotVisible
             } else {
@@ -183,6 +186,8 @@ impl Writer<'_> {
             writer: self,
             transaction,
         };
+        let limit = format!("set local statement_timeout = {}", STEP_MAX.as_millis());
+        bounded(CARRYING_OUT, step.transaction.batch_execute(&limit)).await?;
         let (pid, epoch) = (claim.walsender_pid, epoch(claim));
         let claim: [&(dyn ToSql + Sync); 4] = [&self.relay, &epoch, &self.slot, &pid];
         let counted = step.rows(COUNTED, &claim).await?;
@@ -208,14 +213,17 @@ impl Step<'_> {
         rows.first().map_or(Ok(false), |row| column(row, 0))
     }
 
-    /// Where the request was met before, if it was; `None` when there is none.
+    /// Where the request was met before, if it was; `None` when there is none of this transaction:
+    /// whoever may emit logical messages may name any request.
     async fn request(
         &self,
-        id: RequestId,
+        place: RequestPlace,
     ) -> Result<Option<Option<outbox_core::Position>>, SourceFailure> {
         let sql = "select commit_lsn::text, index from {schema}.request
-                   where id = $1 and relay = $2 for update";
-        let rows = self.rows(sql, &[&uuid(id), &self.writer.relay]).await?;
+                   where id = $1 and relay = $2 and xid::text::numeric % 4294967296 = $3::int8
+                   for update";
+        let (id, xid) = (uuid(place.id), i64::from(place.xid));
+        let rows = self.rows(sql, &[&id, &self.writer.relay, &xid]).await?;
         rows.first().map(|row| position_of(row, 0)).transpose()
     }
 
@@ -229,6 +237,8 @@ impl Step<'_> {
             &[&id, &TAKEN_ALONG_MAX],
         )
         .await?;
+        self.change(include_str!("requests/hold_back.sql"), &[&id])
+            .await?;
         let begun = "update {schema}.request
                      set state = 'begun', system_id = $2, commit_lsn = $3::text::pg_lsn, index = $4,
                          taken = (select count(*) from {schema}.parked where request = $1)
@@ -290,7 +300,8 @@ impl Step<'_> {
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, SourceFailure> {
         let sql = self.writer.sql(template);
-        bounded(CARRYING_OUT, self.transaction.query(&sql, values)).await
+        let answer = self.transaction.query(&sql, values);
+        within(ANSWER_MAX, CARRYING_OUT, answer).await
     }
 
     async fn change(
@@ -300,11 +311,11 @@ impl Step<'_> {
     ) -> Result<(), SourceFailure> {
         let sql = self.writer.sql(template);
         let changed = self.transaction.execute(&sql, values);
-        bounded(CARRYING_OUT, changed).await.map(drop)
+        within(ANSWER_MAX, CARRYING_OUT, changed).await.map(drop)
     }
 
     async fn commit(self) -> Result<(), SourceFailure> {
-        within(COMMIT_MAX, CARRYING_OUT, self.transaction.commit()).await
+        within(ANSWER_MAX, CARRYING_OUT, self.transaction.commit()).await
     }
 }
 

@@ -3,6 +3,8 @@ use super::error::with_admin_hint;
 use super::genesis::end_checkpoints;
 use super::lock::lock_relay;
 use super::slot::require_ours;
+use tokio_postgres::Client;
+
 use crate::config::Settings;
 use crate::control::connect;
 use crate::source::connection::Address;
@@ -42,6 +44,11 @@ pub(crate) async fn remove(
         .batch_execute(&drop)
         .await
         .map_err(|error| with_admin_hint(SetupError::sql("removing the relay", error), admin))?;
+    for request in end_requests(&client, settings).await.map_err(failed)? {
+        say(&format!(
+            "request {request} was not done: what it asked for waits again; a part of it may be published"
+        ));
+    }
     end_checkpoints(settings).await?;
     say("checkpoint ended");
     client.batch_execute("commit").await.map_err(failed)?;
@@ -56,4 +63,34 @@ pub(crate) async fn remove(
     }
     say("relay removed");
     Ok(())
+}
+
+/// Lets what is asked for wait again: the log that would have brought the requests ends here. A schema
+/// of before has none.
+async fn end_requests(
+    client: &Client,
+    settings: &Settings,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let schema = settings.schema.quoted();
+    let exists = "select to_regclass($1) is not null";
+    let row = client
+        .query_one(exists, &[&format!("{schema}.request")])
+        .await?;
+    if !row.try_get::<_, bool>(0)? {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "with ended as (
+             update {schema}.request
+             set state = 'done', finished_at = clock_timestamp(), returned = coalesce(taken, chosen)
+             where relay = $1 and state <> 'done'
+             returning id
+         ), returned as (
+             update {schema}.parked as p set state = 'waiting'
+             from ended where p.request = ended.id and p.state = 'replaying'
+         )
+         select id::text from ended"
+    );
+    let ended = client.query(&sql, &[&settings.relay]).await?;
+    ended.iter().map(|row| row.try_get(0)).collect()
 }

@@ -159,3 +159,14 @@ fn what_is_refused_for_itself_says_nothing_of_its_destination() {
         scenario.outcome(Outcome::Durable);
     }
 }
+
+#[test]
+fn what_was_tried_is_not_set_aside_unasked_when_its_batch_comes_again() {
+    let mut scenario = gone();
+    scenario.pass(Duration::from_secs(1));
+    scenario.stream([begin(1200), to("d", 5), to("e", 6), commit(1200)]);
+    assert_eq!(scenario.published().last(), Some(&(vec![5, 6], at(1240))));
+    // From a sink without transactions 5 may be published by now.
+    scenario.outcome(poison([1]));
+    assert_eq!(scenario.published().last(), Some(&(vec![5], at(1240))));
+}

@@ -50,7 +50,13 @@ impl Scenario {
         self.event(Event::Inspected(ticket, Ok(self.inspection.clone())));
     }
 
+    /// And the slot is still ours.
     fn acquired(&mut self) {
+        self.acquired_at_last();
+        self.slot_is_ours();
+    }
+
+    fn acquired_at_last(&mut self) {
         let ticket = self.ticket(acquire);
         self.event(Event::Acquired(ticket, Ok(Some(self.checkpoint.clone()))));
     }
@@ -111,6 +117,19 @@ fn a_slot_that_is_no_longer_ours_is_fenced_by_nobody() {
         assert_eq!(scenario.phase(), "standby");
         assert!(!scenario.did(|action| acquire(action).is_some()));
     }
+}
+
+#[test]
+fn a_slot_that_went_to_another_before_we_acquired_leaves_the_batch_alone() {
+    let mut scenario = indefinite();
+    scenario.slot_is_ours();
+    // Frozen here: another had the slot, and may have set messages of ours aside.
+    scenario.acquired_at_last();
+    assert_eq!(scenario.batches().len(), 1, "nothing is sent again yet");
+    scenario.slot().holder = Some(holder(PID + 1));
+    scenario.slot_is_ours();
+    assert_eq!((scenario.phase(), scenario.batches().len()), ("standby", 1));
+    assert!(scenario.confirmed().is_empty());
 }
 
 #[test]

@@ -33,6 +33,7 @@ create table {schema}.request (
 
     constraint request_kind_is_known check (kind in ('replay', 'skip')),
     constraint request_state_is_known check (state in ('requested', 'begun', 'done')),
+    constraint request_chooses_some check (chosen between 0 and 1000000),
     constraint request_edits_one_message
         check (not edited or chosen = 1 and type is not null and content_type is not null
                and headers is not null),

@@ -36,7 +36,9 @@ create table {schema}.parked (
     constraint parked_state_is_known
         check (state in ('waiting', 'replaying', 'replayed', 'skipped')),
     constraint parked_is_in_order_of_its_request
-        check ((request is null) = (request_index is null)),
+        check ((request is null) = (request_index is null)
+               and (request_index is null or request_index between 0 and 2147483647)),
+    constraint parked_counts_replays check (replays between 0 and 1000000000),
     constraint parked_goes_by_request
         check (state = 'waiting' or request is not null),
     constraint parked_without_a_key_blocks_none check (key is not null or not blocks_key)

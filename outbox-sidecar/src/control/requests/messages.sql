@@ -1,5 +1,6 @@
 -- The next messages of a request: so many, or so many bytes, one at least. What was chosen goes where,
--- and as, the request says; what waited behind it as it is.
+-- and as, the request says; what waited behind it as it is, and not together with what goes elsewhere: the
+-- one may be refused when the other is published already.
 select l.number, l.commit_lsn, l.index, l.timeline, l.replays, l.id, l.destination, l.key, l.type,
        l.content_type, l.payload, l.headers, l.created_at, l.last_number, l.reason
 from (
@@ -27,6 +28,7 @@ from (
         from {schema}.parked as p join {schema}.request as r on r.id = p.request
         where p.request = $1 and p.state = 'replaying' and p.request_index >= $2
           and not (r.kind = 'skip' and p.request_index < r.chosen)
+          and (r.destination is null or $2 >= r.chosen or p.request_index < r.chosen)
         order by p.request_index
         limit $3
     ) as m

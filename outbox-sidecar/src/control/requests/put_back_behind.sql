@@ -1,9 +1,14 @@
--- What stands behind one of those in its key waits, too.
+-- What stands behind the first of those in its key waits, too.
+with refused as (
+    select distinct on (destination, key) destination, key, commit_lsn, index
+    from {schema}.parked
+    where request = $1 and request_index = any($2::int8[])
+      and state = 'waiting' and blocks_key
+    order by destination, key, commit_lsn, index
+)
 update {schema}.parked as p
 set state = 'waiting'
-from {schema}.parked as refused
-where refused.request = $1 and refused.request_index = any($2::int8[])
-  and refused.state = 'waiting' and refused.blocks_key
-  and p.request = $1 and p.state = 'replaying'
-  and p.key = refused.key and p.destination = refused.destination
-  and (p.commit_lsn, p.index) > (refused.commit_lsn, refused.index)
+from refused as r
+where p.request = $1 and p.state = 'replaying'
+  and p.key = r.key and p.destination = r.destination
+  and (p.commit_lsn, p.index) > (r.commit_lsn, r.index)

@@ -1,5 +1,5 @@
--- What merely waits behind the messages of a request, in their keys, up to what was refused itself or
--- belongs to a later request. What is left of such a key holds it back from its first message on.
+-- What merely waits behind the messages of a request, in their keys, up to what was refused itself, or
+-- was chosen and must wait, or belongs to a later request.
 with keys as (
     select distinct on (p.destination, p.key)
            p.relay, p.system_id, p.destination, p.key, p.commit_lsn, p.index
@@ -19,7 +19,7 @@ with keys as (
           and (relay, system_id) = (k.relay, k.system_id)
           and state in ('waiting', 'replaying')
           and (commit_lsn, index) > (k.commit_lsn, k.index)
-          and (state = 'replaying' or reason <> 'key-blocked')
+          and (state = 'replaying' or reason <> 'key-blocked' or request = $1)
         order by commit_lsn, index limit 1
     ) as e on true
 ), followers as (
@@ -35,30 +35,11 @@ with keys as (
 ), numbered as (
     select f.*, row_number() over (order by f.commit_lsn, f.index) - 1 as number
     from followers as f
-), taken as (
-    update {schema}.parked as p
-    set state = 'replaying', request = r.id, request_index = r.chosen + n.number,
-        replays = p.replays + 1, actor = r.actor, note = r.note
-    from numbered as n, {schema}.request as r
-    where r.id = $1
-      and (p.relay, p.system_id, p.commit_lsn, p.index)
-          = (n.relay, n.system_id, n.commit_lsn, n.index)
-), next as (
-    select distinct on (p.destination, p.key) p.relay, p.system_id, p.commit_lsn, p.index
-    from keys as k join {schema}.parked as p
-      on p.key = k.key and p.destination = k.destination
-     and (p.relay, p.system_id) = (k.relay, k.system_id)
-     and p.state in ('waiting', 'replaying')
-     and (p.commit_lsn, p.index) > (k.commit_lsn, k.index)
-    where not exists (
-        select from followers as f
-        where (f.relay, f.system_id, f.commit_lsn, f.index)
-              = (p.relay, p.system_id, p.commit_lsn, p.index)
-    )
-    order by p.destination, p.key, p.commit_lsn, p.index
 )
 update {schema}.parked as p
-set blocks_key = true
-from next as n
-where (p.relay, p.system_id, p.commit_lsn, p.index)
+set state = 'replaying', request = r.id, request_index = r.chosen + n.number,
+    replays = p.replays + 1, actor = r.actor, note = r.note
+from numbered as n, {schema}.request as r
+where r.id = $1
+  and (p.relay, p.system_id, p.commit_lsn, p.index)
       = (n.relay, n.system_id, n.commit_lsn, n.index)

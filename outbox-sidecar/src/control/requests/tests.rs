@@ -19,7 +19,7 @@ const ALL: PartLimits = PartLimits {
     bytes_max: 1 << 20,
 };
 
-/// How the relay met the request in its log: anything that no transaction has.
+/// A transaction that has ended.
 const XID: u32 = 1;
 
 impl Database {
@@ -75,6 +75,20 @@ impl Database {
     }
 
     async fn take_at(
+        &mut self,
+        place: RequestPlace,
+        limits: PartLimits,
+    ) -> Result<RequestPart, SourceFailure> {
+        let sql =
+            "select (xid::text::numeric % 4294967296)::int8 from outbox.request where id = $1";
+        let id = Uuid::from_bytes(*place.id.as_bytes());
+        let row = self.client.query_opt(sql, &[&id]).await.unwrap();
+        let xid = row.map_or(place.xid, |row| row.get::<_, i64>(0) as u32);
+        self.take_as(RequestPlace { xid, ..place }, limits).await
+    }
+
+    /// As the log says, whoever wrote it.
+    async fn take_as(
         &mut self,
         place: RequestPlace,
         limits: PartLimits,
@@ -365,9 +379,16 @@ async fn a_message_comes_as_it_was_or_as_the_request_says() {
     let edit = "update outbox.request set destination = 'elsewhere', edited = true, type = 'U',
                        content_type = 'c', payload = null, headers = '{}'";
     database.client.batch_execute(edit).await.unwrap();
-    let Ok(RequestPart::Messages { messages, .. }) = database.take(request, ALL).await else {
+    let Ok(RequestPart::Messages { mut messages, .. }) = database.take(request, ALL).await else {
         panic!("nothing to publish");
     };
+    // What goes elsewhere goes first, by itself.
+    let rest = PartLimits { from: 1, ..ALL };
+    let Ok(RequestPart::Messages { messages: rest, .. }) = database.take(request, rest).await
+    else {
+        panic!("nothing behind it");
+    };
+    messages.extend(rest);
     let [changed, follower] = &messages[..] else {
         panic!("{messages:?}");
     };
@@ -445,6 +466,56 @@ async fn a_request_that_nobody_sees_yet_is_told_from_one_that_is_not() {
         database.take_at(unknown, ALL).await,
         Ok(RequestPart::Unknown)
     );
+}
+
+#[tokio::test]
+async fn a_logical_message_of_another_transaction_is_none_of_the_request_that_it_names() {
+    let mut database = Database::new().await;
+    database.park(&[("a", true)]).await;
+    let request = database.ask("replay", &[1]).await;
+    let named = database.take_as(place(request, 0x2000), ALL).await;
+    assert_eq!(named, Ok(RequestPart::Unknown));
+    assert_eq!(database.taken(request).await, [1]);
+}
+
+#[tokio::test]
+async fn what_goes_elsewhere_is_settled_before_what_waits_behind_it_goes() {
+    let mut database = Database::new().await;
+    database.park(&[("a", true), ("a", false)]).await;
+    let request = database.ask("replay", &[1]).await;
+    let elsewhere = "update outbox.request set destination = 'elsewhere'";
+    database.client.batch_execute(elsewhere).await.unwrap();
+    let Ok(RequestPart::Messages { messages, next, .. }) = database.take(request, ALL).await else {
+        panic!("nothing to publish");
+    };
+    assert_eq!((numbers(&messages), next), (vec![1], Some(1)));
+    database.put_back(request, &[0]).await;
+    let rest = PartLimits { from: 1, ..ALL };
+    assert!(matches!(
+        database.take(request, rest).await,
+        Ok(RequestPart::Messages { messages, next: None, .. }) if messages.is_empty()
+    ));
+    assert_eq!(database.states().await, "Ww");
+}
+
+#[tokio::test]
+async fn what_was_chosen_and_must_wait_is_not_taken_along() {
+    let mut database = Database::new().await;
+    database
+        .park(&[("a", true), ("a", false), ("a", false)])
+        .await;
+    let first = database.ask("replay", &[1]).await;
+    let second = database.ask("replay", &[2]).await;
+    assert_eq!(database.taken(first).await, [1]);
+    database.put_back(first, &[0]).await;
+    database.finish(first).await;
+    let skip = database.ask("skip", &[1, 3]).await;
+    assert!(database.taken(second).await.is_empty());
+    database.finish(second).await;
+    // 3 is to be skipped, and stands behind 2, which waits again: neither is published.
+    assert_eq!(database.taken(skip).await, [2]);
+    database.finish(skip).await;
+    assert_eq!(database.states().await, "spW");
 }
 
 #[tokio::test]

@@ -118,7 +118,14 @@ impl Transaction {
             Ok(opened) => opened,
             Err(outcome) => return (outcome, false),
         };
-        let halt = match self.produce(producer, batch, around, isolation) {
+        let produced = match self.stage {
+            // Never met: but what is tried must never be committed.
+            Stage::Open {
+                step: Step::Trial, ..
+            } => Err(Halt::Abort("a trial was left open".to_owned())),
+            _ => self.produce(producer, batch, around, isolation),
+        };
+        let halt = match produced {
             Ok(()) => {
                 let (outcome, merely_slow) = self.commit(producer, since, around);
                 self.stage = Stage::Closed;
