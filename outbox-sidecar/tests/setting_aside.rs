@@ -321,3 +321,29 @@ async fn a_request_that_is_decoded_before_it_can_be_seen_is_carried_out_once_it_
     assert_eq!(seen(&scenario).await, [1, 2, 3]);
     in_state(&client, "replayed", 2).await;
 }
+
+#[tokio::test]
+async fn what_was_asked_of_a_relay_that_is_removed_waits_again() {
+    let scenario = Scenario::initialised().await;
+    let client = scenario.client().await;
+    let relay = scenario.start_with(&[LIMITED]);
+    write(&scenario, &client, "k", &[(1, 10), (2, 2000), (3, 10)]).await;
+    in_state(&client, "waiting", 2).await;
+    scenario.drained(&client).await;
+    relay.terminate().unwrap();
+    relay.exited(DEADLINE).await.unwrap();
+    stuck(&scenario, &["replay", "--key", "k", "--yes"], 0).await;
+    in_state(&client, "replaying", 2).await;
+    let removed = scenario.command(&["remove", "--yes"], &[]).await;
+    assert_eq!(removed.code, Some(0), "{}", removed.stderr);
+    assert!(
+        removed.stderr.contains("what it asked for waits again"),
+        "{}",
+        removed.stderr
+    );
+    in_state(&client, "waiting", 2).await;
+    scenario.init(&["--backlog", "skip"]).await;
+    let _relay = scenario.start_active().await;
+    stuck(&scenario, &["replay", "--key", "k", "--yes", "--wait"], 0).await;
+    assert_eq!(seen(&scenario).await, [1, 2, 3]);
+}

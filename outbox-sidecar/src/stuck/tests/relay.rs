@@ -16,17 +16,17 @@ const CARRY_OUT: &str = "
         select distinct p.destination, p.key from outbox.parked as p join due on p.request = due.id
         where p.error = 'refused for ever' and due.kind = 'replay'
     ), chosen as (
-        select p.number, due.kind,
+        select p.id as message, due.kind,
                refused.key is not null
                    or p.error = 'refused for ever' and due.kind = 'replay' as returns
         from outbox.parked as p join due on p.request = due.id and p.state = 'replaying'
              left join refused on (refused.destination, refused.key) = (p.destination, p.key)
     ), followers as (
-        select number from (
-            select f.number, row_number() over (partition by f.key order by f.commit_lsn, f.index) as n
+        select message from (
+            select f.id as message, row_number() over (partition by f.key order by f.commit_lsn, f.index) as n
             from outbox.parked as f
             where f.state = 'waiting' and f.reason = 'key-blocked'
-              and f.key in (select p.key from chosen join outbox.parked as p using (number)
+              and f.key in (select p.key from chosen join outbox.parked as p on p.id = chosen.message
                             where not returns)) as f
         where n <= $1
     ), settled as (
@@ -34,13 +34,13 @@ const CARRY_OUT: &str = "
         set state = case when chosen.returns then 'waiting'
                          when chosen.kind = 'skip' then 'skipped' else 'replayed' end,
             attempts = p.attempts + chosen.returns::int, settled_at = now()
-        from chosen where p.number = chosen.number
+        from chosen where p.id = chosen.message
         returning p.state
     ), taken_along as (
         update outbox.parked as p
         set state = 'replayed', request = due.id, settled_at = now(),
-            request_index = 100000 + p.number
-        from followers, due where p.number = followers.number
+            request_index = 100000 + (p.commit_lsn - '0/0'::pg_lsn)::int8 + p.index
+        from followers, due where p.id = followers.message
         returning p.state
     ), outcomes as (
         select state from settled union all select state from taken_along

@@ -143,7 +143,7 @@ impl Database {
 
     /// Everything that a command may change, as text.
     pub(super) async fn everything(&self) -> String {
-        let sql = "select coalesce(string_agg(p::text, '|' order by p.number), '') ||
+        let sql = "select coalesce(string_agg(p::text, '|' order by p.commit_lsn, p.index), '') ||
                           (select coalesce(string_agg(r::text, '|'), '') from outbox.request as r)
                    from outbox.parked as p";
         self.client.query_one(sql, &[]).await.unwrap().get(0)
