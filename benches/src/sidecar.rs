@@ -106,6 +106,10 @@ impl Sidecar {
         backlog: &Backlog,
         count: u32,
     ) -> anyhow::Result<()> {
+        if count == 0 {
+            // So that a relay of before the table can be measured by the same program.
+            return Ok(());
+        }
         let sql = "insert into outbox.parked
                        (relay, system_id, timeline, commit_lsn, index, xid, commit_time, id,
                         destination, key, type, content_type, headers, created_at, reason, error,

@@ -39,8 +39,9 @@ pub trait Sink: Send {
 
     /// Publishes the batch and its checkpoint: both become durable, or neither.
     ///
-    /// After [`Outcome::Retry`] and [`Outcome::Abort`] the same batch is handed in again; after
-    /// [`Outcome::Indefinite`] and [`Outcome::Fenced`] nothing is, until `acquire` succeeded.
+    /// After [`Outcome::Retry`], [`Outcome::Ongoing`] and [`Outcome::Abort`] the same batch is handed
+    /// in again; after [`Outcome::Indefinite`] and [`Outcome::Fenced`] nothing is, until `acquire`
+    /// succeeded.
     fn publish(&mut self, batch: &Batch) -> Outcome;
 
     /// Gives up the right to publish and whatever connections serve only that.

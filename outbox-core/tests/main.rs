@@ -13,6 +13,7 @@ mod inbox;
 mod inbox_at_once;
 mod inbox_forgetting;
 mod migrate;
+mod parked;
 mod partitions;
 mod sql_functions;
 mod transactions_only;

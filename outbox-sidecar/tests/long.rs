@@ -111,6 +111,18 @@ async fn refused_messages_come_back_alone_where_their_keys_do_not_wait_for_long(
 }
 
 #[tokio::test]
+async fn a_relay_that_halts_publishes_what_stands_before_and_goes_on_there_for_long() {
+    for kind in [Kind::KafkaExactlyOnce, Kind::QuorumQueue, Kind::Stream] {
+        stuck_mix(StuckMix {
+            kind,
+            policy: "halt",
+            ..REFUSED
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn refused_messages_come_back_from_a_queue_in_the_order_of_their_keys_for_long() {
     stuck_mix(StuckMix {
         kind: Kind::QuorumQueue,

@@ -33,6 +33,20 @@ async fn refused_messages_come_back_alone_where_their_keys_do_not_wait() {
 }
 
 #[tokio::test]
+async fn a_relay_that_halts_publishes_what_stands_before_and_goes_on_there() {
+    for kind in [Kind::KafkaExactlyOnce, Kind::Stream] {
+        stuck_mix(StuckMix {
+            kind,
+            policy: "halt",
+            messages: 1000,
+            poison: 5,
+            kills: 2,
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn refused_messages_come_back_from_a_queue_in_the_order_of_their_keys() {
     stuck_mix(StuckMix {
         kind: Kind::ClassicQueue,

@@ -147,6 +147,11 @@ pub enum Notice {
         /// When it is tried again.
         retry_in: Duration,
     },
+    /// The sink is at work at a batch for long, and getting on.
+    SinkAtWork {
+        /// How far it has come.
+        progress: String,
+    },
     /// Nobody knows what became of a batch: finding out.
     Recovering {
         /// What happened.

@@ -84,6 +84,11 @@ impl Buffer {
         self.deliveries.is_empty() && self.complete.is_empty()
     }
 
+    /// Whether anything waits that is complete.
+    pub(super) fn has_complete(&self) -> bool {
+        !self.complete.is_empty()
+    }
+
     /// Whether whole transactions wait that a fuller batch might hold, too.
     pub(super) fn is_worth_waiting(&self, limits: &BatchLimits, buffer_bytes_max: usize) -> bool {
         let messages = limits.messages_max.min(LINGER_MESSAGES_MAX);

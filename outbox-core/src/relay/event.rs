@@ -164,6 +164,8 @@ pub enum FailureKind {
     /// The slot is not ours any more, or a newer activation of the relay has claimed the right to
     /// write.
     ClaimSuperseded,
+    /// Somebody's open transaction holds what is needed.
+    Locked,
     /// The database cannot hold a value that it was given.
     ValueRefused,
     /// What was set aside at a position before is another message.
@@ -193,6 +195,7 @@ impl FailureKind {
             Self::TooManyConnections => "too-many-connections",
             Self::InRecovery => "in-recovery",
             Self::ClaimSuperseded => "claim-superseded",
+            Self::Locked => "locked",
             Self::ValueRefused => "value-refused",
             Self::ParkedDiffers => "parked-differs",
             Self::Protocol => "protocol",

@@ -106,6 +106,11 @@ impl Active {
                 self.wait(core, batch, Some(since), "retry", reason);
                 Ok(())
             }
+            Outcome::Ongoing { progress } => {
+                core.report(Notice::SinkAtWork { progress });
+                self.attempt(core, batch, Some(since));
+                Ok(())
+            }
             Outcome::Abort { reason } => {
                 self.wait(core, batch, None, "abort", reason);
                 Ok(())

@@ -8,6 +8,12 @@ pub enum Outcome {
         /// What the broker said.
         reason: String,
     },
+    /// Nothing is decided, and it is getting on: the same call again, at once, goes on where it
+    /// stopped. So a sink hands the turn back that is at work for long.
+    Ongoing {
+        /// How far it has come.
+        progress: String,
+    },
     /// Nothing of the batch is left pending: it may be sent again as a whole. From an exactly-once
     /// sink: rolled back, for certain, and never visible.
     Abort {

@@ -9,6 +9,7 @@ pub(super) fn notice_name(notice: &Notice) -> &'static str {
         Notice::Active { .. } => "active",
         Notice::SourceTrouble { .. } => "source trouble",
         Notice::SinkTrouble { kind, .. } => kind,
+        Notice::SinkAtWork { .. } => "sink at work",
         Notice::Recovering { .. } => "recovering",
         Notice::Recovered { durable: true } => "recovered: durable",
         Notice::Recovered { durable: false } => "recovered: sent again",

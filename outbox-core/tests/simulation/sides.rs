@@ -276,9 +276,10 @@ impl World {
             self.broker.commit(&self.logs, log, batch)?;
             return Ok(Outcome::Durable);
         }
-        Ok(match self.random.u32(..6) {
+        Ok(match self.random.u32(..7) {
             _ if cut && self.plan.patient_sink => Outcome::Retry { reason },
             0 => Outcome::Retry { reason },
+            6 => Outcome::Ongoing { progress: reason },
             1 => Outcome::Abort { reason },
             2 if !cut => {
                 self.broker.commit(&self.logs, log, batch)?;

@@ -12,6 +12,9 @@ use crate::source::connection::{Address, HostAddress};
 /// answer to arrive.
 const STATEMENT_MAX: Duration = Duration::from_secs(10);
 
+/// The longest a statement may wait for a lock: less, so that the error says what it waited for.
+const LOCK_MAX: Duration = Duration::from_secs(5);
+
 /// What runs when a connection has ended.
 type OnEnd = Box<dyn FnOnce() + Send>;
 
@@ -66,11 +69,12 @@ async fn connect_to(
     });
     // What the relay writes is a promise: on disk before it is answered, whatever the default is.
     let limits = format!(
-        "set statement_timeout = {0}; set lock_timeout = {0}; \
+        "set statement_timeout = {0}; set lock_timeout = {1}; \
          set idle_in_transaction_session_timeout = {0}; \
          select pg_catalog.set_config('synchronous_commit', 'local', false) \
          where pg_catalog.current_setting('synchronous_commit') = 'off'",
-        STATEMENT_MAX.as_millis()
+        STATEMENT_MAX.as_millis(),
+        LOCK_MAX.as_millis()
     );
     bounded("setting limits", client.batch_execute(&limits)).await?;
     Ok((client, sender))

@@ -28,6 +28,7 @@ fn kind_of(state: &SqlState) -> FailureKind {
         _ if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(state) => {
             FailureKind::SchemaOutdated
         }
+        _ if *state == SqlState::LOCK_NOT_AVAILABLE => FailureKind::Locked,
         // Data exceptions, broken constraints, limits of the server.
         code if ["22", "23", "54"].contains(&code.get(..2).unwrap_or_default()) => {
             FailureKind::ValueRefused

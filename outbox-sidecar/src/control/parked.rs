@@ -2,6 +2,8 @@
 
 mod columns;
 
+use std::time::Duration;
+
 use columns::Columns;
 use outbox_core::relay::{
     BlockedKey, Claim, FailureKind, ParkedEarlier, ParkedMessage, SourceFailure, UncoveredRow,
@@ -12,12 +14,18 @@ use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::claim::{WRITES, Writer, epoch, superseded};
-use super::connection::bounded;
+use super::connection::{bounded, within};
 use super::failure_of;
 use super::stuck_rows::{column, position, unreadable, unsigned};
 use crate::failpoint::failpoint;
 
 const READING: &str = "reading outbox.parked";
+
+/// How long what is read on becoming active may take on the server: a million keys may wait.
+const READING_MAX: Duration = Duration::from_secs(120);
+
+/// How long its answer may take.
+const READING_ANSWER_MAX: Duration = Duration::from_secs(135);
 
 /// The table, of one relay and one cluster.
 pub(crate) struct ParkedTable<'a> {
@@ -49,10 +57,15 @@ impl ParkedTable<'_> {
         writer
             .finish_passed(client, claim, self.system_id, frontier.lsn)
             .await?;
+        let writes = self.writes(client, claim).await?;
+        // Of a million keys the answer takes longer than others may.
+        let reading = bounded(READING, client.transaction()).await?;
+        let limit = format!("set local statement_timeout = {}", READING_MAX.as_millis());
+        bounded(READING, reading.batch_execute(&limit)).await?;
         Ok(ParkedEarlier {
-            writes: self.writes(client, claim).await?,
-            uncovered: self.uncovered(client, frontier).await?,
-            blocked: self.blocked(client).await?,
+            writes,
+            uncovered: self.uncovered(reading.client(), frontier).await?,
+            blocked: self.blocked(reading.client()).await?,
         })
     }
 
@@ -112,7 +125,8 @@ impl ParkedTable<'_> {
         template: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, SourceFailure> {
-        bounded(READING, client.query(&self.writer.sql(template), values)).await
+        let sql = self.writer.sql(template);
+        within(READING_ANSWER_MAX, READING, client.query(&sql, values)).await
     }
 
     /// Sets messages aside: all, or none. What is there already is left as it is. Returns how often the

@@ -1,8 +1,8 @@
 //! What operators ask of a relay, as it carries it out in the database.
 //!
 //! Each step is a transaction that counts itself under the relay's claim. The relay's own statements
-//! come one after the other; an operator may choose among what waits at any moment, so whatever is
-//! decided about a key is decided with all of its messages locked.
+//! come one after the other; an operator may choose among what waits at any moment, and does so with
+//! the relay's row of `outbox.relay` locked, which each step counts in first.
 
 use std::time::Duration;
 
@@ -229,7 +229,6 @@ impl Step<'_> {
 
     async fn begin(&self, system_id: SystemId, place: RequestPlace) -> Result<(), SourceFailure> {
         let id = uuid(place.id);
-        self.rows(include_str!("requests/lock.sql"), &[&id]).await?;
         self.change(include_str!("requests/return_early.sql"), &[&id])
             .await?;
         self.change(

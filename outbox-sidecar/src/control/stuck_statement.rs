@@ -7,6 +7,7 @@ use outbox_core::{Frontier, RequestId, SystemId, TimelineId};
 use tokio_postgres::Client;
 
 use super::claim::Writer;
+use super::lock_holders::name_lock_holders;
 use super::parked::ParkedTable;
 use super::requests::PartLimits;
 
@@ -67,6 +68,7 @@ impl StuckStatement {
             } => {
                 let table = ParkedTable { writer, system_id };
                 let loaded = table.read(client, claim, frontier, stuck_writes).await;
+                let loaded = name_lock_holders(client, writer.schema, loaded).await;
                 let is_of_use = answered(&loaded);
                 (Event::ParkedLoaded(ticket, loaded), is_of_use)
             }
@@ -76,6 +78,7 @@ impl StuckStatement {
             } => {
                 let table = ParkedTable { writer, system_id };
                 let parked = table.insert(client, claim, timeline, &messages).await;
+                let parked = name_lock_holders(client, writer.schema, parked).await;
                 let is_of_use = answered(&parked);
                 (Event::Parked(ticket, parked), is_of_use)
             }
@@ -85,6 +88,7 @@ impl StuckStatement {
                 limits,
             } => {
                 let taken = writer.take(client, claim, system_id, place, limits).await;
+                let taken = name_lock_holders(client, writer.schema, taken).await;
                 let is_of_use = answered(&taken);
                 (Event::RequestTaken(ticket, taken), is_of_use)
             }
@@ -95,11 +99,13 @@ impl StuckStatement {
             } => {
                 let left = writer.put_back(client, claim, request, &refused, through);
                 let left = left.await;
+                let left = name_lock_holders(client, writer.schema, left).await;
                 let is_of_use = answered(&left);
                 (Event::WasPutBack(ticket, left), is_of_use)
             }
             What::Finish { request } => {
                 let finished = writer.finish(client, claim, request).await;
+                let finished = name_lock_holders(client, writer.schema, finished).await;
                 let is_of_use = answered(&finished);
                 (Event::RequestFinished(ticket, finished), is_of_use)
             }

@@ -95,6 +95,9 @@ impl Notices {
                     tracing::debug!(side = "sink", kind, error = %reason, retry_ms, "trouble");
                 }
             }
+            Notice::SinkAtWork { progress } => {
+                tracing::info!(%progress, "the sink is still at work at a batch");
+            }
             Notice::Recovering { reason } => {
                 counter!(names::RECONNECTS, names::LABEL_SIDE => names::SIDE_SINK).increment(1);
                 tracing::warn!(%reason, "the outcome of a batch is unknown: asking the checkpoint");

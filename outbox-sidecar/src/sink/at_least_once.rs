@@ -109,7 +109,10 @@ impl<P: Publisher, S: CheckpointStore> Sink for AtLeastOnce<P, S> {
             | Outcome::Fenced { .. }
             | Outcome::Diverged { .. }
             | Outcome::Fatal { .. } => self.release(),
-            Outcome::Retry { .. } | Outcome::Abort { .. } | Outcome::Poison(_) => {}
+            Outcome::Retry { .. }
+            | Outcome::Ongoing { .. }
+            | Outcome::Abort { .. }
+            | Outcome::Poison(_) => {}
         }
         outcome
     }

@@ -213,7 +213,7 @@ impl Sink for KafkaSink {
                 self.isolation = Isolation::default();
                 *careful_batches = careful_batches.map(|left| left.saturating_sub(1));
             }
-            Outcome::Retry { .. } | Outcome::Poison(_) => {}
+            Outcome::Retry { .. } | Outcome::Ongoing { .. } | Outcome::Poison(_) => {}
         }
         outcome
     }

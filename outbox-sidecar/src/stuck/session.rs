@@ -9,10 +9,13 @@ use tokio_postgres::{Client, Row};
 use super::StuckError;
 use super::filter::Values;
 use crate::config::Settings;
-use crate::control::{connect, failure_of, within};
+use crate::control::{connect, failure_of, name_lock_holders, within};
 
 /// The longest a statement may take on the server: one that counts reads the whole table.
 const STATEMENT_MAX: Duration = Duration::from_secs(60);
+
+/// The longest it may wait for a lock: a step of the relay, or another operator's request.
+const LOCK_MAX: Duration = Duration::from_secs(30);
 
 /// And then for its answer to arrive.
 const ANSWER_MAX: Duration = Duration::from_secs(90);
@@ -42,7 +45,11 @@ impl Session {
     /// Connects as the configuration says.
     pub(crate) async fn open(settings: &Settings) -> Result<Self, StuckError> {
         let client = connect(&settings.address, "outbox-sidecar stuck", || {}).await?;
-        let limit = format!("set statement_timeout = {}", STATEMENT_MAX.as_millis());
+        let limit = format!(
+            "set statement_timeout = {}; set lock_timeout = {}",
+            STATEMENT_MAX.as_millis(),
+            LOCK_MAX.as_millis()
+        );
         within(ANSWER_MAX, "setting limits", client.batch_execute(&limit)).await?;
         let doing = "reading the cluster's identity";
         let sql = "select system_identifier from pg_catalog.pg_control_system()";
@@ -121,6 +128,14 @@ impl Session {
     ) -> Result<u64, SourceFailure> {
         let sql = template.replace("{schema}", &self.schema.quoted());
         within(ANSWER_MAX, doing, self.client.execute(&sql, values)).await
+    }
+
+    /// Adds to a failure for want of a lock who holds it. The transaction that failed must be over.
+    pub(super) async fn name_lock_holders<T>(
+        &self,
+        answer: Result<T, SourceFailure>,
+    ) -> Result<T, SourceFailure> {
+        name_lock_holders(&self.client, &self.schema, answer).await
     }
 
     /// `begin`, `commit` or `rollback`.

@@ -5,6 +5,7 @@ mod repair;
 mod seen;
 mod writing;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use testbed::wait;
@@ -18,7 +19,7 @@ use crate::scenario::{DEADLINE, Scenario, seed};
 #[derive(Clone, Copy)]
 pub(crate) struct StuckMix {
     pub(crate) kind: Kind,
-    /// `park-key` or `park`.
+    /// `park-key` or `park`; `halt` until the causes are mended, and then `park-key`.
     pub(crate) policy: &'static str,
     pub(crate) messages: usize,
     /// How many of them are refused for themselves, beside all that go to a destination that is not
@@ -59,15 +60,25 @@ pub(crate) async fn stuck_mix(mix: StuckMix) {
     }
     writing.finished().await;
     let client = scenario.client().await;
-    scenario.drained(&client).await;
+    if mix.policy == "halt" {
+        scenario.phase("held").await;
+    } else {
+        scenario.drained(&client).await;
+    }
     let before = Seen::read(&scenario, &work).await;
-    check_before(&mix, &work, first.len(), &before);
-    repair::check_list(&scenario, &work, &before).await;
+    if mix.policy != "halt" {
+        check_before(&mix, &work, first.len(), &before);
+        repair::check_list(&scenario, &work, &before).await;
+    }
 
     // The causes are mended, and while what was set aside comes back more is written.
     work.mend(&scenario).await;
     relay.kill().await.unwrap();
-    let relay = scenario.start_with(&[&policy, "limits.message_bytes_max=1MiB"]);
+    let policy = match mix.policy {
+        "halt" => "stuck.policy=park-key",
+        _ => &policy,
+    };
+    let relay = scenario.start_with(&[policy, "limits.message_bytes_max=1MiB"]);
     let writing = work.start(&scenario, second);
     let killing = async {
         for _ in 0..mix.kills {
@@ -83,6 +94,12 @@ pub(crate) async fn stuck_mix(mix: StuckMix) {
 
     let after = Seen::read(&scenario, &work).await;
     check_after(&mix, &work, &after);
+    if mix.policy == "halt" {
+        check_halted(&work, first.len(), &before, &after);
+    }
+    if matches!(mix.kind, Kind::KafkaExactlyOnce | Kind::Stream) {
+        audit(&scenario).await;
+    }
     assert!(
         scenario.metric("outbox_blocked_keys").await == Some(0.0),
         "no key waits"
@@ -113,12 +130,44 @@ fn check_before(mix: &StuckMix, work: &Work, count: usize, seen: &Seen) {
     }
 }
 
+/// The relay halted at the first message that was refused: what stands before it was there, and nothing
+/// of what stands behind it.
+fn check_halted(work: &Work, count: usize, before: &Seen, after: &Seen) {
+    let there: HashSet<usize> = before.numbers.iter().copied().collect();
+    let written = after
+        .positions
+        .iter()
+        .filter(|(number, _)| **number < count);
+    let (seen, unseen): (Vec<_>, Vec<_>) = written.partition(|(number, _)| there.contains(number));
+    let last = seen.iter().map(|(_, position)| **position).max();
+    let (halted, first) = unseen
+        .iter()
+        .min_by_key(|(_, position)| **position)
+        .copied()
+        .unwrap();
+    assert!(
+        last < Some(*first),
+        "{last:?} was published, {first:?} was not"
+    );
+    assert_ne!(
+        work.message(*halted).poison,
+        Poison::None,
+        "message {halted}"
+    );
+}
+
+/// The audit that an operator has agrees.
+async fn audit(scenario: &Scenario) {
+    let ran = scenario.command(&["verify", "--json"], &[]).await;
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+}
+
 /// Everything is there, once, and under `park-key` each key in its commit order.
 fn check_after(mix: &StuckMix, work: &Work, seen: &Seen) {
     seen.assert_no_repeats(mix.kind);
     for (key, messages) in work.by_key(work.len()) {
         let mut arrived = of_key(&seen.numbers, &messages);
-        if mix.policy != "park-key" {
+        if mix.policy == "park" {
             arrived.sort_unstable();
         }
         assert_eq!(arrived, messages, "key {key}");

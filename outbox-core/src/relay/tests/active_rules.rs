@@ -59,6 +59,22 @@ fn retry_and_abort_send_the_same_batch_again_after_a_back_off() {
 }
 
 #[test]
+fn a_sink_that_is_getting_on_is_called_again_at_once() {
+    let mut scenario = in_flight();
+    let progress = || "half of it".to_owned();
+    for _ in 0..20 {
+        scenario.outcome(Outcome::Ongoing {
+            progress: progress(),
+        });
+    }
+    assert_eq!(scenario.batches().len(), 21);
+    // Nothing failed: the first failure waits no longer than it does otherwise.
+    scenario.outcome(Outcome::Retry { reason: reason() });
+    scenario.pass(Duration::from_millis(50));
+    assert_eq!(scenario.batches().len(), 22);
+}
+
+#[test]
 fn a_transient_error_is_tried_for_as_long_as_it_takes() {
     let mut scenario = in_flight();
     for _ in 0..200 {

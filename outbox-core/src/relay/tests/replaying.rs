@@ -298,6 +298,32 @@ fn what_is_no_request_of_this_relay_is_passed_over() {
 }
 
 #[test]
+fn what_follows_a_message_that_is_no_request_brings_its_checkpoint_along() {
+    let mut scenario = blocking(StuckPolicy::ParkKey, Vec::new());
+    // Anyone may emit such messages: a flood of them must not cost a checkpoint each.
+    scenario.stream([
+        begin(1100),
+        asked(90),
+        commit(1100),
+        begin(1200),
+        asked(91),
+        commit(1200),
+        begin(1300),
+        row(5),
+        commit(1300),
+    ]);
+    assert_eq!(scenario.published(), [(vec![5], at(1340))]);
+    scenario.outcome(Outcome::Durable);
+    // The last one waits for nothing.
+    scenario.stream([begin(1400), asked(92), commit(1400)]);
+    assert_eq!(scenario.published().last(), Some(&(vec![], at(1440))));
+    assert_eq!(
+        last_batch(&scenario).checkpoint.last.unwrap().message_id,
+        id(92)
+    );
+}
+
+#[test]
 fn a_replay_that_is_too_slow_goes_in_halves() {
     let mut scenario = blocking(
         StuckPolicy::ParkKey,

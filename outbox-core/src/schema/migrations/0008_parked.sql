@@ -67,6 +67,36 @@ create unique index parked_request on {schema}.parked (request, request_index)
 -- The messages of one key; a hash may be of a text of any length.
 create index parked_key on {schema}.parked using hash (key) where state in ('waiting', 'replaying');
 
+-- A message that waits goes by a request, and by no other way: without its row later messages of its
+-- key would overtake what waits behind it.
+create function {schema}.keep_what_waits() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $outbox_body$
+declare
+    waits boolean := tg_op = 'DELETE';
+begin
+    if tg_op = 'TRUNCATE' then
+        execute format('select exists (select from %I.%I where state in (''waiting'', ''replaying''))',
+                       tg_table_schema, tg_table_name)
+        into waits;
+    end if;
+    if waits then
+        raise exception 'messages that wait are not to be deleted from %.%', tg_table_schema, tg_table_name
+            using errcode = 'restrict_violation',
+                  hint = 'publish them by "outbox-sidecar stuck replay", or give them up by '
+                         '"outbox-sidecar stuck skip"; their rows may be deleted then';
+    end if;
+    return old;
+end
+$outbox_body$;
+
+create trigger parked_waits before delete on {schema}.parked
+    for each row when (old.state in ('waiting', 'replaying'))
+    execute function {schema}.keep_what_waits();
+create trigger parked_waits_as_a_whole before truncate on {schema}.parked
+    for each statement execute function {schema}.keep_what_waits();
+
 comment on table {schema}.parked is
     'Messages set aside by relays: refused by the broker, or waiting behind one in their key.';
 comment on column {schema}.parked.index is 'Its number within its transaction, from 0.';

@@ -64,6 +64,7 @@ fn decide(sink: &mut dyn Sink, batch: &Batch) -> Result<(), Vec<Refusal>> {
         match sink.publish(batch) {
             Outcome::Durable => return Ok(()),
             Outcome::Poison(refusals) => return Err(refusals),
+            Outcome::Ongoing { progress } => assert!(Instant::now() < deadline, "{progress}"),
             Outcome::Retry { reason } | Outcome::Abort { reason } => {
                 assert!(Instant::now() < deadline, "{reason}");
                 std::thread::sleep(PAUSE);

@@ -1,5 +1,6 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use outbox_core::Lsn;
 use testbed::history::{Record, read, read_stream, take_queue};
 
 use super::writing::Work;
@@ -10,6 +11,8 @@ use crate::target::Target;
 /// What consumers see, by number, in the order of each key.
 pub(super) struct Seen {
     pub(super) numbers: Vec<usize>,
+    /// Where each stands in the log, as it says.
+    pub(super) positions: HashMap<usize, (Lsn, u32)>,
     /// How many say that they are replays.
     pub(super) replays: usize,
     repeats: usize,
@@ -26,6 +29,7 @@ impl Seen {
         let mut known = HashSet::new();
         let mut seen = Self {
             numbers: Vec::new(),
+            positions: HashMap::new(),
             replays: 0,
             repeats: 0,
         };
@@ -37,6 +41,9 @@ impl Seen {
             let text = String::from_utf8_lossy(record.payload.as_deref().unwrap());
             let number = text.split(' ').next().unwrap().parse().unwrap();
             seen.numbers.push(number);
+            if let Some(text) = record.header("outbox-position") {
+                seen.positions.insert(number, position(&text));
+            }
             seen.replays += usize::from(record.header("outbox-replay").is_some());
         }
         seen
@@ -48,6 +55,13 @@ impl Seen {
             assert_eq!(self.repeats, 0, "seen twice");
         }
     }
+}
+
+/// `<timeline>:<commit LSN>:<index>`.
+fn position(text: &str) -> (Lsn, u32) {
+    let mut parts = text.splitn(3, ':').skip(1);
+    let (lsn, index) = (parts.next().unwrap(), parts.next().unwrap());
+    (lsn.parse().unwrap(), index.parse().unwrap())
 }
 
 /// Another place than the scenario's own; it need not be there. Read once: a queue keeps nothing.

@@ -1,7 +1,10 @@
 //! What is taken, when, and from whom.
 
+use std::time::Duration;
+
 use super::super::PartLimits;
 use super::support::*;
+use crate::control::name_lock_holders;
 use outbox_core::RequestId;
 use outbox_core::relay::{FailureKind, RequestPart, RequestPlace};
 use uuid::Uuid;
@@ -73,6 +76,60 @@ async fn a_message_without_its_predecessors_waits_on() {
     assert!(database.taken(early).await.is_empty());
     database.finish(early).await;
     assert_eq!(database.taken(late).await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn who_stands_in_the_way_is_named() {
+    let mut database = Database::new().await;
+    database.park(&[("a", true)]).await;
+    let request = database.ask("replay", &[1]).await;
+    let server = testbed::shared_postgres().await.unwrap();
+    let name = database.client.query_one("select current_database()", &[]);
+    let name: String = name.await.unwrap().get(0);
+    let operator = server.connect(server.superuser(), &name).await.unwrap();
+    let open = "set application_name = 'by hand'; begin; select from outbox.relay for update";
+    operator.batch_execute(open).await.unwrap();
+    let pid = operator.query_one("select pg_backend_pid()", &[]).await;
+    let pid: i32 = pid.unwrap().get(0);
+    let patience = "set lock_timeout = '100ms'";
+    database.client.batch_execute(patience).await.unwrap();
+    let taken = database.take(request, ALL).await;
+    let named = name_lock_holders(&database.client, &database.schema, taken).await;
+    let failure = named.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Locked, "{failure}");
+    for word in ["\"by hand\"", &format!("pg_terminate_backend({pid})")] {
+        assert!(failure.message.contains(word), "{failure}");
+    }
+    operator.batch_execute("rollback").await.unwrap();
+    assert_eq!(database.taken(request).await, [1]);
+}
+
+#[tokio::test]
+async fn whoever_chooses_with_the_relays_row_locked_is_waited_for() {
+    let mut database = Database::new().await;
+    database.park(&[("a", true), ("a", false)]).await;
+    let request = database.ask("replay", &[1]).await;
+    let server = testbed::shared_postgres().await.unwrap();
+    let name = database.client.query_one("select current_database()", &[]);
+    let name: String = name.await.unwrap().get(0);
+    let operator = server.connect(server.superuser(), &name).await.unwrap();
+    let choose = "begin; select from outbox.relay where name = 'tests' for no key update";
+    operator.batch_execute(choose).await.unwrap();
+    let take_it_away = async {
+        let waits = "select exists (select from pg_locks where not granted)";
+        testbed::wait::until("the relay waits", Duration::from_secs(30), async || {
+            operator.query_one(waits, &[]).await.unwrap().get(0)
+        })
+        .await
+        .unwrap();
+        // Somebody else's by now: it is no follower that merely waits.
+        let change =
+            "update outbox.parked set reason = 'too-large' where commit_lsn = '0/20'; commit";
+        operator.batch_execute(change).await.unwrap();
+    };
+    let (taken, ()) = tokio::join!(database.taken(request), take_it_away);
+    assert_eq!(taken, [1]);
+    assert_eq!(database.states().await, "RW");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ const REFUSED_EVERY: usize = 200;
 const ROUNDS_MAX: usize = 6;
 
 /// Takes the batch to its end as the relay does, without what is refused. Returns what each round
-/// ended in; the same call again after `Retry` is no round of its own.
+/// ended in; the same call again after `Retry` or `Ongoing` is no round of its own.
 fn rounds(sink: &mut KafkaSink, batch: &mut Batch) -> Vec<Outcome> {
     let deadline = Instant::now() + SOON;
     let mut rounds = Vec::new();
@@ -28,6 +28,7 @@ fn rounds(sink: &mut KafkaSink, batch: &mut Batch) -> Vec<Outcome> {
         let outcome = sink.publish(batch);
         println!("{:?}: {}", began.elapsed(), text(&outcome));
         match &outcome {
+            Outcome::Ongoing { .. } => continue,
             Outcome::Retry { .. } => {
                 // The relay's shortest pause.
                 std::thread::sleep(Duration::from_millis(50));

@@ -13,6 +13,7 @@ fn refusals(sink: &mut KafkaSink, batch: &Batch) -> Vec<Refusal> {
     while Instant::now() < deadline {
         match sink.publish(batch) {
             Outcome::Poison(refusals) => return refusals,
+            Outcome::Ongoing { .. } => {}
             // The relay's shortest pause.
             Outcome::Abort { .. } | Outcome::Retry { .. } => {
                 std::thread::sleep(Duration::from_millis(50));

@@ -157,7 +157,7 @@ pub(super) fn publish_surely(sink: &mut KafkaSink, batch: &Batch) {
         }
         match sink.publish(batch) {
             Outcome::Durable => return,
-            Outcome::Retry { .. } | Outcome::Abort { .. } => {}
+            Outcome::Retry { .. } | Outcome::Ongoing { .. } | Outcome::Abort { .. } => {}
             Outcome::Indefinite { .. } | Outcome::Fenced { .. } => held = false,
             outcome => panic!("{outcome:?}"),
         }

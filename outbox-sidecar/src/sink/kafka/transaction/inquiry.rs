@@ -39,8 +39,9 @@ impl Transaction {
                 Stage::Closed if Instant::now() >= deadline => {
                     let (left, refused) = (inquest.left(), isolation.refused());
                     self.inquest = Some((sequence, inquest));
-                    let reason = format!("{refused} messages are refused, {left} are still tried");
-                    return (Outcome::Retry { reason }, false);
+                    let progress =
+                        format!("{refused} messages are refused, {left} are still tried");
+                    return (Outcome::Ongoing { progress }, false);
                 }
                 Stage::Closed => self.begin(producer, sequence, Step::Trial),
             };
