@@ -28,11 +28,25 @@ pub(crate) fn run(tier: Tier) -> Result<(), Failure> {
         features => vec!["--features", features],
     };
     let arguments = [&["test", "--workspace"], &features[..]].concat();
-    runner.run(&cargo(), &arguments, &servers.variables())?;
+    let mut variables = servers.variables();
+    variables.extend(threads());
+    runner.run(&cargo(), &arguments, &variables)?;
     match tier {
         Tier::Ordinary => Ok(()),
         Tier::Long => rabbitmq::test_version_4(&runner, &features, servers.variables()),
     }
+}
+
+/// Tests at a time for each processor: they wait for servers most of their time.
+const THREADS_PER_PROCESSOR: usize = 2;
+
+/// How many tests run at a time, unless the caller has said so.
+fn threads() -> Option<(String, String)> {
+    const NAME: &str = "RUST_TEST_THREADS";
+    let processors = std::thread::available_parallelism().ok()?;
+    let threads = processors.get() * THREADS_PER_PROCESSOR;
+    let unset = std::env::var_os(NAME).is_none();
+    unset.then(|| (NAME.to_owned(), threads.to_string()))
 }
 
 fn checks(runner: &Runner) -> Result<(), Failure> {

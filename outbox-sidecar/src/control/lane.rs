@@ -108,6 +108,14 @@ async fn make_partitions(
     read().map_err(|error| failure_of(&error, doing))
 }
 
+/// Whether the server went away, rather than refuse.
+fn is_outage(failure: &SourceFailure) -> bool {
+    matches!(
+        failure.kind,
+        FailureKind::Unreachable | FailureKind::ServerShutdown
+    )
+}
+
 struct Task {
     settings: ControlSettings,
     answers: UnboundedSender<Event>,
@@ -289,6 +297,8 @@ impl Task {
         if due && wal_end.is_some() {
             match make_partitions(client, &settings.schema).await {
                 Ok(made) => partitions = Some(made),
+                // The next connection tries again, and whoever serves the stream says what happened.
+                Err(failure) if is_outage(&failure) => return Err(failure),
                 Err(failure) => tracing::error!(%failure, "cannot make partitions ahead"),
             }
             // Tried again in a day either way: the gauges say how many are left.
@@ -310,3 +320,6 @@ impl Task {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
