@@ -94,6 +94,8 @@ async fn relay_role_reads_and_keeps_its_row() {
          values ('r', '1', 1, '0/1', 0, 1, now(), gen_random_uuid(), 'd', 't', 'c', '{}', now(), 'r', '', 1,
                  false)",
         "select from outbox.parked",
+        "update outbox.redelivery set reason = 'r', error = ''",
+        "delete from outbox.redelivery",
     ] {
         assert_eq!(run(&mut connection, allowed).await, Ok(()), "{allowed}");
     }
@@ -156,6 +158,50 @@ async fn operator_role_asks_for_replays_under_its_own_name() {
         "delete from outbox.request",
         "select from outbox.message",
         "update outbox.relay set epoch = epoch + 1",
+    ] {
+        assert_eq!(
+            run(&mut connection, denied).await,
+            Err(DENIED.to_owned()),
+            "{denied}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn redelivering_role_reads_the_outbox_and_copies_from_it() {
+    let database = Database::migrated().await;
+    let mut connection = database.sqlx().await;
+    let role = format!("{}_redelivering", database.name);
+    let schema = SchemaName::default();
+    let (operator, more) = (
+        grants::operator_role(&schema, &role),
+        grants::redelivering_role(&schema, &role),
+    );
+    run(
+        &mut connection,
+        &format!("create role {role}; {operator} {more} set session authorization {role}"),
+    )
+    .await
+    .unwrap();
+
+    for allowed in [
+        "select xmin, cmin, tableoid, ctid, * from outbox.message",
+        "create temporary table chosen (place bigint)",
+        "insert into outbox.request (id, relay, kind, chosen)
+         values ('00000000-0000-0000-0000-000000000001', 'r', 'redeliver', 1)",
+        "insert into outbox.redelivery (request, number, id, destination, type, content_type, headers,
+                                        created_at)
+         values ('00000000-0000-0000-0000-000000000001', 0, gen_random_uuid(), 'd', 't', 'c', '{}',
+                 now())",
+        "select from outbox.redelivery",
+    ] {
+        assert_eq!(run(&mut connection, allowed).await, Ok(()), "{allowed}");
+    }
+    for denied in [
+        "insert into outbox.message (destination, type) values ('d', 't')",
+        "delete from outbox.message",
+        "update outbox.redelivery set payload = null",
+        "delete from outbox.redelivery",
     ] {
         assert_eq!(
             run(&mut connection, denied).await,

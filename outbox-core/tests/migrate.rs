@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use crate::database::Database;
 
 /// How many versions of the schema there are.
-const VERSIONS: usize = 8;
+const VERSIONS: usize = 9;
 
 async fn count(connection: &mut PgConnection, from: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {from}")))

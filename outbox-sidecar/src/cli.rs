@@ -1,16 +1,22 @@
 //! The command line: arguments, one call, what is printed.
 
+mod actor;
 mod arguments;
+mod asking_arguments;
 mod check;
 mod config;
+mod confirm;
 mod error;
 mod init;
+mod presence;
 mod progress_line;
+mod redeliver;
 mod remove;
 mod run;
 mod status;
 mod stuck;
 mod verify;
+mod words;
 
 use std::io::Write as _;
 
@@ -70,6 +76,7 @@ fn execute(arguments: Arguments) -> Result<u8, CliError> {
         Command::Check(command) => runtime.block_on(check::execute(&command, &settings)),
         Command::Status(command) => runtime.block_on(status::execute(&command, &settings)),
         Command::Stuck(command) => runtime.block_on(stuck::execute(command, &settings)),
+        Command::Redeliver(command) => runtime.block_on(redeliver::execute(&command, &settings)),
         Command::Verify(command) => runtime.block_on(verify::execute(&command, &settings)),
         Command::Remove(command) => runtime.block_on(remove::execute(&command, &settings)),
         Command::Config(_) => Ok(ExitCode::Done.number()),

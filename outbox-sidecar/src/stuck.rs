@@ -24,13 +24,13 @@ mod session;
 mod shown;
 mod summary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod waiting;
 
 pub(crate) use asking::{Answer, Wish, ask};
 pub(crate) use edit::{Edit, EditError};
 pub(crate) use error::StuckError;
-pub(crate) use filter::{Filter, StateFilter};
+pub(crate) use filter::{Filter, StateFilter, Values};
 pub(crate) use json::time_text;
 pub(crate) use outcome::{Outcome, Progress, TakenBy};
 pub(crate) use page::{Page, PageOptions, list};
@@ -39,6 +39,7 @@ pub(crate) use plan::RefusedKey;
 pub(crate) use plan::{Plan, plan};
 pub(crate) use request::Kind;
 pub(crate) use row::ParkedRow;
-pub(crate) use session::{Presence, Session};
+pub(crate) use session::{Presence, Session, column, count, time};
 pub(crate) use shown::{LastRequest, ShownRow, show};
 pub(crate) use summary::{ReasonCount, Summary, summarise};
+pub(crate) use waiting::await_done;

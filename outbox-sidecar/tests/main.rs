@@ -18,6 +18,7 @@ mod init;
 mod large;
 mod program;
 mod rabbitmq;
+mod redeliver;
 mod refused;
 mod restored;
 mod runbook;

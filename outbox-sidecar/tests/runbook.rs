@@ -43,6 +43,7 @@ const AS_IT_IS_NOT: [&str; 4] = ["replay-all", "elsewhere", "edit", "skip"];
 const GONE: [&str; 4] = ["gone", "gone-waits", "gone-made", "gone-replay"];
 const BUSY: [&str; 2] = ["raise", "busy"];
 const BROKER: [&str; 2] = ["allow", "away"];
+const LOST: [&str; 2] = ["lost-dry-run", "lost"];
 
 /// Between two messages of a busy key.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
@@ -57,6 +58,7 @@ fn every_command_of_the_page_is_tried() {
         &GONE,
         &BUSY,
         &BROKER,
+        &LOST,
     ]
     .concat()
     .into_iter()
@@ -170,6 +172,30 @@ async fn what_cannot_go_as_it_is_goes_elsewhere_or_corrected_or_not_at_all() {
     };
     assert_eq!(of("a"), [(b"1".to_vec(), None), (b"2".to_vec(), None)]);
     assert_eq!(of("b"), [(b"4".to_vec(), Some("7".to_owned()))]);
+    trial.finish();
+}
+
+#[tokio::test]
+async fn a_consumer_that_lost_its_data_gets_it_again() {
+    let mut trial = Trial::new(&LOST).await;
+    let now = "select to_char(clock_timestamp() at time zone 'UTC', \
+               'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+    let _relay = trial.scenario.start_active().await;
+    let destination = trial.get("DESTINATION").to_owned();
+    trial.enqueue(&destination, Some("a"), "before").await;
+    let since: String = trial.client.query_one(now, &[]).await.unwrap().get(0);
+    trial.set("SINCE", since);
+    for (key, payload) in [("a", "1"), ("b", "2"), ("a", "3")] {
+        trial.enqueue(&destination, Some(key), payload).await;
+    }
+    let until: String = trial.client.query_one(now, &[]).await.unwrap().get(0);
+    trial.set("UNTIL", until);
+    trial.enqueue(&destination, Some("a"), "behind").await;
+    trial.scenario.drained(&trial.client).await;
+    for step in &LOST {
+        trial.step(step).await;
+    }
+    assert_eq!(trial.scenario.records().await.len(), 8);
     trial.finish();
 }
 

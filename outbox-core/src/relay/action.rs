@@ -78,7 +78,8 @@ pub enum Action {
         bytes_max: usize,
     },
     /// Let messages of a request wait again, and what stands behind them in their keys, where the
-    /// claim still holds. Those that wait already are left as they are.
+    /// claim still holds. Those that wait already are left as they are. Of a redelivery only what was
+    /// refused is left out: nothing waits.
     PutBack {
         /// The answer's.
         ticket: Ticket,
@@ -214,7 +215,7 @@ pub enum Notice {
         /// Its name.
         destination: String,
     },
-    /// Messages were refused again when they were replayed.
+    /// Messages were refused again when they were replayed, or left out of a redelivery.
     PutBack {
         /// They.
         messages: Arc<[RefusedAgain]>,

@@ -36,7 +36,7 @@ impl Active {
         Some(RefusedAgain {
             number: request.number_at(delivery.position)?,
             id: delivery.row.id,
-            position: delivery.replay.as_ref()?.position,
+            position: delivery.replay.as_ref()?.origin.map(|(_, at)| at),
             destination: delivery.row.destination.clone(),
             key: delivery.row.key.clone(),
             reason: refusal.reason,

@@ -43,7 +43,8 @@ impl Handling {
 }
 
 /// What was set aside is published on request, at the request's place in the log: everything before
-/// is published or set aside by then, so nothing overtakes and nothing is overtaken.
+/// is published or set aside by then, so nothing overtakes and nothing is overtaken. What is to be
+/// published once more goes the same way.
 impl Active {
     pub(super) fn begin_request(&mut self, core: &mut Core, request: PendingRequest) {
         let owes = Owed::Messages { from: request.done };
@@ -222,8 +223,7 @@ fn delivery(request: &PendingRequest, message: ReplayedMessage) -> Result<Delive
         row: message.row,
         replay: Some(Box::new(Replay {
             request: request.id,
-            position: message.position,
-            timeline: message.timeline,
+            origin: message.origin,
             number: message.replays,
             reason: message.reason,
         })),

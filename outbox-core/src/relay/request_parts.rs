@@ -32,32 +32,31 @@ pub enum RequestPart {
     },
 }
 
-/// A message that was set aside and is to be published now.
+/// A message that was set aside and is to be published now, or was published and is to be once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayedMessage {
     /// Its number within the request, from 0.
     pub number: u32,
-    /// Where it stands in the commit order.
-    pub position: Position,
-    /// The timeline of that position.
-    pub timeline: TimelineId,
+    /// Where it stands in the commit order, and on which timeline; `None` for one that is published once
+    /// more.
+    pub origin: Option<(TimelineId, Position)>,
     /// How often its replay was asked for.
     pub replays: u32,
-    /// Why it had been set aside.
+    /// Why it had been set aside; empty for one that is published once more.
     pub reason: String,
     /// The message, as it is to be published.
     pub row: OutboxRow,
 }
 
-/// A message that was refused again when it was replayed.
+/// A message that was refused again when it was replayed, or when it was to be published once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedAgain {
     /// Its number within the request.
     pub number: u32,
     /// Its identity.
     pub id: MessageId,
-    /// Where it stands in the commit order.
-    pub position: Position,
+    /// Where it stands in the commit order; `None` for one that was published before.
+    pub position: Option<Position>,
     /// Where it was sent now.
     pub destination: ByteString,
     /// Its key.
@@ -73,7 +72,7 @@ pub struct RefusedAgain {
 pub struct LeftToPublish {
     /// The numbers of the messages, within what was asked about, that are still to be published. The
     /// others wait again: they were refused, or stand behind one in its key. By now somebody may have
-    /// asked for them anew.
+    /// asked for them anew. Of what is published once more, only what was refused is left out.
     pub numbers: Vec<u32>,
     /// How often the relay has written about stuck messages now.
     pub writes: u64,
@@ -82,15 +81,17 @@ pub struct LeftToPublish {
 /// What became of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FinishedRequest {
+    /// It asked to publish once more what had been published.
+    pub is_redelivery: bool,
     /// Messages that were published.
     pub published: u64,
     /// Messages that were given up.
     pub skipped: u64,
     /// They, or the first of them; empty when this was noted before.
     pub skipped_messages: Vec<SkippedMessage>,
-    /// Messages that wait again.
+    /// Messages that wait again; of a redelivery those that were left out.
     pub returned: u64,
-    /// The keys it concerned.
+    /// The keys it concerned; a redelivery concerns none.
     pub keys: Vec<KeyAfter>,
 }
 

@@ -42,12 +42,15 @@ pub fn relay_role(schema: &SchemaName, role: &str) -> String {
          grant select on {schema}.message, {schema}.message_default, {schema}.migration to {role};\n\
          grant select, update on {schema}.relay to {role};\n\
          grant select, insert, update on {schema}.parked, {schema}.request to {role};\n\
+         grant select, insert, update, delete on {schema}.redelivery to {role};\n\
          grant execute on function {schema}.maintain_partitions(integer, bigint) to {role};\n"
     )
 }
 
 /// Lets `role` see what is set aside, and ask a relay to replay or to skip it, and nothing else. It
 /// cannot hide that it asked: the server writes down its name.
+///
+/// It may not read the outbox; for `redeliver` it must: [`redelivering_role`].
 ///
 /// ```
 /// use outbox_core::schema::{SchemaName, grants};
@@ -67,6 +70,28 @@ pub fn operator_role(schema: &SchemaName, role: &str) -> String {
          grant update (updated_at) on {schema}.relay to {role};\n\
          grant update (state, request, request_index, replays, actor, note) on {schema}.parked \
          to {role};\n"
+    )
+}
+
+/// Lets `role`, which has the rights of an [`operator_role`], ask a relay to publish once more what had
+/// been published. It reads the whole outbox, and what it asks for is published as it says.
+///
+/// It makes a temporary table: the right to that (TEMPORARY on the database) everybody has, unless it
+/// was revoked.
+///
+/// ```
+/// use outbox_core::schema::{SchemaName, grants};
+///
+/// let sql = grants::redelivering_role(&SchemaName::default(), "on_call");
+/// assert!(sql.contains(r#"grant select on "outbox".message"#));
+/// ```
+#[must_use]
+pub fn redelivering_role(schema: &SchemaName, role: &str) -> String {
+    let (schema, role) = (schema.quoted(), quote_identifier(role));
+    format!(
+        "grant select on {schema}.message, {schema}.redelivery to {role};\n\
+         grant insert (request, number, id, destination, key, type, content_type, payload, headers, \
+         created_at) on {schema}.redelivery to {role};\n"
     )
 }
 

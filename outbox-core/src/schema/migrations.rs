@@ -55,6 +55,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "parked",
         template: include_str!("migrations/0008_parked.sql"),
     },
+    Migration {
+        version: 9,
+        name: "redelivery",
+        template: include_str!("migrations/0009_redelivery.sql"),
+    },
 ];
 
 impl Migration {

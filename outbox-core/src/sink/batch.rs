@@ -13,19 +13,25 @@ pub struct Delivery {
     pub commit_time: Timestamp,
     /// The message.
     pub row: OutboxRow,
-    /// That it was set aside before, and is published on request.
+    /// That it is published on request: it was set aside before, or is published once more.
     pub replay: Option<Box<Replay>>,
 }
 
 impl Delivery {
     /// Where the message itself stands, for consumers: the position that it had when it was
-    /// committed, on the timeline of then. `timeline` is the batch's.
+    /// committed, on the timeline of then. Of a message that is published once more nobody knows that:
+    /// it is where it is published now. `timeline` is the batch's.
     #[must_use]
     pub fn origin(&self, timeline: TimelineId) -> (TimelineId, Position) {
-        match &self.replay {
-            Some(replay) => (replay.timeline, replay.position),
-            None => (timeline, self.position),
-        }
+        let origin = self.replay.as_ref().and_then(|replay| replay.origin);
+        origin.unwrap_or((timeline, self.position))
+    }
+
+    /// The request on whose account a message that had been published is published once more.
+    #[must_use]
+    pub fn redelivered(&self) -> Option<RequestId> {
+        let replay = self.replay.as_ref()?;
+        replay.origin.is_none().then_some(replay.request)
     }
 }
 
@@ -34,13 +40,12 @@ impl Delivery {
 pub struct Replay {
     /// The request.
     pub request: RequestId,
-    /// Where the message itself stands in the commit order.
-    pub position: Position,
-    /// The timeline of that position.
-    pub timeline: TimelineId,
-    /// How often its replay was asked for, this time included.
+    /// Where the message itself stands in the commit order, and on which timeline; `None` for one that
+    /// was published before and is redelivered: the outbox does not say it.
+    pub origin: Option<(TimelineId, Position)>,
+    /// How often its replay was asked for, this time included; 1 for a redelivery.
     pub number: u32,
-    /// Why it had been set aside: for logs.
+    /// Why it had been set aside: for logs. Empty for a redelivery.
     pub reason: String,
 }
 

@@ -1,12 +1,13 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use outbox_core::checkpoint::{Checkpoint, LastHandled};
-use outbox_core::sink::Batch;
+use outbox_core::sink::{Batch, Delivery};
 use outbox_core::{Frontier, Lsn, MessageId, Position, SystemId, TimelineId, Timestamp};
 
-use super::log::{GENESIS, Logs, Transaction, message_id};
+use super::log::{GENESIS, Logs, Transaction, message_id, row_number};
 use super::server::COMMIT_TIME;
-use super::stuck_table::{Parked, request_id};
+use super::stuck_table::{Due, Parked, request_id, request_number};
 
 /// What a read_committed reader of the broker sees, and who may write there.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Broker {
     /// Rows in the order they became visible.
     pub(crate) visible: Vec<u32>,
     is_visible: Vec<bool>,
+    /// What became visible once more: requests, and the numbers of their messages.
+    pub(crate) again: BTreeSet<(u32, u32)>,
     /// For each log, the last transaction of it that anything visible came from.
     visible_end: Vec<Option<u64>>,
     /// Transactions whose commit was sent and never answered: they may still come true until
@@ -52,6 +55,7 @@ impl Broker {
             proven_log: 0,
             visible: Vec::new(),
             is_visible: Vec::new(),
+            again: BTreeSet::new(),
             visible_end: Vec::new(),
             undecided: Vec::new(),
         }
@@ -223,17 +227,17 @@ impl Broker {
             return Err(format!("request {id} is handled, and nobody took it"));
         };
         let rows = here.stuck().to_publish(request).into_iter();
-        let expected: Vec<Parked> = rows
-            .filter(|row| (done..through).contains(&row.number()))
+        let expected: Vec<Due> = rows
+            .filter(|row| (done..through).contains(&row.number))
             .collect();
         let found = batch.messages.iter().map(|message| {
             let replay = message.replay.as_ref();
-            let origin = replay.map(|replay| (replay.position, replay.number));
+            let origin = replay.map(|replay| (replay.origin.map(|(_, at)| at), replay.number));
             (message.position.index - first, message.row.id, origin)
         });
         let wanted = expected.iter().map(|row| {
-            let origin = Some((row.position, row.replays));
-            (row.number(), message_id(row.row), origin)
+            let origin = Some((row.origin, row.replays));
+            (row.number, message_id(row.row), origin)
         });
         if !found.eq(wanted) {
             return Err(format!(
@@ -241,7 +245,10 @@ impl Broker {
             ));
         }
         for row in expected {
-            self.show(log, row.row, row.position)?;
+            match row.origin {
+                Some(origin) => self.show(log, row.row, origin)?,
+                None => self.show_again(log, id, &row)?,
+            }
             self.visible_end[log] = Some(txn.commit_lsn);
         }
         let last = batch.checkpoint.last;
@@ -253,6 +260,30 @@ impl Broker {
         })
         .map(Some)
         .ok_or_else(|| format!("the checkpoint's last is {last:?} in request {id}"))
+    }
+
+    /// A row becomes visible to readers once more.
+    fn show_again(&mut self, log: usize, request: u32, due: &Due) -> Result<(), String> {
+        if !self.sees(due.row) {
+            return Err(format!("row {} comes again, and never came", due.row));
+        }
+        if refuses_again(request, due.row) {
+            return Err(format!("row {} is visible although refused", due.row));
+        }
+        if !self.again.insert((request, due.number)) {
+            return Err(format!("I2: request {request} shows {due:?} twice"));
+        }
+        if self.visible_end.len() <= log {
+            self.visible_end.resize(log + 1, None);
+        }
+        Ok(())
+    }
+
+    /// Whether a message is refused that is to be published once more.
+    pub(crate) fn refuses(&self, delivery: &Delivery) -> bool {
+        let row = row_number(delivery.row.id);
+        let request = delivery.redelivered().map(request_number);
+        request.is_some_and(|request| refuses_again(request, row))
     }
 
     /// A row becomes visible to readers.
@@ -271,6 +302,11 @@ impl Broker {
         self.visible_end[log] = Some(position.commit_lsn.as_u64());
         Ok(())
     }
+}
+
+/// Some requests are for a destination that does not take everything.
+pub(crate) const fn refuses_again(request: u32, row: u32) -> bool {
+    request.is_multiple_of(2) && row % 4 == 1
 }
 
 fn handled(position: Position, xid: u32, message_id: MessageId) -> LastHandled {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use outbox_core::relay::StuckPolicy;
 use outbox_core::sink::RefusalReason;
 
+use super::broker::refuses_again;
 use super::log::key;
 use super::server::State as ServerState;
 use super::stuck_table::State;
@@ -213,7 +214,33 @@ impl World {
                 ));
             }
         }
+        self.redeliveries_came_once()?;
         self.keys_are_in_order()
+    }
+
+    /// Of each redelivery that was carried out, all came again but what was left out; the broker has
+    /// refused to see any twice.
+    fn redeliveries_came_once(&self) -> Checked {
+        let log = self.logs.get(self.servers[self.primary()].log);
+        let frontier = self.broker.newest.frontier;
+        for request in &log.stuck().requests {
+            let position = request.position.filter(|_| request.copies.is_some());
+            if position.is_none_or(|position| position.commit_lsn >= frontier.lsn) {
+                continue;
+            }
+            for (number, copied) in (0..).zip(request.copies.iter().flatten()) {
+                let came = self.broker.again.contains(&(request.id, number));
+                let is_refused = refuses_again(request.id, copied.row);
+                let may_be_left_out = is_refused || log.stuck().parked_once(copied.row);
+                if came == copied.left_out || copied.left_out && !may_be_left_out {
+                    return Err(format!(
+                        "request {}: {number} {copied:?}, visible again: {came}",
+                        request.id
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Of each key, what is visible is in commit order, whatever was set aside in between.

@@ -203,6 +203,11 @@ pub(crate) fn message_id(row: u32) -> MessageId {
     MessageId::from_bytes(u128::from(row).to_be_bytes())
 }
 
+pub(crate) fn row_number(id: MessageId) -> u32 {
+    let bytes = id.as_bytes();
+    u32::from_be_bytes([bytes[12], bytes[13], bytes[14], bytes[15]])
+}
+
 /// A few keys, and none now and then.
 pub(crate) fn key(row: u32) -> Option<&'static str> {
     [None, Some("a"), Some("b"), Some("c"), Some("a")][row as usize % 5]

@@ -1,4 +1,4 @@
-//! Somebody who mends causes, and asks for what was set aside.
+//! Somebody who mends causes, and asks for what was set aside, or once more for what was published.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,40 @@ use super::stuck_table::{Parked, State};
 use super::world::World;
 
 impl World {
+    /// Asks for something.
+    pub(crate) fn ask(&mut self) {
+        if self.random.u32(..4) == 0 {
+            self.ask_once_more();
+        } else {
+            self.ask_for_waiting();
+        }
+    }
+
+    /// Asks once more for some of what has committed and is not set aside, published or not by now,
+    /// perhaps in a transaction that enqueues something, too.
+    fn ask_once_more(&mut self) {
+        let primary = self.primary();
+        if self.servers[primary].state != ServerState::Up {
+            return;
+        }
+        let log = self.logs.get(self.servers[primary].log);
+        let aside = |row: &u32| log.stuck().is_aside(*row);
+        let mut chosen: Vec<u32> = log.rows().filter(|row| !aside(row)).collect();
+        if chosen.is_empty() {
+            return;
+        }
+        let from = self.random.usize(..chosen.len());
+        let count = self.random.usize(1..=12).min(chosen.len() - from);
+        let chosen: Vec<u32> = chosen.drain(from..from + count).collect();
+        let id = self.emit_request();
+        let log = self.logs.get_mut(self.servers[primary].log);
+        log.change_stuck().ask_again(id, &chosen);
+        self.saw("asked to redeliver");
+    }
+
     /// Asks for some of what waits, perhaps after mending why it does, perhaps in a transaction that
     /// enqueues something, too.
-    pub(crate) fn ask(&mut self) {
+    fn ask_for_waiting(&mut self) {
         let primary = self.primary();
         if self.servers[primary].state != ServerState::Up {
             return;
@@ -37,10 +68,23 @@ impl World {
             }
         }
         let skip = self.random.u32(..5) == 0;
+        let id = self.emit_request();
+        let log = self.logs.get_mut(self.servers[primary].log);
+        log.change_stuck().ask(id, skip, &chosen);
+        self.saw(if skip {
+            "asked to skip"
+        } else {
+            "asked to replay"
+        });
+    }
+
+    /// Commits a transaction with a request; its id.
+    fn emit_request(&mut self) -> u32 {
         let count = self.one_of(&[0, 0, 0, 1, 2]);
         self.requests += 1;
         let (id, rows) = (self.requests, self.rows..self.rows + count);
         self.rows += count;
+        let primary = self.primary();
         let log = self.logs.get_mut(self.servers[primary].log);
         let commit_lsn = log.end + 8;
         log.end = commit_lsn + 40;
@@ -52,12 +96,7 @@ impl World {
             rows: rows.collect(),
             request: Some(id),
         });
-        log.change_stuck().ask(id, skip, &chosen);
-        self.saw(if skip {
-            "asked to skip"
-        } else {
-            "asked to replay"
-        });
+        id
     }
 }
 

@@ -9,7 +9,7 @@ use outbox_core::relay::{
 };
 use outbox_core::{Frontier, Position, TimelineId};
 
-use super::log::{Log, key, message_id, outbox_row};
+use super::log::{Log, key, message_id, outbox_row, row_number};
 use super::server::{Server, failure};
 use super::stuck_table::{Parked, State, request_number};
 use super::world::World;
@@ -162,14 +162,13 @@ impl Log {
         }
         let request = table.requests.iter().find(|known| known.id == id);
         let rows = request.map_or(Vec::new(), |request| table.to_publish(request));
-        let mut rows = rows.into_iter().filter(|row| row.number() >= from);
+        let mut rows = rows.into_iter().filter(|row| row.number >= from);
         let messages: Vec<ReplayedMessage> = rows
             .by_ref()
             .take(messages_max)
             .map(|row| ReplayedMessage {
-                number: row.number(),
-                position: row.position,
-                timeline,
+                number: row.number,
+                origin: row.origin.map(|position| (timeline, position)),
                 replays: row.replays,
                 reason: String::new(),
                 row: outbox_row(row.row),
@@ -186,6 +185,17 @@ impl Log {
     fn put_back(&mut self, id: u32, numbers: &[u32], through: u32) -> LeftToPublish {
         let table = self.write_stuck();
         table.put_back(id, numbers);
+        let request = table.requests.iter().find(|request| request.id == id);
+        if let Some(request) = request.filter(|request| request.copies.is_some()) {
+            let due = table.to_publish(request).into_iter();
+            return LeftToPublish {
+                numbers: due
+                    .map(|due| due.number)
+                    .filter(|number| *number <= through)
+                    .collect(),
+                writes: table.writes,
+            };
+        }
         let left = |row: &&Parked| {
             let asked = row
                 .asked
@@ -270,6 +280,5 @@ impl Log {
 }
 
 fn row_of(message: &ParkedMessage) -> u32 {
-    let bytes = message.delivery.row.id.as_bytes();
-    u32::from_be_bytes([bytes[12], bytes[13], bytes[14], bytes[15]])
+    row_number(message.delivery.row.id)
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_core::relay::{Action, Event, FailureKind, Holder, Identity};
-use outbox_core::sink::{AcquireError, Batch, Outcome, Refusal};
+use outbox_core::sink::{AcquireError, Batch, Delivery, Outcome, Refusal};
 use outbox_core::{SystemId, TimelineId};
 
-use super::log::message_id;
+use super::log::row_number;
 use super::process::Connection;
 use super::server::{Walsender, failure, timestamp};
 use super::world::{Checked, World};
@@ -256,9 +256,12 @@ impl World {
         if epoch != self.broker.epoch && !cut {
             return Ok(Outcome::Fenced { reason });
         }
-        let refused = |id| self.poison.iter().any(|row| message_id(*row) == id);
+        let refused = |delivery: &Delivery| match delivery.redelivered() {
+            Some(_) => self.broker.refuses(delivery),
+            None => self.poison.contains(&row_number(delivery.row.id)),
+        };
         let mut refusals: Vec<_> = (0..batch.messages.len())
-            .filter(|index| refused(batch.messages[*index].row.id))
+            .filter(|index| refused(&batch.messages[*index]))
             .map(|batch_index| Refusal {
                 batch_index,
                 reason: self.plan.refuses,

@@ -1,4 +1,4 @@
-//! What the database holds of stuck messages and of requests about them.
+//! What the database holds of stuck messages and of requests about them, or about what was published.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use outbox_core::{MessageId, Position, RequestId};
 
 use super::log::key;
 
-/// `outbox.parked`, `outbox.request`, and how often the relay has written there.
+/// `outbox.parked`, `outbox.request` with `outbox.redelivery`, and how often the relay has written there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StuckTable {
     pub(crate) parked: Vec<Parked>,
@@ -44,10 +44,30 @@ pub(crate) struct Request {
     pub(crate) id: u32,
     pub(crate) skip: bool,
     pub(crate) chosen: u32,
+    /// What is to be published once more, if that is what is asked for.
+    pub(crate) copies: Option<Vec<Copied>>,
     /// Noted by the relay when it comes to it.
     pub(crate) position: Option<Position>,
     pub(crate) done: bool,
     pub(crate) write: u64,
+}
+
+/// A message that was published, to be published once more.
+#[derive(Clone, Debug)]
+pub(crate) struct Copied {
+    pub(crate) row: u32,
+    /// Refused, or set aside and so never published.
+    pub(crate) left_out: bool,
+}
+
+/// A message of a request that is to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) number: u32,
+    pub(crate) row: u32,
+    /// Where it stands itself; nobody knows it of what is published once more.
+    pub(crate) origin: Option<Position>,
+    pub(crate) replays: u32,
 }
 
 impl Parked {
@@ -87,15 +107,59 @@ impl StuckTable {
     }
 
     /// The messages of a request that are, or were, to be published, by their number.
-    pub(crate) fn to_publish(&self, request: &Request) -> Vec<Parked> {
+    pub(crate) fn to_publish(&self, request: &Request) -> Vec<Due> {
+        if let Some(copies) = &request.copies {
+            let copies = (0..).zip(copies).filter(|(_, copied)| !copied.left_out);
+            let due = copies.map(|(number, copied)| Due {
+                number,
+                row: copied.row,
+                origin: None,
+                replays: 1,
+            });
+            return due.collect();
+        }
         let published = |parked: &&Parked| {
             parked.is_of(request.id)
                 && matches!(parked.state, State::Replaying | State::Replayed)
                 && !(request.skip && parked.number() < request.chosen)
         };
-        let mut rows: Vec<Parked> = self.parked.iter().filter(published).cloned().collect();
-        rows.sort_by_key(Parked::number);
+        let due = |parked: &Parked| Due {
+            number: parked.number(),
+            row: parked.row,
+            origin: Some(parked.position),
+            replays: parked.replays,
+        };
+        let mut rows: Vec<Due> = self.parked.iter().filter(published).map(due).collect();
+        rows.sort_by_key(|due| due.number);
         rows
+    }
+
+    /// Whether a row was set aside and not published since.
+    pub(crate) fn is_aside(&self, row: u32) -> bool {
+        let mut parked = self.parked.iter();
+        parked.any(|parked| parked.row == row && parked.state != State::Replayed)
+    }
+
+    /// Whether a row was ever set aside.
+    pub(crate) fn parked_once(&self, row: u32) -> bool {
+        self.parked.iter().any(|parked| parked.row == row)
+    }
+
+    /// Somebody asks for these rows once more.
+    pub(crate) fn ask_again(&mut self, id: u32, rows: &[u32]) {
+        let copied = |row: &u32| Copied {
+            row: *row,
+            left_out: false,
+        };
+        self.requests.push(Request {
+            id,
+            skip: false,
+            chosen: rows.len() as u32,
+            copies: Some(rows.iter().map(copied).collect()),
+            position: None,
+            done: false,
+            write: 0,
+        });
     }
 
     /// Somebody asks for these rows.
@@ -112,6 +176,7 @@ impl StuckTable {
             id,
             skip,
             chosen: rows.len() as u32,
+            copies: None,
             position: None,
             done: false,
             write: 0,
@@ -122,10 +187,20 @@ impl StuckTable {
     /// taken along, up to what has to be decided by itself.
     pub(crate) fn begin(&mut self, id: u32, position: Position) {
         let write = self.writes;
+        let aside: BTreeSet<u32> = {
+            let parked = self.parked.iter().map(|parked| parked.row);
+            parked.filter(|row| self.is_aside(*row)).collect()
+        };
         let Some(request) = self.requests.iter_mut().find(|request| request.id == id) else {
             return;
         };
         (request.position, request.write) = (Some(position), write);
+        if let Some(copies) = &mut request.copies {
+            for copied in copies {
+                copied.left_out |= aside.contains(&copied.row);
+            }
+            return;
+        }
         let mut next = request.chosen;
         // What stands behind one that waits again by now, or for a later request, waits with it.
         let early: Vec<Position> = self
@@ -189,6 +264,16 @@ impl StuckTable {
     /// Refused messages wait again, and what stands behind them in their key.
     pub(crate) fn put_back(&mut self, id: u32, numbers: &[u32]) {
         let write = self.writes;
+        let request = self.requests.iter_mut().find(|request| request.id == id);
+        if let Some(request) = request
+            && let Some(copies) = &mut request.copies
+        {
+            for (number, copied) in (0..).zip(copies) {
+                copied.left_out |= numbers.contains(&number);
+            }
+            request.write = write;
+            return;
+        }
         for number in numbers {
             let refused = |row: &&mut Parked| {
                 row.asked == Some((id, *number)) && row.state == State::Replaying

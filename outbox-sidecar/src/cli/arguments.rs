@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outbox_core::{Position, Timestamp};
 
+use super::redeliver::RedeliverArguments;
 use super::stuck::StuckCommand;
 use crate::sink::message_text::read_timestamp;
 use crate::verify::read_position;
@@ -34,6 +35,8 @@ pub(super) enum Command {
     /// See messages that were set aside, and decide about them
     #[command(subcommand)]
     Stuck(StuckCommand),
+    /// Publish once more what was published in a range of time
+    Redeliver(RedeliverArguments),
     /// Compare the outbox with what the broker holds
     Verify(VerifyArguments),
     /// Take away slot, publication and checkpoint

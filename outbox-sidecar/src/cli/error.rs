@@ -4,6 +4,7 @@ use outbox_core::relay::Stop;
 
 use crate::config::ConfigError;
 use crate::exit::ExitCode;
+use crate::redelivery::RedeliveryError;
 use crate::setup::SetupError;
 use crate::stuck::StuckError;
 use crate::verify::VerifyError;
@@ -23,6 +24,9 @@ pub(crate) enum CliError {
     /// Stuck messages could not be seen or asked for.
     #[error(transparent)]
     Stuck(#[from] StuckError),
+    /// Nothing could be asked to be published once more.
+    #[error(transparent)]
+    Redelivery(#[from] RedeliveryError),
     /// What is chosen is not said, or in two ways.
     #[error("{0}")]
     Choice(&'static str),
@@ -69,6 +73,7 @@ impl CliError {
             | Self::Window
             | Self::Choice(_) => ExitCode::Usage.number(),
             Self::Stuck(error) => error.exit_code().number(),
+            Self::Redelivery(error) => error.exit_code().number(),
             Self::Verify(error) => error.exit_code().number(),
             Self::Setup(error) => error.exit_code().number(),
             Self::Stopped(stop) => stop.exit_code(),

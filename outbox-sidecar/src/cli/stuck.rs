@@ -1,16 +1,13 @@
 //! `stuck`: see messages that were set aside, and decide about them.
 
-mod actor;
 mod arguments;
 mod change;
 mod change_report;
-mod confirm;
 mod list;
 mod show;
 mod table;
 #[cfg(test)]
 mod tests;
-mod words;
 
 pub(super) use arguments::StuckCommand;
 

@@ -67,6 +67,16 @@ impl SinkSettings {
         }
     }
 
+    /// The largest message that the relay publishes.
+    pub(crate) const fn message_bytes_max(&self) -> usize {
+        match self {
+            Self::Kafka(kafka) | Self::KafkaAtLeastOnce(kafka) => kafka.message_bytes_max,
+            Self::RabbitMq(rabbit) => rabbit.message_bytes_max,
+            Self::RabbitMqStream(stream) => stream.message_bytes_max,
+            Self::Stdout(stdout) => stdout.message_bytes_max,
+        }
+    }
+
     /// Whether a consumer may see a message more than once.
     pub(crate) fn may_repeat(&self) -> bool {
         self.delivery() == AT_LEAST_ONCE

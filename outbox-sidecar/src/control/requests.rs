@@ -4,6 +4,8 @@
 //! come one after the other; an operator may choose among what waits at any moment, and does so with
 //! the relay's row of `outbox.relay` locked, which each step counts in first.
 
+mod redelivery;
+
 use std::time::Duration;
 
 use outbox_core::relay::{
@@ -66,19 +68,26 @@ impl Writer<'_> {
                 RequestPart::Unknown
             });
         };
-        if known.is_none() {
-            step.begin(system_id, place).await?;
-        } else if known != Some(place.position) {
-            return Err(SourceFailure {
-                kind: FailureKind::ParkedDiffers,
-                message: format!(
-                    "{CARRYING_OUT}: {} was met at {known:?} before, and stands at {} now: the log was \
-                     set back and written anew",
-                    place.id, place.position
-                ),
-            });
+        match known.position {
+            None => step.begin(system_id, place, known.is_redelivery).await?,
+            Some(position) if position == place.position => {}
+            Some(position) => {
+                return Err(SourceFailure {
+                    kind: FailureKind::ParkedDiffers,
+                    message: format!(
+                        "{CARRYING_OUT}: {} was met at {position} before, and stands at {} now: the \
+                         log was set back and written anew",
+                        place.id, place.position
+                    ),
+                });
+            }
         }
-        let (messages, next) = step.messages(place.id, limits).await?;
+        let sql = if known.is_redelivery {
+            include_str!("requests/redelivery/messages.sql")
+        } else {
+            include_str!("requests/messages.sql")
+        };
+        let (messages, next) = step.messages(place.id, sql, limits).await?;
         failpoint("replay-before-take-commits");
         step.commit().await?;
         failpoint("replay-taken");
@@ -89,7 +98,8 @@ impl Writer<'_> {
         })
     }
 
-    /// Lets messages wait again that were refused again, and what stands behind them.
+    /// Lets messages wait again that were refused again, and what stands behind them. Of a redelivery
+    /// leaves out what was refused.
     pub(super) async fn put_back(
         &self,
         client: &mut Client,
@@ -100,27 +110,11 @@ impl Writer<'_> {
     ) -> Result<LeftToPublish, SourceFailure> {
         let (step, writes) = self.step(client, claim).await?;
         let id = uuid(request);
-        let numbers: Vec<i64> = refused
-            .iter()
-            .map(|again| i64::from(again.number))
-            .collect();
-        let reasons: Vec<&str> = refused.iter().map(|again| again.reason.as_str()).collect();
-        // A text of PostgreSQL has no such character.
-        let error = |again: &RefusedAgain| again.error.replace('\0', "\u{fffd}");
-        let errors: Vec<String> = refused.iter().map(error).collect();
-        let again: [&(dyn ToSql + Sync); 4] = [&id, &numbers, &reasons, &errors];
-        step.change(include_str!("requests/put_back.sql"), &again)
-            .await?;
-        step.change(
-            include_str!("requests/put_back_behind.sql"),
-            &[&id, &numbers],
-        )
-        .await?;
-        let left = "select request_index from {schema}.parked
-                    where request = $1 and state = 'replaying' and request_index <= $2";
-        let left = step.rows(left, &[&id, &i64::from(through)]).await?;
-        let numbers = left.iter().map(|row| number(row, 0));
-        let numbers = numbers.collect::<Result<_, _>>()?;
+        let numbers = if step.is_redelivery(id).await? {
+            step.leave_out_refused(id, refused, through).await?
+        } else {
+            step.put_back(id, refused, through).await?
+        };
         failpoint("replay-before-put-back-commits");
         step.commit().await?;
         failpoint("replay-put-back");
@@ -196,6 +190,25 @@ impl Writer<'_> {
     }
 }
 
+/// What was refused again, as a statement takes it: numbers, reasons, errors.
+fn refused_columns(refused: &[RefusedAgain]) -> (Vec<i64>, Vec<&'static str>, Vec<String>) {
+    let number = |again: &RefusedAgain| i64::from(again.number);
+    // A text of PostgreSQL has no such character.
+    let error = |again: &RefusedAgain| again.error.replace('\0', "\u{fffd}");
+    (
+        refused.iter().map(number).collect(),
+        refused.iter().map(|again| again.reason.as_str()).collect(),
+        refused.iter().map(error).collect(),
+    )
+}
+
+/// What the database says of a request before a part of it is read.
+struct Known {
+    /// Where it was met before, if it was.
+    position: Option<outbox_core::Position>,
+    is_redelivery: bool,
+}
+
 /// One transaction; dropped, it is rolled back.
 struct Step<'c> {
     writer: &'c Writer<'c>,
@@ -213,22 +226,51 @@ impl Step<'_> {
         rows.first().map_or(Ok(false), |row| column(row, 0))
     }
 
-    /// Where the request was met before, if it was; `None` when there is none of this transaction:
-    /// whoever may emit logical messages may name any request.
-    async fn request(
-        &self,
-        place: RequestPlace,
-    ) -> Result<Option<Option<outbox_core::Position>>, SourceFailure> {
-        let sql = "select commit_lsn::text, index from {schema}.request
+    /// What is known of the request; `None` when there is none of this transaction: whoever may emit
+    /// logical messages may name any request.
+    async fn request(&self, place: RequestPlace) -> Result<Option<Known>, SourceFailure> {
+        let sql = "select commit_lsn::text, index, kind = 'redeliver' from {schema}.request
                    where id = $1 and relay = $2 and xid::text::numeric % 4294967296 = $3::int8
                    for update";
         let (id, xid) = (uuid(place.id), i64::from(place.xid));
         let rows = self.rows(sql, &[&id, &self.writer.relay, &xid]).await?;
-        rows.first().map(|row| position_of(row, 0)).transpose()
+        let known = |row| {
+            Ok(Known {
+                position: position_of(row, 0)?,
+                is_redelivery: column(row, 2)?,
+            })
+        };
+        rows.first().map(known).transpose()
     }
 
-    async fn begin(&self, system_id: SystemId, place: RequestPlace) -> Result<(), SourceFailure> {
+    async fn begin(
+        &self,
+        system_id: SystemId,
+        place: RequestPlace,
+        is_redelivery: bool,
+    ) -> Result<(), SourceFailure> {
         let id = uuid(place.id);
+        let messages = if is_redelivery {
+            self.leave_out_set_aside(id).await?;
+            "redelivery"
+        } else {
+            self.begin_with_set_aside(id).await?;
+            "parked"
+        };
+        let begun = format!(
+            "update {{schema}}.request
+             set state = 'begun', system_id = $2, commit_lsn = $3::text::pg_lsn, index = $4,
+                 taken = (select count(*) from {{schema}}.{messages} where request = $1)
+             where id = $1"
+        );
+        let lsn = place.position.commit_lsn.to_string();
+        let index = i64::from(place.position.index);
+        let system_id = system_id.0.to_string();
+        self.change(&begun, &[&id, &system_id, &lsn, &index]).await
+    }
+
+    /// What must wait on returned, what waits behind the others taken along.
+    async fn begin_with_set_aside(&self, id: Uuid) -> Result<(), SourceFailure> {
         self.change(include_str!("requests/return_early.sql"), &[&id])
             .await?;
         self.change(
@@ -237,26 +279,37 @@ impl Step<'_> {
         )
         .await?;
         self.change(include_str!("requests/hold_back.sql"), &[&id])
+            .await
+    }
+
+    /// Says which messages up to `through` are still to be published.
+    async fn put_back(
+        &self,
+        id: Uuid,
+        refused: &[RefusedAgain],
+        through: u32,
+    ) -> Result<Vec<u32>, SourceFailure> {
+        let (numbers, reasons, errors) = refused_columns(refused);
+        let again: [&(dyn ToSql + Sync); 4] = [&id, &numbers, &reasons, &errors];
+        self.change(include_str!("requests/put_back.sql"), &again)
             .await?;
-        let begun = "update {schema}.request
-                     set state = 'begun', system_id = $2, commit_lsn = $3::text::pg_lsn, index = $4,
-                         taken = (select count(*) from {schema}.parked where request = $1)
-                     where id = $1";
-        let lsn = place.position.commit_lsn.to_string();
-        let index = i64::from(place.position.index);
-        let system_id = system_id.0.to_string();
-        self.change(begun, &[&id, &system_id, &lsn, &index]).await
+        let behind = include_str!("requests/put_back_behind.sql");
+        self.change(behind, &[&id, &numbers]).await?;
+        let left = "select request_index from {schema}.parked
+                    where request = $1 and state = 'replaying' and request_index <= $2";
+        let left = self.rows(left, &[&id, &i64::from(through)]).await?;
+        left.iter().map(|row| number(row, 0)).collect()
     }
 
     async fn messages(
         &self,
         id: RequestId,
+        sql: &str,
         limits: PartLimits,
     ) -> Result<(Vec<outbox_core::relay::ReplayedMessage>, Option<u32>), SourceFailure> {
         let bounded = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
         let from = i64::from(limits.from);
         let (count, bytes) = (bounded(limits.messages_max), bounded(limits.bytes_max));
-        let sql = include_str!("requests/messages.sql");
         let rows = self.rows(sql, &[&uuid(id), &from, &count, &bytes]).await?;
         let messages = rows.iter().map(message).collect::<Result<Vec<_>, _>>()?;
         let Some((last, row)) = messages.last().zip(rows.last()) else {
@@ -267,6 +320,9 @@ impl Step<'_> {
     }
 
     async fn finish(&self, id: Uuid) -> Result<FinishedRequest, SourceFailure> {
+        if self.is_redelivery(id).await? {
+            return self.finish_redelivery(id).await;
+        }
         let given_up = "select p.id, p.commit_lsn::text, p.index, left(p.destination, $2),
                                left(p.key, $2), p.reason
                         from {schema}.parked as p join {schema}.request as r on r.id = p.request
@@ -285,6 +341,7 @@ impl Step<'_> {
         let count = |index| counts.first().map_or(Ok(0), |row| unsigned(row, index));
         let keys = self.rows(include_str!("requests/keys.sql"), &[&id]).await?;
         Ok(FinishedRequest {
+            is_redelivery: false,
             published: count(0)?,
             skipped: count(1)?,
             skipped_messages: given_up.iter().map(skipped).collect::<Result<_, _>>()?,

@@ -40,17 +40,17 @@ pub(crate) fn position(row: &Row, first: usize) -> Result<Position, SourceFailur
     position_of(row, first)?.ok_or_else(|| unreadable("a position that is null"))
 }
 
-/// A row of `messages.sql`.
+/// A row of `messages.sql`, of a replay or of a redelivery.
 pub(crate) fn message(row: &Row) -> Result<ReplayedMessage, SourceFailure> {
     let text = |index| column::<&str>(row, index).map(Into::into);
-    let timeline: i32 = column(row, 3)?;
+    let timeline: Option<i32> = column(row, 3)?;
     let replays: i32 = column(row, 4)?;
     let unsigned =
         |number: i32| u32::try_from(number).map_err(|_| unreadable(&format!("number {number}")));
+    let timeline = timeline.map(unsigned).transpose()?.map(TimelineId);
     Ok(ReplayedMessage {
         number: number(row, 0)?,
-        position: position(row, 1)?,
-        timeline: TimelineId(unsigned(timeline)?),
+        origin: timeline.zip(position_of(row, 1)?),
         replays: unsigned(replays)?,
         reason: column(row, 14)?,
         row: OutboxRow {

@@ -45,15 +45,26 @@ pub(super) fn back(destination: &str) {
     );
 }
 
-/// A message that was set aside is published.
+/// A message that was set aside, or was published before, is published on request.
 pub(super) fn replayed(delivery: &Delivery) {
     let Some(replay) = &delivery.replay else {
         return;
     };
     let row = &delivery.row;
+    let Some((_, position)) = replay.origin else {
+        tracing::info!(
+            message_id = %row.id,
+            position = %delivery.position,
+            destination = &*row.destination,
+            key = row.key.as_deref(),
+            request = %replay.request,
+            "a message is published once more"
+        );
+        return;
+    };
     tracing::info!(
         message_id = %row.id,
-        position = %replay.position,
+        %position,
         destination = &*row.destination,
         key = row.key.as_deref(),
         request = %replay.request,
@@ -63,12 +74,24 @@ pub(super) fn replayed(delivery: &Delivery) {
     );
 }
 
-/// A message was refused again.
+/// A message was refused again, or when it was to be published once more.
 pub(super) fn put_back(refused: &RefusedAgain) {
     let reason = refused.reason.as_str();
+    let Some(position) = refused.position else {
+        tracing::warn!(
+            message_id = %refused.id,
+            destination = &*refused.destination,
+            key = refused.key.as_deref(),
+            reason,
+            error = refused.error,
+            "a message that was to be published once more was refused: it is left out, and kept in \
+             outbox.redelivery"
+        );
+        return;
+    };
     tracing::warn!(
         message_id = %refused.id,
-        position = %refused.position,
+        %position,
         destination = &*refused.destination,
         key = refused.key.as_deref(),
         reason,
@@ -91,11 +114,23 @@ pub(super) fn done(request: RequestId, position: Position, outcome: &FinishedReq
         );
     }
     let FinishedRequest {
+        is_redelivery,
         published,
         skipped,
         returned,
         ..
     } = *outcome;
+    if is_redelivery {
+        let left_out = returned;
+        for (label, count) in [
+            (names::OUTCOME_PUBLISHED, published),
+            (names::OUTCOME_LEFT_OUT, left_out),
+        ] {
+            counter!(names::REDELIVERIES, names::LABEL_OUTCOME => label).increment(count);
+        }
+        tracing::info!(%request, %position, published, left_out, "a redelivery is done");
+        return;
+    }
     for (label, count) in [
         (names::OUTCOME_PUBLISHED, published),
         (names::OUTCOME_SKIPPED, skipped),

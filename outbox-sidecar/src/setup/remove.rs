@@ -3,7 +3,7 @@ use super::error::with_admin_hint;
 use super::genesis::end_checkpoints;
 use super::lock::lock_relay;
 use super::slot::require_ours;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use crate::config::Settings;
 use crate::control::connect;
@@ -44,10 +44,8 @@ pub(crate) async fn remove(
         .batch_execute(&drop)
         .await
         .map_err(|error| with_admin_hint(SetupError::sql("removing the relay", error), admin))?;
-    for request in end_requests(&client, settings).await.map_err(failed)? {
-        say(&format!(
-            "request {request} was not done: what it asked for waits again; a part of it may be published"
-        ));
+    for ended in end_requests(&client, settings).await.map_err(failed)? {
+        say(&ended);
     }
     end_checkpoints(settings).await?;
     say("checkpoint ended");
@@ -65,8 +63,8 @@ pub(crate) async fn remove(
     Ok(())
 }
 
-/// Lets what is asked for wait again: the log that would have brought the requests ends here. A schema
-/// of before has none.
+/// Lets what is asked for wait again, and forgets what was to be published once more: the log that would
+/// have brought the requests ends here. A schema of before has none. Says what became of each.
 async fn end_requests(
     client: &Client,
     settings: &Settings,
@@ -74,7 +72,7 @@ async fn end_requests(
     let schema = settings.schema.quoted();
     let exists = "select to_regclass($1) is not null";
     let row = client
-        .query_one(exists, &[&format!("{schema}.request")])
+        .query_one(exists, &[&format!("{schema}.redelivery")])
         .await?;
     if !row.try_get::<_, bool>(0)? {
         return Ok(Vec::new());
@@ -84,13 +82,27 @@ async fn end_requests(
              update {schema}.request
              set state = 'done', finished_at = clock_timestamp(), returned = coalesce(taken, chosen)
              where relay = $1 and state <> 'done'
-             returning id
+             returning id, kind
+         ), forgotten as (
+             delete from {schema}.redelivery as d
+             using ended where d.request = ended.id and d.reason is null
          ), returned as (
              update {schema}.parked as p set state = 'waiting'
              from ended where p.request = ended.id and p.state = 'replaying'
          )
-         select id::text from ended"
+         select id::text, kind = 'redeliver' from ended"
     );
     let ended = client.query(&sql, &[&settings.relay]).await?;
-    ended.iter().map(|row| row.try_get(0)).collect()
+    let said = |row: &Row| {
+        let request: &str = row.try_get(0)?;
+        let becomes = if row.try_get(1)? {
+            "what it was to publish once more is forgotten"
+        } else {
+            "what it asked for waits again"
+        };
+        Ok(format!(
+            "request {request} was not done: {becomes}; a part of it may be published"
+        ))
+    };
+    ended.iter().map(said).collect()
 }

@@ -22,6 +22,9 @@ pub(super) const CREATED_AT: &str = "outbox-created-at";
 /// That an operator asked for it after it had been set aside, or once more, and for the how-manieth
 /// time.
 pub(super) const REPLAY: &str = "outbox-replay";
+/// On which request a message that had been published is published once more; its position is the
+/// request's then.
+pub(super) const REDELIVERY: &str = "outbox-redelivery";
 
 const US_PER_S: i64 = 1_000_000;
 const S_PER_DAY: i64 = 86_400;
@@ -29,7 +32,7 @@ const S_PER_DAY: i64 = 86_400;
 const DAYS_TO_1970: i64 = 719_468;
 
 /// `<timeline>:<commit_lsn>:<index>` of the message itself, also where its replay is published, into
-/// a buffer that is used again for each message.
+/// a buffer that is used again for each message. Where it is redelivered, that of its redelivery.
 pub(super) fn write_position(buffer: &mut String, timeline: TimelineId, delivery: &Delivery) {
     let (timeline, position) = delivery.origin(timeline);
     buffer.clear();
@@ -40,6 +43,11 @@ pub(super) fn write_position(buffer: &mut String, timeline: TimelineId, delivery
 pub(super) fn replay_number(delivery: &Delivery) -> Option<String> {
     let replay = delivery.replay.as_ref()?;
     Some(replay.number.to_string())
+}
+
+/// The value of [`REDELIVERY`]; `None` for any other message.
+pub(super) fn redelivery(delivery: &Delivery) -> Option<String> {
+    delivery.redelivered().map(|request| request.to_string())
 }
 
 /// RFC 3339 in UTC with microseconds, such as `2026-11-21T05:01:04.000250Z`.
@@ -266,14 +274,26 @@ mod tests {
         // A replay is published somewhere else, and keeps the position of its message.
         delivery.replay = Some(Box::new(Replay {
             request: RequestId::from_bytes([1; 16]),
-            position: at(0x10, 2),
-            timeline: TimelineId(2),
+            origin: Some((TimelineId(2), at(0x10, 2))),
             number: 4,
             reason: String::new(),
         }));
         write_position(&mut text, TimelineId(3), &delivery);
         assert_eq!(text, "2:0/10:2");
         assert_eq!(replay_number(&delivery).as_deref(), Some("4"));
+        assert_eq!(redelivery(&delivery), None);
+        // Nobody knows the position of one that is published once more.
+        if let Some(replay) = &mut delivery.replay {
+            (replay.origin, replay.number) = (None, 1);
+        }
+        write_position(&mut text, TimelineId(3), &delivery);
+        assert_eq!(text, "3:1/AB:7");
+        assert_eq!(replay_number(&delivery).as_deref(), Some("1"));
+        let request = redelivery(&delivery);
+        assert_eq!(
+            request.as_deref(),
+            Some("01010101-0101-0101-0101-010101010101")
+        );
     }
 
     fn delivery(position: Position) -> Delivery {

@@ -13,6 +13,8 @@ pub(crate) struct Published<'a> {
     pub(crate) position: Option<(TimelineId, Position)>,
     /// Whether it says of itself that it was sent on purpose once more.
     pub(crate) is_replay: bool,
+    /// Whether it says that it had been published before: its position is not its row's then.
+    pub(crate) is_redelivery: bool,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) message_type: Option<&'a [u8]>,
     pub(crate) content_type: Option<&'a [u8]>,

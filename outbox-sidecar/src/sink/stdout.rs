@@ -37,6 +37,8 @@ struct Line<'a> {
     created_at: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     replay: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redelivery: Option<String>,
     headers: BTreeMap<String, String>,
     #[serde(flatten)]
     payload: Payload<'a>,
@@ -89,6 +91,7 @@ impl<W: Write> LinePublisher<W> {
             position: &position,
             created_at: &created_at,
             replay: delivery.replay.as_ref().map(|replay| replay.number),
+            redelivery: text::redelivery(delivery),
             headers,
             payload: payload(row),
         };

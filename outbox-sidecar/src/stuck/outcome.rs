@@ -12,7 +12,7 @@ impl Progress {
         self.0.lock().map(|line| line.clone()).unwrap_or_default()
     }
 
-    pub(super) fn say(&self, line: impl Into<String>) {
+    pub(crate) fn say(&self, line: impl Into<String>) {
         if let Ok(mut place) = self.0.lock() {
             *place = line.into();
         }
@@ -25,12 +25,12 @@ impl Progress {
 pub(crate) struct Outcome {
     pub(crate) published: u64,
     pub(crate) skipped: u64,
-    /// They wait again.
+    /// They wait again, or were left out of a redelivery.
     pub(crate) returned: u64,
 }
 
 impl Outcome {
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.published += other.published;
         self.skipped += other.skipped;
         self.returned += other.returned;

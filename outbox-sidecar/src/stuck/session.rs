@@ -44,7 +44,15 @@ pub(crate) enum Presence {
 impl Session {
     /// Connects as the configuration says.
     pub(crate) async fn open(settings: &Settings) -> Result<Self, StuckError> {
-        let client = connect(&settings.address, "outbox-sidecar stuck", || {}).await?;
+        Self::open_as(settings, "outbox-sidecar stuck").await
+    }
+
+    /// The same, under this name.
+    pub(crate) async fn open_as(
+        settings: &Settings,
+        application_name: &str,
+    ) -> Result<Self, StuckError> {
+        let client = connect(&settings.address, application_name, || {}).await?;
         let limit = format!(
             "set statement_timeout = {}; set lock_timeout = {}",
             STATEMENT_MAX.as_millis(),
@@ -96,7 +104,7 @@ impl Session {
     }
 
     /// Runs a statement in which `{schema}` stands for the outbox's.
-    pub(super) async fn rows(
+    pub(crate) async fn rows(
         &self,
         doing: &str,
         template: &str,
@@ -107,7 +115,7 @@ impl Session {
     }
 
     /// The same, of a statement that answers with one row.
-    pub(super) async fn row(
+    pub(crate) async fn row(
         &self,
         doing: &str,
         template: &str,
@@ -120,7 +128,7 @@ impl Session {
     }
 
     /// Runs a statement that changes rows, and says how many.
-    pub(super) async fn execute(
+    pub(crate) async fn execute(
         &self,
         doing: &str,
         template: &str,
@@ -138,14 +146,51 @@ impl Session {
         name_lock_holders(&self.client, &self.schema, answer).await
     }
 
+    /// The same, of a statement that may take so long.
+    pub(crate) async fn execute_for(
+        &self,
+        statement_max: Duration,
+        doing: &str,
+        template: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, SourceFailure> {
+        let sql = template.replace("{schema}", &self.schema.quoted());
+        self.allow(statement_max).await?;
+        let answer_max = statement_max + (ANSWER_MAX - STATEMENT_MAX);
+        let done = within(answer_max, doing, self.client.execute(&sql, values)).await?;
+        self.allow(STATEMENT_MAX).await?;
+        Ok(done)
+    }
+
+    /// Runs a statement that may take so long.
+    pub(crate) async fn rows_for(
+        &self,
+        statement_max: Duration,
+        doing: &str,
+        template: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, SourceFailure> {
+        let sql = template.replace("{schema}", &self.schema.quoted());
+        self.allow(statement_max).await?;
+        let answer_max = statement_max + (ANSWER_MAX - STATEMENT_MAX);
+        let rows = within(answer_max, doing, self.client.query(&sql, values)).await?;
+        self.allow(STATEMENT_MAX).await?;
+        Ok(rows)
+    }
+
+    async fn allow(&self, statement_max: Duration) -> Result<(), SourceFailure> {
+        let limit = format!("set statement_timeout = {}", statement_max.as_millis());
+        self.control("setting limits", &limit).await
+    }
+
     /// `begin`, `commit` or `rollback`.
-    pub(super) async fn control(&self, doing: &str, sql: &str) -> Result<(), SourceFailure> {
+    pub(crate) async fn control(&self, doing: &str, sql: &str) -> Result<(), SourceFailure> {
         within(ANSWER_MAX, doing, self.client.batch_execute(sql)).await
     }
 }
 
 /// A column of an answer.
-pub(super) fn column<'a, T: FromSql<'a>>(
+pub(crate) fn column<'a, T: FromSql<'a>>(
     row: &'a Row,
     name: &str,
     doing: &str,
@@ -154,7 +199,7 @@ pub(super) fn column<'a, T: FromSql<'a>>(
 }
 
 /// A number that cannot be negative.
-pub(super) fn count(row: &Row, name: &str, doing: &str) -> Result<u64, SourceFailure> {
+pub(crate) fn count(row: &Row, name: &str, doing: &str) -> Result<u64, SourceFailure> {
     let count: i64 = column(row, name, doing)?;
     u64::try_from(count).map_err(|_| unreadable(doing, &format!("{name} = {count}")))
 }
@@ -170,7 +215,7 @@ pub(super) fn position(row: &Row, doing: &str) -> Result<Position, SourceFailure
 }
 
 /// A time, in microseconds since 1970.
-pub(super) fn time(row: &Row, name: &str, doing: &str) -> Result<Option<Timestamp>, SourceFailure> {
+pub(crate) fn time(row: &Row, name: &str, doing: &str) -> Result<Option<Timestamp>, SourceFailure> {
     let us: Option<i64> = column(row, name, doing)?;
     Ok(us.map(Timestamp::from_unix_us))
 }

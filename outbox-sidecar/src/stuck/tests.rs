@@ -5,5 +5,5 @@ mod editing;
 mod planning;
 mod reading;
 mod relay;
-mod support;
+pub(crate) mod support;
 mod together;

@@ -13,7 +13,7 @@ const POLL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// [`StuckError::NotDone`] when that takes too long; the request stays.
-pub(super) async fn await_done(
+pub(crate) async fn await_done(
     session: &Session,
     request: Uuid,
     wait_max: Duration,

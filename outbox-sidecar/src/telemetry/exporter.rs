@@ -158,6 +158,11 @@ fn describe() {
         Unit::Count,
         "messages of requests that were carried out, by what became of them"
     );
+    describe_counter!(
+        names::REDELIVERIES,
+        Unit::Count,
+        "messages of redeliveries that were carried out, by what became of them"
+    );
     describe_counter!(names::FENCED, Unit::Count, "times another relay took over");
     describe_counter!(
         names::SUSPICIONS,

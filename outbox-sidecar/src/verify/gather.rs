@@ -68,6 +68,7 @@ impl Gathered {
             partition: message.partition,
             offset: message.offset,
             is_replay: message.is_replay,
+            is_redelivery: message.is_redelivery,
             is_due: message.position.is_none_or(is_old) && message.created_at.is_none_or(within),
         };
         self.messages.push(hash(digester, &id), &record)?;

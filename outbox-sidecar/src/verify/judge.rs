@@ -1,6 +1,7 @@
 //! The rows and the messages of one id: what is missing, what is too many, what differs.
 
 use super::aside_record::{AsideRecord, Fate};
+use super::content::Content;
 use super::findings::{Finding, Findings, Kind, place};
 use super::marks::Marks;
 use super::names::Names;
@@ -39,13 +40,30 @@ impl Judge<'_> {
         self.tally.enqueued_again += rows.len() as u64 - 1;
         rows.sort_unstable_by_key(|row| row.content);
         let rows = &*rows;
+        messages.sort_unstable_by_key(|message| message.is_redelivery);
+        let at = messages.partition_point(|message| !message.is_redelivery);
+        let (messages, redelivered) = messages.split_at_mut(at);
+        let redelivered = &*redelivered;
+        self.count_redelivered(redelivered);
         let standing: Vec<_> = places(messages, asides)
             .map(|place| self.place(&place, rows))
             .collect();
         match (rows, standing.as_slice()) {
-            ([row], [standing]) => self.row(row, standing),
-            _ => self.several(rows, standing),
+            ([row], [standing]) => self.row(row, standing, redelivered),
+            _ => self.several(rows, standing, redelivered),
         }
+    }
+
+    /// What was published once more stands at the place of its request, and is in no order with
+    /// anything. It may have another destination, and say what an edit said.
+    fn count_redelivered(&mut self, redelivered: &[MessageRecord]) {
+        let positions = self.positions;
+        let judged = redelivered
+            .iter()
+            .filter(|message| positions.judges(message.position));
+        let count = judged.count() as u64;
+        self.tally.replays += count;
+        self.tally.sent_again += count;
     }
 
     /// Counts what is there besides the message that stands for the row.
@@ -83,7 +101,12 @@ impl Judge<'_> {
 
     /// An id that was enqueued, or published, more than once: what is equal belongs together, then
     /// what was enqueued at the same time.
-    fn several(&mut self, rows: &[RowRecord], standing: Vec<Standing<'_>>) {
+    fn several(
+        &mut self,
+        rows: &[RowRecord],
+        standing: Vec<Standing<'_>>,
+        redelivered: &[MessageRecord],
+    ) {
         let (mut plain, mut left): (Vec<_>, Vec<_>) = standing
             .into_iter()
             .partition(|standing| standing.message.is_some() && !standing.is_changed());
@@ -97,7 +120,7 @@ impl Judge<'_> {
                 alone.push(row);
             }
             match rows.next_if(|row| Some(row.content) == found) {
-                Some(row) => self.row(row, &standing),
+                Some(row) => self.row(row, &standing, redelivered),
                 None => left.push(standing),
             }
         }
@@ -105,11 +128,11 @@ impl Judge<'_> {
         alone.sort_unstable_by_key(|row| (row.content.created_at_ms, row.content));
         left.sort_unstable_by_key(|standing| (standing.created_at_ms(), standing.at));
         for (row, standing) in alone.iter().zip(&left) {
-            self.row(row, standing);
+            self.row(row, standing, redelivered);
         }
         let paired = alone.len().min(left.len());
         for row in alone.iter().skip(paired) {
-            self.row_without_place(row);
+            self.row_without_place(row, redelivered);
         }
         for message in left.iter().skip(paired).filter_map(|left| left.message) {
             if message.is_due {
@@ -120,7 +143,7 @@ impl Judge<'_> {
     }
 
     /// A row, and what stands for it.
-    fn row(&mut self, row: &RowRecord, standing: &Standing<'_>) {
+    fn row(&mut self, row: &RowRecord, standing: &Standing<'_>, redelivered: &[MessageRecord]) {
         if !self.positions.judges(standing.at) {
             return;
         }
@@ -136,20 +159,22 @@ impl Judge<'_> {
         match standing.aside {
             Some(aside) if aside.fate == Fate::Waiting => self.tally.set_aside += 1,
             Some(aside) if aside.fate == Fate::GivenUp => self.tally.given_up += 1,
+            Some(aside) if stands_again(redelivered, &aside.replayed(&row.content)) => {}
             Some(aside) => {
                 let whereto = aside.redirected_to.unwrap_or(row.content.destination);
                 let whereto = self.names.name(whereto);
                 let more = format!("; set aside, then replayed to {whereto}");
                 self.missing(row, standing, &more);
             }
+            None if stands_again(redelivered, &row.content) => {}
             None => self.missing(row, standing, "; sent again elsewhere"),
         }
     }
 
-    fn row_without_place(&mut self, row: &RowRecord) {
+    fn row_without_place(&mut self, row: &RowRecord, redelivered: &[MessageRecord]) {
         if self.positions.is_bounded() {
             self.tally.position_unknown += 1;
-        } else {
+        } else if !stands_again(redelivered, &row.content) {
             let names = self.names;
             self.findings
                 .add(Kind::Missing, || Finding::missing(row, None, "", names));
@@ -168,4 +193,12 @@ impl Judge<'_> {
         self.findings
             .add(kind, || Finding::of(kind, message, names, detail));
     }
+}
+
+/// Whether a message is there once more that is gone from its own place: a broker that deletes by age
+/// keeps what was published last.
+fn stands_again(redelivered: &[MessageRecord], content: &Content) -> bool {
+    redelivered
+        .iter()
+        .any(|message| message.content == *content)
 }

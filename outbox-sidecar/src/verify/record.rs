@@ -33,6 +33,8 @@ pub(super) struct MessageRecord {
     pub(super) partition: u32,
     pub(super) offset: u64,
     pub(super) is_replay: bool,
+    /// Published once more: its position is not its row's.
+    pub(super) is_redelivery: bool,
     /// Whether a row must be there if it is a message of this table: it was enqueued within the
     /// compared time, and published before the table was read.
     pub(super) is_due: bool,
@@ -52,6 +54,7 @@ pub(super) struct OrderRecord {
 const IS_REPLAY: u8 = 1;
 const IS_DUE: u8 = 2;
 const HAS_POSITION: u8 = 4;
+const IS_REDELIVERY: u8 = 8;
 
 /// In the place of a key's length: no key, and how much a cut key's length is raised by.
 const NO_KEY: u8 = u8::MAX;
@@ -82,6 +85,7 @@ impl Record for MessageRecord {
         for (flag, is_set) in [
             (IS_REPLAY, self.is_replay),
             (IS_DUE, self.is_due),
+            (IS_REDELIVERY, self.is_redelivery),
             (HAS_POSITION, self.position.is_some()),
         ] {
             flags |= if is_set { flag } else { 0 };
@@ -116,6 +120,7 @@ impl Record for MessageRecord {
             partition: u32::from_le_bytes(take(from)?),
             offset: u64::from_le_bytes(take(from)?),
             is_replay: flags & IS_REPLAY != 0,
+            is_redelivery: flags & IS_REDELIVERY != 0,
             is_due: flags & IS_DUE != 0,
         })
     }
@@ -274,6 +279,7 @@ pub(super) mod tests {
                     partition: 5,
                     offset: 1 << 50,
                     is_replay,
+                    is_redelivery: is_replay,
                     is_due: !is_replay,
                 });
             }

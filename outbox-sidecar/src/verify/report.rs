@@ -144,7 +144,8 @@ impl Report {
             (self.tally.replays, "messages are replays"),
             (
                 self.tally.sent_again,
-                "messages were sent again on request, beside the one that stands for their row",
+                "messages were sent again on request: replays beside the one that stands for their row, \
+                 and what was redelivered",
             ),
             (self.foreign, "messages have no id of ours"),
         ];

@@ -9,7 +9,7 @@ pub(super) struct Tally {
     pub(super) aside_and_published: u64,
     /// Messages that say of themselves that they are replays.
     pub(super) replays: u64,
-    /// Of those, what came on top of a message that is there without them.
+    /// Of those, what came on top of a message that is there without them, and what was redelivered.
     pub(super) sent_again: u64,
     /// Messages of ids that the table does not hold.
     pub(super) without_row: u64,

@@ -32,8 +32,7 @@ fn position(commit_lsn: u64, index: u32) -> Position {
 fn waiting(number: u32, row: u32) -> ReplayedMessage {
     ReplayedMessage {
         number,
-        position: position(500, row),
-        timeline: TimelineId(1),
+        origin: Some((TimelineId(1), position(500, row))),
         replays: 2,
         reason: "too-large".to_owned(),
         row: keyed(row),
@@ -238,7 +237,9 @@ fn what_is_refused_again_waits_again_before_the_rest_is_published() {
                 refused,
                 through: 2,
                 ..
-            } if (refused[0].number, refused[0].position) == (1, position(500, 2)) => Some(*ticket),
+            } if (refused[0].number, refused[0].position) == (1, Some(position(500, 2))) => {
+                Some(*ticket)
+            }
             _ => None,
         });
         let left = LeftToPublish {
@@ -252,6 +253,44 @@ fn what_is_refused_again_waits_again_before_the_rest_is_published() {
         let done = |action: &Action| matches!(action, Action::Report(Notice::RequestDone { .. }));
         assert!(scenario.did(done));
     }
+}
+
+#[test]
+fn what_is_published_once_more_stands_where_its_request_does_and_leaves_keys_alone() {
+    let again = |number, row| ReplayedMessage {
+        origin: None,
+        replays: 1,
+        reason: String::new(),
+        ..waiting(number, row)
+    };
+    let messages = vec![again(0, 1), again(1, 2), again(2, 3)];
+    let mut scenario = blocking(StuckPolicy::ParkKey, vec![part(messages, None)]);
+    scenario.stream([begin(1100), asked(90), commit(1100)]);
+    let batch = last_batch(&scenario);
+    let second = &batch.messages[1];
+    let here = (TimelineId(9), position(1100, 1));
+    assert_eq!(
+        (second.origin(TimelineId(9)), second.redelivered()),
+        (here, Some(request_id(90)))
+    );
+    scenario.outcome(refuse(1));
+    let ticket = scenario.ticket(|action| match action {
+        Action::PutBack {
+            ticket, refused, ..
+        } if refused[0].position.is_none() => Some(*ticket),
+        _ => None,
+    });
+    let left = LeftToPublish {
+        numbers: vec![0, 2],
+        writes: 8,
+    };
+    scenario.event(Event::WasPutBack(ticket, Ok(left)));
+    assert_eq!(scenario.published().last(), Some(&(vec![1, 3], at(1140))));
+    scenario.outcome(Outcome::Durable);
+    // The key that waits waits on.
+    scenario.leave(|action| publish(action).is_some());
+    scenario.stream([begin(1200), StreamEvent::Row(keyed(5)), commit(1200)]);
+    assert_eq!(scenario.published().last(), Some(&(vec![], at(1240))));
 }
 
 #[test]

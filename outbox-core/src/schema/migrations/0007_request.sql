@@ -1,4 +1,5 @@
--- What operators ask of a relay: to publish messages that were set aside, or to give them up.
+-- What operators ask of a relay: to publish messages that were set aside, to give them up, or to publish
+-- once more what had been published.
 --
 -- A request is one row, and with it goes a logical message into the log, in the same transaction. So
 -- the relay meets it between two messages of the outbox, at a position that its checkpoint covers:
@@ -31,13 +32,14 @@ create table {schema}.request (
     returned     bigint      not null default 0,
     finished_at  timestamptz,
 
-    constraint request_kind_is_known check (kind in ('replay', 'skip')),
+    constraint request_kind_is_known check (kind in ('replay', 'skip', 'redeliver')),
     constraint request_state_is_known check (state in ('requested', 'begun', 'done')),
     constraint request_chooses_some check (chosen between 0 and 1000000),
     constraint request_edits_one_message
         check (not edited or chosen = 1 and type is not null and content_type is not null
                and headers is not null),
-    constraint request_skips_as_it_is check (kind <> 'skip' or destination is null and not edited)
+    constraint request_skips_as_it_is check (kind <> 'skip' or destination is null and not edited),
+    constraint request_redelivers_as_it_was check (kind <> 'redeliver' or not edited)
 );
 
 -- What a relay finishes when it becomes active.
@@ -63,7 +65,7 @@ create trigger request_goes_into_the_log after insert on {schema}.request
 comment on table {schema}.request is
     'What operators ask of a relay; each row is also a message in the log.';
 comment on column {schema}.request.chosen is
-    'How many rows of parked it names; what waits behind them comes on top.';
+    'How many rows of parked, or of redelivery, it names; what waits behind them comes on top.';
 comment on column {schema}.request.destination is
     'Where the chosen messages go instead of their own destination.';
 comment on column {schema}.request.edited is
@@ -78,4 +80,4 @@ comment on column {schema}.request.state is
 comment on column {schema}.request.taken is
     'How many messages it came to concern: chosen, and those behind them.';
 comment on column {schema}.request.returned is
-    'How many messages wait again: refused again, or behind one that was.';
+    'How many messages wait again: refused again, or behind one that was. Or were left out of a redelivery.';

@@ -1,14 +1,11 @@
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use outbox_core::{MessageId, Position, Timestamp};
 
 use crate::cli::arguments::time;
+use crate::cli::asking_arguments::AskingArguments;
 use crate::stuck::{Filter, StateFilter};
-
-/// The longest that a request may be waited for: a day.
-const WAIT_S_MAX: u64 = 86_400;
 
 /// What is listed lies in memory.
 const LISTED_MAX: u64 = 10_000;
@@ -146,30 +143,8 @@ pub(super) struct ChangeArguments {
     /// All that wait
     #[arg(long)]
     pub(super) all: bool,
-    /// Only say what would happen
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// Do not ask, also for more than one message
-    #[arg(long)]
-    pub(super) yes: bool,
-    /// So many messages a second
-    #[arg(long, value_name = "COUNT")]
-    pub(super) rate: Option<NonZeroU32>,
-    /// Wait until the outcome is known
-    #[arg(long)]
-    pub(super) wait: bool,
-    /// How many seconds each request may take, with --wait
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=WAIT_S_MAX))]
-    pub(super) wait_s: u64,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
-    pub(super) note: Option<String>,
-    /// Who, for the record [default: $OUTBOX_ACTOR, or the user at this host, or the role]
-    #[arg(long, value_name = "NAME")]
-    pub(super) actor: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) asking: AskingArguments,
 }
 
 /// A position as it is printed.

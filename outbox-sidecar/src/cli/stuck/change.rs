@@ -1,18 +1,17 @@
 use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
 
 use outbox_core::Message;
 
-use super::actor::actor;
 use super::arguments::{ChangeArguments, ReplayArguments, SkipArguments};
 use super::change_report::{Described, answer_json, answer_text, plan_json, plan_text};
-use super::confirm::confirm;
 use super::show::PAYLOAD_BYTES_MAX;
-use super::words::counted;
+use crate::cli::actor::actor;
+use crate::cli::confirm::confirm;
 use crate::cli::progress_line::shown;
+use crate::cli::words::counted;
 use crate::cli::{CliError, eprint, print};
-use crate::config::{Settings, SinkSettings};
+use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::stuck::{
     Answer, Edit, EditError, Kind, Plan, Presence, Progress, Session, ShownRow, StuckError, Wish,
@@ -24,7 +23,7 @@ const EDIT_FILE_BYTES_MAX: u64 = 2 * PAYLOAD_BYTES_MAX as u64;
 
 /// Asks the relay to publish what is chosen.
 pub(super) async fn replay(command: &ReplayArguments, settings: &Settings) -> Result<u8, CliError> {
-    let limit = message_bytes_max(&settings.sink);
+    let limit = settings.sink.message_bytes_max();
     if let Some(destination) = &command.to {
         // Any type does: the destination is looked at.
         let valid = Message::new(destination, "type").validate(limit);
@@ -72,10 +71,10 @@ fn wish(
         filter,
         destination,
         edit: None,
-        actor: actor(command.actor.as_deref()),
-        note: command.note.clone(),
-        rate: command.rate,
-        wait_max: command.wait.then(|| Duration::from_secs(command.wait_s)),
+        actor: actor(command.asking.actor.as_deref()),
+        note: command.asking.note.clone(),
+        rate: command.asking.rate,
+        wait_max: command.asking.wait_max(),
     })
 }
 
@@ -94,15 +93,15 @@ async fn execute(
         slot: session.slot(),
         destination: wish.destination.as_deref(),
         presence,
-        is_dry_run: command.dry_run,
+        is_dry_run: command.asking.dry_run,
     };
     if let Some((file, limit)) = edit.filter(|_| plan.chosen > 0) {
         wish.edit = Some(read_edit(&session, file, limit, &plan, &wish).await?);
     }
-    if command.dry_run || plan.chosen == 0 {
+    if command.asking.dry_run || plan.chosen == 0 {
         return only_said(command, &described, &plan);
     }
-    if plan.chosen > 1 && plan.refused == 0 && !command.yes {
+    if plan.chosen > 1 && plan.refused == 0 && !command.asking.yes {
         confirm(&question(&described, &plan))?;
     }
     if wish.wait_max.is_some() && presence != Presence::Running {
@@ -112,7 +111,7 @@ async fn execute(
     let asked = ask(&session, &wish, &plan, &progress);
     let (answer, ended) = shown(|| progress.line(), asked).await;
     if !answer.requests.is_empty() || ended.is_ok() {
-        if command.json {
+        if command.asking.json {
             print(&format!("{:#}", answer_json(&described, &plan, &answer)));
         } else {
             print(&answer_text(&described, &plan, &answer));
@@ -128,7 +127,7 @@ fn only_said(
     described: &Described<'_>,
     plan: &Plan,
 ) -> Result<u8, CliError> {
-    if command.json {
+    if command.asking.json {
         print(&format!("{:#}", plan_json(described, plan)));
     } else {
         print(&plan_text(described, plan));
@@ -196,16 +195,4 @@ fn read_file(file: &Path) -> Result<String, EditError> {
         return Err(EditError::FileTooLarge(EDIT_FILE_BYTES_MAX));
     }
     Ok(text)
-}
-
-/// The largest message that the relay publishes.
-fn message_bytes_max(sink: &SinkSettings) -> usize {
-    match sink {
-        SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) => {
-            kafka.message_bytes_max
-        }
-        SinkSettings::RabbitMq(rabbit) => rabbit.message_bytes_max,
-        SinkSettings::RabbitMqStream(stream) => stream.message_bytes_max,
-        SinkSettings::Stdout(stdout) => stdout.message_bytes_max,
-    }
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::words::{counted, either, plain};
+use crate::cli::presence::{presence_text, presence_word};
+use crate::cli::words::{counted, either, plain};
 use crate::stuck::{Answer, Kind, Outcome, Plan, Presence, TakenBy};
 
 /// What is asked, and of whom.
@@ -20,25 +21,11 @@ pub(super) struct Described<'a> {
 impl Described<'_> {
     /// Whether anyone carries requests out now.
     pub(super) fn presence_text(&self) -> String {
-        let Self { relay, slot, .. } = self;
-        match self.presence {
-            Presence::Running => format!("relay {relay} runs: it reads from slot {slot}"),
-            Presence::Away => format!(
-                "no relay reads from slot {slot}: the request waits until a relay {relay} runs"
-            ),
-            Presence::NoSlot => format!(
-                "there is no slot {slot}: the request waits until relay {relay} is set up and runs \
-                 (see `outbox-sidecar status`)"
-            ),
-        }
+        presence_text(self.presence, self.relay, self.slot)
     }
 
     const fn presence_word(&self) -> &'static str {
-        match self.presence {
-            Presence::Running => "running",
-            Presence::Away => "away",
-            Presence::NoSlot => "no-slot",
-        }
+        presence_word(self.presence)
     }
 }
 

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::arguments::ShowArguments;
-use super::words::{age, counted, moment, plain, plain_lines};
+use crate::cli::words::{age, counted, moment, plain, plain_lines};
 use crate::cli::{CliError, print};
 use crate::config::Settings;
 use crate::exit::ExitCode;

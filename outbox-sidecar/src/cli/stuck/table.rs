@@ -1,4 +1,4 @@
-use super::words::{age, counted, moment, plain, short};
+use crate::cli::words::{age, counted, moment, plain, short};
 use crate::stuck::{ParkedRow, ReasonCount, Summary};
 
 /// How wide texts of others may be.

@@ -69,6 +69,9 @@ impl RecordWriter {
         if let Some(number) = text::replay_number(delivery) {
             add(text::REPLAY, &number);
         }
+        if let Some(request) = text::redelivery(delivery) {
+            add(text::REDELIVERY, &request);
+        }
         headers.unwrap_or_default()
     }
 }

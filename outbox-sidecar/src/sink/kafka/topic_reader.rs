@@ -293,6 +293,7 @@ fn published<'a>(record: &'a BorrowedMessage<'_>) -> Published<'a> {
         id: None,
         position: None,
         is_replay: false,
+        is_redelivery: false,
         key: record.key(),
         message_type: None,
         content_type: None,
@@ -310,6 +311,7 @@ fn published<'a>(record: &'a BorrowedMessage<'_>) -> Published<'a> {
             text::TYPE => published.message_type = Some(value),
             text::CONTENT_TYPE => published.content_type = Some(value),
             text::REPLAY => published.is_replay = true,
+            text::REDELIVERY => published.is_redelivery = true,
             name => published.headers.push((name, value)),
         }
     }

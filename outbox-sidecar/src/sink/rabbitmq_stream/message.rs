@@ -110,6 +110,9 @@ fn application_properties(
     if let Some(number) = text::replay_number(delivery) {
         add(text::REPLAY, &number);
     }
+    if let Some(request) = text::redelivery(delivery) {
+        add(text::REDELIVERY, &request);
+    }
     if let Some(key) = &row.key {
         add(text::KEY, key);
     }

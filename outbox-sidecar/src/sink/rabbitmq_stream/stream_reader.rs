@@ -265,6 +265,7 @@ fn published(message: &Bytes, partition: u32, offset: u64) -> Published<'_> {
         id: message_id.and_then(|id| id.parse::<MessageId>().ok()),
         position: None,
         is_replay: false,
+        is_redelivery: false,
         key: None,
         message_type: subject.map(str::as_bytes),
         content_type: content_type.map(str::as_bytes),
@@ -280,6 +281,7 @@ fn published(message: &Bytes, partition: u32, offset: u64) -> Published<'_> {
             }
             text::KEY => published.key = Some(value),
             text::REPLAY => published.is_replay = true,
+            text::REDELIVERY => published.is_redelivery = true,
             TOMBSTONE => published.payload = None,
             BASIC_TYPE => {}
             name => published.headers.push((name, value)),

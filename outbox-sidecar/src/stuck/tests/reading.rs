@@ -254,7 +254,7 @@ async fn whether_a_relay_runs_is_known_by_its_slot() {
 #[tokio::test]
 async fn a_database_of_an_earlier_release_is_named_as_such() {
     let database = Database::new().await;
-    let drop = "drop table outbox.parked, outbox.request";
+    let drop = "drop table outbox.parked, outbox.redelivery, outbox.request";
     database.client.batch_execute(drop).await.unwrap();
     let session = database.session().await;
     let options = PageOptions {

@@ -8,13 +8,13 @@ use uuid::Uuid;
 use crate::config::{Layers, Overrides, Settings};
 use crate::stuck::{Answer, Filter, Kind, Plan, Progress, Session, StuckError, Wish, ask, plan};
 
-pub(super) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A database with an outbox of relay `tests`.
-pub(super) struct Database {
-    pub(super) name: String,
-    pub(super) client: Client,
-    pub(super) settings: Settings,
+pub(crate) struct Database {
+    pub(crate) name: String,
+    pub(crate) client: Client,
+    pub(crate) settings: Settings,
 }
 
 /// A row to be set aside: the number is its place in the log, and its id.
@@ -56,7 +56,7 @@ pub(super) const fn alone(number: u64) -> Parked {
     }
 }
 
-pub(super) fn id(number: u64) -> MessageId {
+pub(crate) fn id(number: u64) -> MessageId {
     Uuid::from_u128(u128::from(number)).into()
 }
 
@@ -77,7 +77,7 @@ pub(super) fn settings(url: &str) -> Settings {
 }
 
 impl Database {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let server = testbed::shared_postgres().await.unwrap();
         let name = server.create_database().await.unwrap();
         let client = server.connect(server.superuser(), &name).await.unwrap();
@@ -99,7 +99,7 @@ impl Database {
         database
     }
 
-    pub(super) async fn session(&self) -> Session {
+    pub(crate) async fn session(&self) -> Session {
         Session::open(&self.settings).await.unwrap()
     }
 
@@ -142,7 +142,7 @@ impl Database {
     }
 
     /// Everything that a command may change, as text.
-    pub(super) async fn everything(&self) -> String {
+    pub(crate) async fn everything(&self) -> String {
         let sql = "select coalesce(string_agg(p::text, '|' order by p.commit_lsn, p.index), '') ||
                           (select coalesce(string_agg(r::text, '|'), '') from outbox.request as r)
                    from outbox.parked as p";
@@ -161,7 +161,7 @@ impl Database {
     }
 
     /// One value.
-    pub(super) async fn text(&self, sql: &str) -> String {
+    pub(crate) async fn text(&self, sql: &str) -> String {
         let row = self.client.query_one(sql, &[]).await.unwrap();
         row.get::<_, Option<String>>(0).unwrap_or_default()
     }

@@ -34,6 +34,8 @@ pub(super) struct Event {
     pub(super) payload: Option<Vec<u8>>,
     pub(super) position: u64,
     pub(super) is_replay: bool,
+    /// Published once more: its position is its request's.
+    pub(super) is_redelivery: bool,
     /// Not in its row's topic.
     pub(super) is_elsewhere: bool,
 }
@@ -59,6 +61,7 @@ impl Event {
             id: Some(self.id),
             position: Some((TimelineId(1), position(self.position))),
             is_replay: self.is_replay,
+            is_redelivery: self.is_redelivery,
             key: self.key.as_deref().map(str::as_bytes),
             message_type: Some(b"T"),
             content_type: Some(b"text/plain"),
@@ -131,6 +134,7 @@ pub(super) fn event(random: &mut Rng, position: usize, keys: usize) -> Event {
         payload: (random.u8(..8) > 0).then(|| position.to_string().into_bytes()),
         position: position as u64,
         is_replay: false,
+        is_redelivery: false,
         is_elsewhere: false,
     }
 }

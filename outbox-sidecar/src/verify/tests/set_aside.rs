@@ -146,3 +146,69 @@ fn a_replay_elsewhere_stands_for_its_row_only_if_it_was_sent_there() {
     let compared = compare(&replay, &redirected);
     assert_eq!(compared.findings.count(Kind::Missing), 1);
 }
+
+#[test]
+fn what_was_redelivered_is_sent_again_and_no_finding() {
+    let mut random = Rng::with_seed(1);
+    let rows: Vec<_> = (0..12).map(|at| event(&mut random, at, 2)).collect();
+    let again = |event: &Event, request: u64| {
+        let mut again = event.clone();
+        (again.is_replay, again.is_redelivery) = (true, true);
+        again.position = request;
+        again
+    };
+    let all = PositionRange::default();
+    // Twice, and once to another destination; between messages that were committed later.
+    let mut messages = rows.clone();
+    for (number, row) in (100..).zip(&rows[2..6]) {
+        messages.push(again(row, number));
+    }
+    let mut elsewhere = again(&rows[3], 200);
+    elsewhere.is_elsewhere = true;
+    messages.insert(9, elsewhere);
+    messages.insert(10, again(&rows[3], 201));
+    let compared = compare_with(&rows, &messages, &[], false, all);
+    assert_eq!(compared.findings.total(), 0);
+    assert_eq!((compared.tally.sent_again, compared.tally.replays), (6, 6));
+
+    // The broker has deleted what was old.
+    messages.retain(|message| message.is_redelivery || message.id == rows[0].id);
+    let asides: Vec<_> = rows[6..]
+        .iter()
+        .map(|row| Aside::of(row, Fate::Waiting))
+        .collect();
+    let compared = compare_with(&rows, &messages, &asides, false, all);
+    let missing = by_kind(compared.findings);
+    let expected = BTreeMap::from([(Kind::Missing, vec![rows[1].id.to_string()])]);
+    assert_eq!(missing, expected);
+    assert_eq!(compared.tally.sent_again, 6);
+
+    // Its position is its request's, and says nothing of where the row stands.
+    let positions = PositionRange {
+        from: Some(position(100)),
+        to: None,
+    };
+    let compared = compare_with(&rows, &messages, &asides, false, positions);
+    assert_eq!(compared.findings.total(), 0);
+    let tally = compared.tally;
+    assert_eq!((tally.in_range, tally.sent_again), (0, 6));
+    assert_eq!(tally.position_unknown, 5);
+}
+
+#[test]
+fn what_was_redelivered_and_says_something_else_stands_for_no_row() {
+    let mut random = Rng::with_seed(1);
+    let row = event(&mut random, 4, 1);
+    let mut again = row.clone();
+    (again.is_replay, again.is_redelivery, again.position) = (true, true, 50);
+    again.payload = Some(b"altered".to_vec());
+    let compare = |message: &Event, asides: &[Aside]| {
+        let (rows, messages) = (std::slice::from_ref(&row), std::slice::from_ref(message));
+        compare_with(rows, messages, asides, false, PositionRange::default())
+    };
+    assert_eq!(compare(&again, &[]).findings.count(Kind::Missing), 1);
+    // What was replayed corrected is redelivered corrected.
+    let mut aside = Aside::of(&row, Fate::Replayed);
+    aside.edited = again.payload.clone();
+    assert_eq!(compare(&again, &[aside]).findings.total(), 0);
+}

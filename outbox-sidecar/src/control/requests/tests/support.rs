@@ -110,7 +110,7 @@ impl Database {
         let again = |number: &u32| RefusedAgain {
             number: *number,
             id: id(i64::from(*number)),
-            position: position(0),
+            position: Some(position(0)),
             destination: "d".into(),
             key: None,
             reason: RefusalReason::NotAuthorised,

@@ -1,0 +1,83 @@
+//! What people read.
+
+use uuid::Uuid;
+
+use super::report::{Described, answer_text, plan_text};
+use crate::redelivery::{Answer, LeftOut, Order, Plan};
+use crate::stuck::{Outcome, Presence};
+
+fn described(destination: Option<&'static str>) -> Described<'static> {
+    Described {
+        relay: "policy",
+        slot: "outbox_policy",
+        destination,
+        presence: Presence::Running,
+        is_dry_run: true,
+    }
+}
+
+#[test]
+fn a_plan() {
+    let plan = Plan {
+        chosen: 12,
+        payload_bytes: 345,
+        keys: 1,
+        destinations: vec![("policy-events".to_owned(), 11), ("claims\n".to_owned(), 1)],
+        destination_count: 2,
+        set_aside: 2,
+        order: Order::CreatedAt,
+    };
+    let expected = "\
+would redeliver 12 messages of 1 key, 345 bytes, in 2 destinations: 11 of policy-events, 1 of claims\\n
+they would go to elsewhere
+2 messages are set aside and were never published: left out, see `outbox-sidecar stuck list`
+they go in the order in which they were enqueued: the server does not keep the times of commits (track_commit_timestamp)
+relay policy runs: it reads from slot outbox_policy
+";
+    assert_eq!(plan_text(&described(Some("elsewhere")), &plan), expected);
+    let nothing = Plan {
+        chosen: 0,
+        set_aside: 0,
+        ..plan
+    };
+    let expected = "no message of that range was published that fits\n";
+    assert_eq!(plan_text(&described(None), &nothing), expected);
+}
+
+#[test]
+fn an_answer() {
+    let request = Uuid::from_u128(7);
+    let asked = Answer {
+        requests: vec![request],
+        asked: 100,
+        ..Answer::default()
+    };
+    let expected = "\
+asked relay policy to redeliver 100 messages in 1 request (00000000-0000-0000-0000-000000000007)
+relay policy runs: it reads from slot outbox_policy
+";
+    assert_eq!(answer_text(&described(None), &asked), expected);
+    let waited = Answer {
+        requests: vec![request, Uuid::from_u128(8)],
+        asked: 1100,
+        outcome: Some(Outcome {
+            published: 1098,
+            skipped: 0,
+            returned: 2,
+        }),
+        left_out: vec![LeftOut {
+            request,
+            id: Uuid::from_u128(1).into(),
+            destination: "policy-events".to_owned(),
+            reason: "too-large".to_owned(),
+            error: "1 byte\ntoo much".to_owned(),
+        }],
+    };
+    let expected = "\
+asked relay policy to redeliver 1100 messages in 2 requests (00000000-0000-0000-0000-000000000007 to 00000000-0000-0000-0000-000000000008)
+1098 published, 2 left out
+left out: 00000000-0000-0000-0000-000000000001 of policy-events: too-large: 1 byte\\ntoo much
+left out: 1 more, see outbox.redelivery
+";
+    assert_eq!(answer_text(&described(None), &waited), expected);
+}
