@@ -272,3 +272,43 @@ async fn a_command_that_ends_early_says_how_to_go_on() {
     assert_eq!(from, second(1), "to the block of a thousand");
     assert_eq!(database.copies().await, "d 2 T0");
 }
+
+/// Who began first need not commit first.
+#[tokio::test]
+async fn the_order_is_that_of_commits_where_the_server_keeps_their_times() {
+    let server = testbed::PostgresServer::options()
+        .setting("track_commit_timestamp", "on")
+        .start()
+        .await
+        .unwrap();
+    let database = Database::on(server.address()).await;
+    let first = server
+        .address()
+        .connect(server.address().superuser(), &database.name)
+        .await
+        .unwrap();
+    let write = "insert into outbox.message (destination, type, payload) values ('d', 'T', $1)";
+    first.batch_execute("begin").await.unwrap();
+    first.execute(write, &[&&b"2"[..]]).await.unwrap();
+    database.client.execute(write, &[&&b"1"[..]]).await.unwrap();
+    first.execute(write, &[&&b"3"[..]]).await.unwrap();
+    first.batch_execute("commit").await.unwrap();
+    database.client.execute(write, &[&&b"4"[..]]).await.unwrap();
+    let all = Selection {
+        to: Timestamp::from_unix_us(4_000_000_000_000_000),
+        ..between(0, 1)
+    };
+    for (order, expected) in [
+        (Order::CommitTime, "d 1 T, d 2 T, d 3 T, d 4 T"),
+        (Order::CreatedAt, "d 2 T, d 3 T, d 1 T, d 4 T"),
+    ] {
+        let session = database.session().await;
+        assert_eq!(Order::of(&session).await.unwrap(), Order::CommitTime);
+        let chosen = choose(&session, &all, order).await.unwrap();
+        let (_, ended) = ask(&session, &wish(), &chosen, &Progress::default()).await;
+        ended.unwrap();
+        assert_eq!(database.copies().await, expected);
+        let forget = "truncate outbox.redelivery";
+        database.client.batch_execute(forget).await.unwrap();
+    }
+}

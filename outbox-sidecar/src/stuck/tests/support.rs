@@ -78,7 +78,10 @@ pub(super) fn settings(url: &str) -> Settings {
 
 impl Database {
     pub(crate) async fn new() -> Self {
-        let server = testbed::shared_postgres().await.unwrap();
+        Self::on(testbed::shared_postgres().await.unwrap()).await
+    }
+
+    pub(crate) async fn on(server: &testbed::PostgresAddress) -> Self {
         let name = server.create_database().await.unwrap();
         let client = server.connect(server.superuser(), &name).await.unwrap();
         outbox_core::schema::migrate(&client).await.unwrap();
