@@ -17,10 +17,12 @@ mod asking;
 mod backoff;
 mod blocked_keys;
 mod buffer;
+mod careful;
 mod catch_up;
 mod compare;
 mod compared;
 mod core;
+mod earlier_ends;
 mod event;
 mod gone;
 mod halving;
@@ -49,6 +51,7 @@ mod tests;
 
 pub use action::{Action, Notice, Ticket};
 pub use active::Claim;
+pub use earlier_ends::{EarlierEnds, EarlierTries, TriedMessage};
 pub use event::{
     Event, FailureKind, Holder, Identity, Inspection, Now, RelayRow, SlotState, SourceFailure,
 };

@@ -15,6 +15,7 @@
 
 mod simulation {
     pub(crate) mod broker;
+    pub(crate) mod crashes;
     pub(crate) mod disasters;
     pub(crate) mod driver;
     pub(crate) mod ending;
@@ -26,6 +27,7 @@ mod simulation {
     pub(crate) mod process;
     pub(crate) mod server;
     pub(crate) mod sides;
+    pub(crate) mod starts;
     pub(crate) mod stream;
     pub(crate) mod stuck_table;
     pub(crate) mod world;

@@ -27,8 +27,13 @@ pub(crate) use self::error::CliError;
 use crate::config::{Layers, Overrides, Settings};
 use crate::exit::ExitCode;
 
-/// The exit code of a process in which a thread has panicked: a bug.
-pub const EXIT_AFTER_PANIC: i32 = ExitCode::Failed as i32;
+/// Ends a process in which a thread has panicked.
+pub fn exit_after_panic() -> ! {
+    eprint(
+        "outbox-sidecar: a thread panicked: this is a bug, and the process ends; please report it",
+    );
+    std::process::exit(i32::from(ExitCode::Failed.number()))
+}
 
 /// Runs one command line and returns the exit code.
 #[must_use]

@@ -10,6 +10,7 @@ mod lock_holders;
 mod parked;
 mod relay_row;
 mod requests;
+mod starts;
 #[cfg(test)]
 mod stuck_database;
 mod stuck_rows;
@@ -20,7 +21,7 @@ pub(crate) use checkpoint_row::CheckpointRow;
 pub(crate) use connection::{connect, within};
 pub(crate) use failure::failure_of;
 pub(crate) use gauges::Gauges;
-pub(crate) use lane::{ControlLane, ControlSettings, Request};
+pub(crate) use lane::{ControlLane, ControlSettings, NotedEnd, Request};
 pub(crate) use lock_holders::name_lock_holders;
 pub(crate) use relay_row::{MadeFor, read_set_up};
 pub(crate) use requests::PartLimits;

@@ -15,7 +15,9 @@ use tokio::sync::{oneshot, watch};
 
 use self::notices::Notices;
 use self::sink_lane::SinkLane;
-use crate::control::{self, ControlLane, ControlSettings, PartLimits, StuckStatement, What};
+use crate::control::{
+    self, ControlLane, ControlSettings, NotedEnd, PartLimits, StuckStatement, What,
+};
 use crate::report::Report;
 use crate::source::replication::{LaneSettings, ReplicationLane, no_thread};
 
@@ -24,6 +26,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// The longest to wait until a hold is noted in the database before the process ends.
 const RECORD_HOLD_MAX: Duration = Duration::from_secs(15);
+
+/// The same for a holder's end: it is worth a short wait, since the slot is still ours.
+const NOTE_END_MAX: Duration = Duration::from_secs(2);
 
 /// Everything a relay needs to run.
 pub(crate) struct DriverSettings {
@@ -179,6 +184,22 @@ impl Driver {
                 claim,
                 request,
             } => self.about_stuck(ticket, claim, What::Finish { request }),
+            Action::NoteTry {
+                ticket,
+                claim,
+                message,
+            } => self.about_stuck(ticket, claim, What::Try { message }),
+            Action::NoteSurvival => self.control.request(Sql::NoteSurvival),
+            Action::NoteEnd {
+                claim,
+                forget_tries,
+            } => {
+                let end = NotedEnd {
+                    claim,
+                    forget_tries,
+                };
+                self.note_end(end).await;
+            }
             Action::RecordHold(stop) => self.record_hold(stop).await,
             Action::Connect(ticket) => self.connect(ticket),
             Action::StartReplication(ticket) => {
@@ -245,6 +266,12 @@ impl Driver {
         self.control
             .request(control::Request::RecordHold(stop, done));
         let _ = tokio::time::timeout(RECORD_HOLD_MAX, noted).await;
+    }
+
+    async fn note_end(&self, end: NotedEnd) {
+        let (done, noted) = oneshot::channel();
+        self.control.request(control::Request::NoteEnd(end, done));
+        let _ = tokio::time::timeout(NOTE_END_MAX, noted).await;
     }
 
     fn report(&mut self) {

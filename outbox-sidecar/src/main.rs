@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        std::process::exit(outbox_sidecar::cli::EXIT_AFTER_PANIC);
+        outbox_sidecar::cli::exit_after_panic();
     }));
     ExitCode::from(outbox_sidecar::cli::main())
 }

@@ -94,6 +94,8 @@ impl Report {
             "in_flight": status.in_flight,
             "blocked_keys": status.blocked_keys,
             "destinations_gone": status.destinations_gone,
+            "unclean_ends": status.unclean_ends,
+            "one_by_one": status.one_by_one,
             "set_aside": self.gauges.waiting,
             "source": self.source,
             "sink": self.sink,

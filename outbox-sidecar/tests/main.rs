@@ -13,6 +13,7 @@ mod command_line;
 mod conformance;
 mod consumer;
 mod crash;
+mod crashes;
 mod idle;
 mod init;
 mod large;

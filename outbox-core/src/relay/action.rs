@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Claim, FinishedRequest, HaltedMessage, Holder, ParkedMessage, RefusedAgain, RequestPlace, Stop,
+    Claim, EarlierTries, FinishedRequest, HaltedMessage, Holder, ParkedMessage, RefusedAgain,
+    RequestPlace, Stop, TriedMessage,
 };
 use crate::sink::{Batch, RefusalReason};
 use crate::{Frontier, Lsn, Position, RequestId, SystemId, TimelineId};
@@ -35,6 +36,9 @@ pub enum Action {
     /// Read what was set aside before, where the claim still holds, after noting of requests behind
     /// the frontier that they are carried out. Of a database that knows of fewer writes than the
     /// checkpoint, only their number is read: it is not to be touched.
+    ///
+    /// It is noted there that this process holds the relay from now on, and from where: until it says
+    /// that it has ended ([`Action::NoteEnd`]) it counts as one that did so without a word.
     LoadParked {
         /// The answer's.
         ticket: Ticket,
@@ -101,6 +105,28 @@ pub enum Action {
         /// The request.
         request: RequestId,
     },
+    /// Note which message is tried now, alone in its batch, where the claim still holds: should the
+    /// process end, that is found by the next. Of another message everything is forgotten.
+    NoteTry {
+        /// The answer's.
+        ticket: Ticket,
+        /// What must still hold.
+        claim: Claim,
+        /// The message.
+        message: TriedMessage,
+    },
+    /// Take back that this process tries a message: it lives. Not answered, and carried out whenever
+    /// the database can be reached; it needs no claim.
+    NoteSurvival,
+    /// Note that the holder ends of its own will, where the claim still holds, and take back what it
+    /// tried. Not answered. It comes before the stream is closed, and is given a moment; where it
+    /// cannot be noted the holder counts as one that ended without a word.
+    NoteEnd {
+        /// What must still hold.
+        claim: Claim,
+        /// What others tried is forgotten, too: an operator mends it.
+        forget_tries: bool,
+    },
     /// Tell the slot that everything before this LSN is durable.
     Confirm(Lsn),
     /// Ask the server for its position with every status, or stop asking.
@@ -132,6 +158,17 @@ pub enum Notice {
         /// The epoch that was claimed.
         epoch: u64,
     },
+    /// So many processes in a row that held the relay ended without a word.
+    EndedUncleanly {
+        /// How many.
+        times: u32,
+        /// What was tried, alone, when they ended, and by how many.
+        tried: Option<EarlierTries>,
+        /// So many messages go one by one now, each noted before it is tried; 0 for none.
+        one_by_one: usize,
+    },
+    /// So many messages went one by one, and the process lives: in batches again.
+    InBatchesAgain,
     /// PostgreSQL failed us; trying again after the delay.
     SourceTrouble {
         /// What failed.

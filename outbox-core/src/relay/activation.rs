@@ -59,6 +59,11 @@ impl Activation {
         }
     }
 
+    /// What the database was told that this process holds the relay under, if it was.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        self.compared.as_ref().map(|compared| compared.claim)
+    }
+
     pub(super) const fn deadline(&self) -> Option<Duration> {
         match self.step {
             Step::PeekingAgain { at } | Step::AcquiringAgain { at } => Some(at),

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::buffer::Buffer;
+use super::careful::Careful;
 use super::catch_up::CatchUp;
 use super::core::{Core, Next};
 use super::halving::Rest;
@@ -37,6 +38,7 @@ pub(super) struct Active {
     pub(super) buffer: Buffer,
     pub(super) linger: Linger,
     pub(super) stuck: Stuck,
+    pub(super) careful: Careful,
     pub(super) flight: Flight,
     pub(super) rest: Rest,
     /// What an operator asked for, while it is carried out.
@@ -65,6 +67,7 @@ impl Active {
         progress: Progress,
         catch_up: CatchUp,
         stuck: Stuck,
+        careful: Careful,
         confirmed_flush: Lsn,
     ) -> Self {
         Self {
@@ -73,6 +76,7 @@ impl Active {
             buffer: Buffer::new(),
             linger: Linger::default(),
             stuck,
+            careful,
             flight: Flight::Free,
             rest: Rest::default(),
             handling: None,
@@ -108,6 +112,7 @@ impl Active {
             Event::Acquired(ticket, result) => self.acquired(core, ticket, result)?,
             Event::Published(ticket, outcome) => self.published(core, ticket, outcome)?,
             Event::Parked(ticket, result) => self.parked(core, ticket, result)?,
+            Event::TryNoted(ticket, result) => self.try_noted(core, ticket, result)?,
             Event::RequestTaken(ticket, result) => self.request_taken(core, ticket, result)?,
             Event::WasPutBack(ticket, result) => self.was_put_back(core, ticket, result)?,
             Event::RequestFinished(ticket, result) => {
@@ -117,6 +122,8 @@ impl Active {
         }
         self.recover_when_due(core);
         self.park_when_due(core);
+        self.note_try_when_due(core);
+        self.survived_when_due(core);
         self.put_back_when_due(core);
         self.ask_of_request_when_due(core);
         self.go_on(core)
@@ -142,6 +149,8 @@ impl Active {
             oldest_commit_time: self.oldest_commit_time(),
             blocked_keys,
             destinations_gone,
+            unclean_ends: self.careful.unclean(),
+            one_by_one: self.careful.left(),
         }
     }
 
@@ -178,7 +187,7 @@ impl Active {
             && *until <= core.now.monotonic
         {
             let (batch, since) = (Arc::clone(batch), *since);
-            self.attempt(core, batch, since);
+            self.attempt(core, batch, since)?;
         }
         if matches!(self.flight, Flight::Free) {
             if self.draining {
@@ -209,9 +218,10 @@ impl Active {
     /// Until when the free sink waits for a fuller batch.
     fn lingers_until(&self, core: &Core) -> Option<Duration> {
         let settings = &core.settings;
-        let is_worth_it = self
-            .buffer
-            .is_worth_waiting(&settings.batch, settings.buffer_bytes_max);
+        let is_worth_it = self.buffer.is_worth_waiting(
+            &self.careful.limits(settings.batch),
+            settings.buffer_bytes_max,
+        );
         let until = self.linger.until(core.now.monotonic);
         until.filter(|_| is_worth_it)
     }
@@ -228,7 +238,7 @@ impl Active {
         if self.lingers_until(core).is_some() {
             return Ok(None);
         }
-        let limits = core.settings.batch;
+        let limits = self.careful.limits(core.settings.batch);
         let now = core.now.monotonic;
         if let Some(taken) = self
             .buffer
@@ -259,11 +269,12 @@ impl Active {
 
     pub(super) fn deadline(&self, core: &Core) -> Option<Duration> {
         match &self.flight {
-            Flight::Publishing { .. } => None,
+            Flight::Publishing { .. } => self.careful.deadline(),
             Flight::Waiting { until, .. } => Some(*until),
             Flight::Recovering { recovery, .. } => recovery.deadline(),
             Flight::Parking { asking, .. }
             | Flight::PuttingBack { asking, .. }
+            | Flight::Noting { asking, .. }
             | Flight::Request(asking) => asking.deadline(),
             Flight::Free if self.is_empty() => self
                 .catch_up

@@ -1,9 +1,10 @@
 use super::active::{Active, Claim};
+use super::careful::Careful;
 use super::catch_up::CatchUp;
 use super::core::{Core, Next};
 use super::progress::Progress;
 use super::stuck::Stuck;
-use super::{ParkedEarlier, Stop};
+use super::{EarlierEnds, Notice, ParkedEarlier, Stop};
 use crate::Lsn;
 
 /// Checkpoint and database fit; what was set aside before is still to be read.
@@ -23,15 +24,32 @@ impl Compared {
             return Next::Stop(Stop::StuckWritesMissing { expected, found });
         }
         self.progress.wrote(found);
+        let ends = earlier.ends;
         let stuck = Stuck::new(core.settings.stuck, core.settings.gone, earlier);
         core.became_active(self.claim.epoch);
+        let careful = self.careful(core, ends);
         Next::Active(Box::new(Active::new(
             core,
             self.claim,
             self.progress,
             self.catch_up,
             stuck,
+            careful,
             self.confirmed_flush,
         )))
+    }
+
+    /// How messages go after holders that ended without a word.
+    fn careful(&self, core: &mut Core, ends: EarlierEnds) -> Careful {
+        let messages = core.settings.batch.messages_max;
+        let careful = Careful::new(ends, self.progress.frontier(), messages);
+        if ends.unclean > 0 || careful.left() > 0 {
+            core.report(Notice::EndedUncleanly {
+                times: ends.unclean,
+                tried: careful.earlier(),
+                one_by_one: careful.left(),
+            });
+        }
+        careful
     }
 }

@@ -52,6 +52,8 @@ pub enum Event {
     /// Answers [`Action::Park`](super::Action::Park): all of it is in the database, and how often the
     /// relay has written there now; or nothing is known to be.
     Parked(Ticket, Result<u64, SourceFailure>),
+    /// Answers [`Action::NoteTry`](super::Action::NoteTry).
+    TryNoted(Ticket, Result<(), SourceFailure>),
     /// Answers [`Action::TakeRequest`](super::Action::TakeRequest).
     RequestTaken(Ticket, Result<RequestPart, SourceFailure>),
     /// Answers [`Action::PutBack`](super::Action::PutBack).

@@ -57,15 +57,13 @@ impl Active {
     ) -> Result<(), Next> {
         let halves = outlived.then(|| self.halves(&batch)).flatten();
         let Some((first, second)) = halves else {
-            self.publish(core, batch);
-            return Ok(());
+            return self.publish(core, batch);
         };
         core.report(Notice::Halved {
             messages: first.messages.len(),
         });
         self.rest.push(second);
-        self.publish(core, Arc::new(first));
-        Ok(())
+        self.publish(core, Arc::new(first))
     }
 
     /// Two batches instead of one, cut where a transaction ends if one does in the first half.

@@ -72,8 +72,7 @@ impl Active {
         self.rest = Rest::default();
         self.stuck.amend(&mut batch.checkpoint);
         self.halting = Some(halted);
-        self.publish(core, Arc::new(batch));
-        Ok(())
+        self.publish(core, Arc::new(batch))
     }
 }
 

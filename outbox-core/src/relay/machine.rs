@@ -138,6 +138,7 @@ impl Relay {
     }
 
     fn enter(&mut self, next: Next) {
+        let forget_tries = matches!(next, Next::Held(_));
         let core = &mut self.core;
         // Whoever was asked to go neither stands by nor waits for an operator.
         let next = match next {
@@ -150,9 +151,20 @@ impl Relay {
             }
             next => next,
         };
+        let claim = match &self.state {
+            State::Activating(activation) => activation.claim(),
+            State::Active(active) => Some(active.claim),
+            State::Standby(_) | State::Held | State::Stopped => None,
+        };
         if matches!(self.state, State::Activating(_) | State::Active(_))
             && !matches!(next, Next::Active(_))
         {
+            if let Some(claim) = claim {
+                core.act(Action::NoteEnd {
+                    claim,
+                    forget_tries,
+                });
+            }
             core.act(Action::CloseStream);
             core.act(Action::ReleaseSink);
         }

@@ -1,3 +1,4 @@
+use super::EarlierEnds;
 use crate::sink::{Delivery, RefusalReason};
 use crate::{MessageId, Position};
 
@@ -67,6 +68,8 @@ pub struct ParkedEarlier {
     pub blocked: Vec<BlockedKey>,
     /// How often the relay has written about stuck messages, as far as this database knows.
     pub writes: u64,
+    /// How earlier holders ended.
+    pub ends: EarlierEnds,
 }
 
 /// A row of a message that comes again.

@@ -22,8 +22,7 @@ impl Active {
         round: Round,
     ) -> Result<(), Next> {
         if batch.request().is_some() {
-            self.publish(core, Arc::new(batch));
-            return Ok(());
+            return self.publish(core, Arc::new(batch));
         }
         let Sorted {
             batch,
@@ -53,10 +52,9 @@ impl Active {
         }
         let batch = Arc::new(batch);
         if parked.is_empty() {
-            self.publish(core, batch);
-        } else {
-            self.park(core, batch, parked.into());
+            return self.publish(core, batch);
         }
+        self.park(core, batch, parked.into());
         Ok(())
     }
 
@@ -116,8 +114,9 @@ impl Active {
                 self.backoff.succeed();
                 self.progress.wrote(writes);
                 Arc::make_mut(&mut batch).checkpoint.stuck_writes = writes;
+                self.passed(core, parked.len());
                 core.report(Notice::Parked { messages: parked });
-                self.publish(core, batch);
+                return self.publish(core, batch);
             }
             Err(failure) if failure.kind == FailureKind::ValueRefused => {
                 let first = parked.first().map(|parked| &parked.delivery);

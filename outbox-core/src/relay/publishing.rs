@@ -27,6 +27,13 @@ pub(super) enum Flight {
         /// When the attempt began that the sink goes on with; `None` where it begins anew.
         since: Option<Duration>,
     },
+    /// What is tried is noted in the database first.
+    Noting {
+        batch: Arc<Batch>,
+        /// When the attempt began that the sink goes on with.
+        since: Option<Duration>,
+        asking: Asking,
+    },
     /// What of it is stuck goes into the database first.
     Parking {
         batch: Arc<Batch>,
@@ -56,6 +63,7 @@ impl Flight {
             Self::Free | Self::Request(_) => None,
             Self::Publishing { batch, .. }
             | Self::Waiting { batch, .. }
+            | Self::Noting { batch, .. }
             | Self::Parking { batch, .. }
             | Self::PuttingBack { batch, .. }
             | Self::Recovering { batch, .. } => Some(batch),
@@ -65,12 +73,17 @@ impl Flight {
 
 /// A batch on its way, from the request to what became of it.
 impl Active {
-    pub(super) fn publish(&mut self, core: &mut Core, batch: Arc<Batch>) {
-        self.attempt(core, batch, None);
+    pub(super) fn publish(&mut self, core: &mut Core, batch: Arc<Batch>) -> Result<(), Next> {
+        self.attempt(core, batch, None)
     }
 
     /// Asks the sink to begin with a batch, or to go on with the attempt that began `since` then.
-    pub(super) fn attempt(&mut self, core: &mut Core, batch: Arc<Batch>, since: Option<Duration>) {
+    pub(super) fn hand_over(
+        &mut self,
+        core: &mut Core,
+        batch: Arc<Batch>,
+        since: Option<Duration>,
+    ) {
         let rows = batch.messages.iter().map(|delivery| &delivery.row);
         self.in_flight_bytes = rows.map(OutboxRow::memory_bytes).sum();
         let ticket = core.ticket();
@@ -100,6 +113,9 @@ impl Active {
             return Ok(());
         }
         let (batch, since) = (Arc::clone(batch), *since);
+        if outcome != Outcome::Durable {
+            self.survived(core);
+        }
         match outcome {
             Outcome::Durable => self.durable(core, batch),
             Outcome::Retry { reason } => {
@@ -147,6 +163,7 @@ impl Active {
         self.shutdown.answered();
         self.flight = Flight::Free;
         self.in_flight_bytes = 0;
+        self.passed(core, batch.messages.len());
         core.report(Notice::Durable { batch });
         match self.halting.take_if(|_| self.rest.is_empty()) {
             Some(halted) => {

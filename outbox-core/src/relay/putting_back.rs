@@ -128,7 +128,7 @@ impl Active {
                     number.is_some_and(|number| left.contains(&number))
                 });
                 core.report(Notice::PutBack { messages: refused });
-                self.publish(core, batch);
+                return self.publish(core, batch);
             }
             Err(failure) => {
                 let asking = self.ask_later(core, failure)?;

@@ -57,6 +57,7 @@ impl Active {
         let Some(Handling { request, owes }) = &self.handling else {
             return;
         };
+        let limits = self.careful.limits(core.settings.batch);
         let ticket = core.ticket();
         match *owes {
             Owed::Messages { from } => core.act(Action::TakeRequest {
@@ -69,8 +70,8 @@ impl Active {
                     xid: request.xid,
                 },
                 from,
-                messages_max: core.settings.batch.messages_max,
-                bytes_max: core.settings.batch.bytes_max,
+                messages_max: limits.messages_max,
+                bytes_max: limits.bytes_max,
             }),
             Owed::End => core.act(Action::FinishRequest {
                 ticket,
@@ -172,8 +173,7 @@ impl Active {
         let deliveries = deliveries.collect::<Result<Vec<_>, _>>()?;
         let last = last.ok_or_else(too_many)?;
         let batch = self.progress.part(deliveries, frontier, last, core.now)?;
-        self.publish(core, Arc::new(batch));
-        Ok(())
+        self.publish(core, Arc::new(batch))
     }
 
     pub(super) fn request_finished(

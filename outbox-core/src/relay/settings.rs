@@ -88,6 +88,16 @@ pub(super) const BLOCKED_KEYS_MAX: usize = 1_000_000;
 /// The most bytes of their texts.
 pub(super) const BLOCKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// So many processes in a row that ended without a word: from then on messages go one by one.
+pub(super) const UNCLEAN_ENDS_MAX: u32 = 2;
+
+/// So many processes that ended while they tried a message, alone: it is not tried any more.
+pub(super) const TRIES_MAX: u32 = 2;
+
+/// A message that ends the process does so within this time after it was handed to the sink. What
+/// ends the process later is not laid to its charge: whoever waits for a broker may be killed.
+pub(super) const CRASH_MAX: Duration = Duration::from_secs(10);
+
 /// How often is looked whether a request's transaction can be seen.
 pub(super) const VISIBILITY_INTERVAL: Duration = Duration::from_millis(100);
 

@@ -69,6 +69,12 @@ pub struct Status {
     pub blocked_keys: usize,
     /// Destinations that count as gone, while active.
     pub destinations_gone: usize,
+    /// So many processes in a row that held the relay ended without a word; 0 once this one has got
+    /// past that.
+    pub unclean_ends: u32,
+    /// Messages that still go one by one, after processes that ended without a word; 0 in ordinary
+    /// running.
+    pub one_by_one: usize,
 }
 
 impl Status {
@@ -86,6 +92,8 @@ impl Status {
             oldest_commit_time: None,
             blocked_keys: 0,
             destinations_gone: 0,
+            unclean_ends: 0,
+            one_by_one: 0,
         }
     }
 }

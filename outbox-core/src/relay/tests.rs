@@ -3,6 +3,7 @@
 mod active_rules;
 mod batching;
 mod becoming_active;
+mod careful;
 mod comparing;
 mod ending;
 mod gone;

@@ -73,6 +73,8 @@ pub enum RefusalReason {
     HeadersInvalid,
     /// The broker refused it for another reason of its own.
     Rejected,
+    /// No broker refused it: each process that tried it, alone, ended. Said by the relay.
+    Crashes,
 }
 
 impl RefusalReason {
@@ -86,6 +88,7 @@ impl RefusalReason {
             Self::NotAuthorised => "not-authorised",
             Self::HeadersInvalid => "headers-invalid",
             Self::Rejected => "rejected",
+            Self::Crashes => "crashes",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use outbox_core::relay::FailureKind;
 
 use super::server::{Slot, State, Walsender};
+use super::starts::Starts;
 use super::world::{Checked, World};
 
 /// The disk of a server as it once was.
@@ -15,6 +16,7 @@ pub(crate) struct Snapshot {
     end: u64,
     slot: Slot,
     held: Option<(u8, String)>,
+    starts: Starts,
 }
 
 impl World {
@@ -63,6 +65,7 @@ impl World {
                 ..state.slot.clone()
             },
             held: state.held.clone(),
+            starts: state.starts.clone(),
         });
     }
 
@@ -87,6 +90,7 @@ impl World {
             .earlier
             .retain(|lsn| *lsn <= server.slot.confirmed);
         server.held = snapshot.held;
+        server.starts = snapshot.starts;
         server.state = State::Up;
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use outbox_core::relay::{Action, Notice, Stop};
 use outbox_core::{Frontier, Lsn};
 
-use super::log::message_id;
 use super::names::{notice_name, stop_name};
 use super::process::Lane;
 use super::world::{Checked, World};
@@ -16,6 +15,7 @@ impl World {
         if self.trace {
             eprintln!("{:?} r{process} -> {action:?}", self.now);
         }
+        self.check_reasons(&action)?;
         let broker = &self.broker;
         let client = &mut self.processes[process];
         let log = client
@@ -28,6 +28,8 @@ impl World {
             | Action::TerminateHolder(..)
             | Action::LoadParked { .. }
             | Action::Park { .. }
+            | Action::NoteTry { .. }
+            | Action::NoteSurvival
             | Action::TakeRequest { .. }
             | Action::PutBack { .. }
             | Action::FinishRequest { .. } => {
@@ -61,6 +63,10 @@ impl World {
                 }
             }
             Action::AskForKeepalive(ask) => client.asking = ask,
+            Action::NoteEnd {
+                claim,
+                forget_tries,
+            } => self.note_end(process, claim, forget_tries),
             Action::CloseStream => self.close_stream(process),
             Action::RecordHold(stop) => {
                 let server = &mut self.servers[client.route];
@@ -71,9 +77,7 @@ impl World {
             }
             Action::Report(Notice::Halted(message)) => {
                 client.held = true;
-                if !self.poison.iter().any(|row| message_id(*row) == message.id) {
-                    return Err(format!("held by {}", message.id));
-                }
+                self.check_halted(&message)?;
             }
             Action::Report(notice) => self.saw(notice_name(&notice)),
             Action::Stop(stop) => return self.stopped(process, &stop),
@@ -152,9 +156,13 @@ impl World {
             && !client.cut_source
             && self.random.bool()
         {
-            let (route, action) = (client.route, action.clone());
-            let _ = self.stuck_statement(route, &action);
+            let action = action.clone();
+            let _ = self.statement(process, &action);
         }
+        let sends_nothing = match self.processes[process].sink.queue.front() {
+            Some((Action::Publish(_, batch), _)) => self.crashes_over(batch),
+            _ => false,
+        };
         let random = &mut self.random;
         let client = &mut self.processes[process];
         client.relay = None;
@@ -162,6 +170,7 @@ impl World {
         client.frozen = false;
         if let Some((Action::Publish(_, batch), log)) = client.sink.queue.front()
             && client.sink.answer.is_none()
+            && !sends_nothing
             && let Some(epoch) = client.epoch
         {
             self.broker.undecided.push((epoch, Arc::clone(batch), *log));

@@ -123,6 +123,7 @@ impl World {
     fn heal(&mut self) {
         let primary = self.primary();
         self.stopped = false;
+        (self.is_ending, self.crashes) = (true, 0);
         self.plan.broker_faults = 0;
         self.servers[primary].state = ServerState::Up;
         for process in 0..self.processes.len() {
@@ -142,6 +143,7 @@ impl World {
             self.shut_down(server, outbox_core::relay::FailureKind::Unreachable);
         }
         self.poison.retain(|row| !self.broker.sees(*row));
+        self.crashing.retain(|row| !self.broker.sees(*row));
         if self.plan.stuck != StuckPolicy::Halt
             && self.plan.refuses == RefusalReason::DestinationMissing
         {
@@ -183,7 +185,7 @@ impl World {
         }
         let visible = self.broker.visible.iter().copied();
         let table = self.logs.get(log).stuck();
-        let poisoned = |row: &u32| self.poison.contains(row);
+        let poisoned = |row: &u32| self.poison.contains(row) || self.crashing.contains(row);
         let parked = |row: &u32| table.parked.iter().find(|parked| parked.row == *row);
         let halts = self.plan.stuck == StuckPolicy::Halt;
         if halts && self.logs.get(log).rows().any(|row| poisoned(&row)) {

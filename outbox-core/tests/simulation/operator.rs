@@ -65,6 +65,7 @@ impl World {
         for row in &waiting {
             if self.random.u32(..3) > 0 {
                 self.poison.retain(|poison| *poison != row.row);
+                self.crashing.retain(|crashing| *crashing != row.row);
             }
         }
         let skip = self.random.u32(..5) == 0;

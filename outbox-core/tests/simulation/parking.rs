@@ -275,6 +275,7 @@ impl Log {
                 })
                 .collect(),
             writes: table.writes,
+            ..ParkedEarlier::default()
         }
     }
 }

@@ -11,6 +11,8 @@ use super::server::timestamp;
 /// A relay process: the state machine, and what its driver has to do for it.
 #[derive(Debug)]
 pub(crate) struct Process {
+    /// Tells it from every other process there ever was.
+    pub(crate) run: u32,
     /// `None` while it does not run.
     pub(crate) relay: Option<Relay>,
     pub(crate) frozen: bool,
@@ -31,6 +33,8 @@ pub(crate) struct Process {
     pub(crate) epoch: Option<u64>,
     pub(crate) asking: bool,
     pub(crate) held: bool,
+    /// It lives, and could not say so to the database.
+    pub(crate) owes_survival: bool,
     /// An answer that will come once more.
     pub(crate) echo: Option<Event>,
 }
@@ -60,6 +64,7 @@ pub(crate) struct Connection {
 impl Process {
     pub(crate) fn new(route: usize) -> Self {
         Self {
+            run: 0,
             relay: None,
             frozen: false,
             cut_source: false,
@@ -74,6 +79,7 @@ impl Process {
             epoch: None,
             asking: false,
             held: false,
+            owes_survival: false,
             echo: None,
         }
     }
@@ -84,6 +90,7 @@ impl Process {
             cut_broker: self.cut_broker,
             ..Self::new(self.route)
         };
+        self.run = random.u32(1..);
         let settings = settings(random, stuck);
         self.relay = Some(Relay::new(settings, random.u64(..), moment(now)));
     }

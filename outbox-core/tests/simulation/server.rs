@@ -4,6 +4,7 @@ use outbox_core::relay::{FailureKind, Holder, Inspection, RelayRow, SlotState, S
 use outbox_core::{Lsn, Timestamp};
 
 use super::log::{GENESIS, Logs};
+use super::starts::Starts;
 
 /// A PostgreSQL server.
 #[derive(Clone, Debug)]
@@ -13,6 +14,7 @@ pub(crate) struct Server {
     pub(crate) slot: Slot,
     pub(crate) held: Option<(u8, String)>,
     pub(crate) epoch: u64,
+    pub(crate) starts: Starts,
     pub(crate) walsenders: Vec<Walsender>,
 }
 
@@ -60,6 +62,7 @@ impl Server {
             },
             held: None,
             epoch: 0,
+            starts: Starts::default(),
             walsenders: Vec::new(),
         }
     }

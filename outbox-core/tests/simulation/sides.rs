@@ -31,9 +31,17 @@ impl World {
         let (action, route, cut) = (action.clone(), client.route, client.cut_source);
         let refused = self.servers[route].refusal(cut);
         self.processes[process].sql_connected = refused.is_none();
-        if !cut && let Some(answer) = self.stuck_statement(route, &action) {
+        if action == Action::NoteSurvival {
+            self.processes[process].sql.queue.pop_front();
+            self.survive(process);
+            return Ok(true);
+        }
+        if !cut && let Some(answer) = self.statement(process, &action)? {
             self.processes[process].sql.answer = Some(answer);
             return Ok(true);
+        }
+        if self.processes[process].owes_survival {
+            self.survive(process);
         }
         let client = &self.processes[process];
         let server = &mut self.servers[client.route];
@@ -53,6 +61,7 @@ impl World {
                 Event::EpochClaimed(ticket, claimed)
             }
             Action::LoadParked { ticket, .. } => Event::ParkedLoaded(ticket, Err(unreachable())),
+            Action::NoteTry { ticket, .. } => Event::TryNoted(ticket, Err(unreachable())),
             Action::Park { ticket, .. } => Event::Parked(ticket, Err(unreachable())),
             Action::TakeRequest { ticket, .. } => Event::RequestTaken(ticket, Err(unreachable())),
             Action::PutBack { ticket, .. } => Event::WasPutBack(ticket, Err(unreachable())),
@@ -201,6 +210,10 @@ impl World {
             return Ok(false);
         };
         let (action, log) = (action.clone(), *log);
+        if matches!(&action, Action::Publish(_, batch) if self.crashes_over(batch)) {
+            return self.crash_over(process);
+        }
+        let client = &mut self.processes[process];
         let cut = client.cut_broker;
         let unavailable = cut || self.random.u32(..100) < self.plan.broker_faults;
         let broker = &mut self.broker;

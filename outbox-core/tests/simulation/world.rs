@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use outbox_core::MessageId;
 use outbox_core::relay::{Event, FailureKind, StuckPolicy};
 use outbox_core::sink::RefusalReason;
 
@@ -33,6 +34,13 @@ pub(crate) struct World {
     pub(crate) slot_moved: bool,
     /// The rows that the broker refuses.
     pub(crate) poison: Vec<u32>,
+    /// The rows that end the process which hands them to the broker.
+    pub(crate) crashing: Vec<u32>,
+    /// The messages that processes ended over, as far as the database knows.
+    pub(crate) given_up: Vec<MessageId>,
+    /// How often a process ended over a message; since faults stopped, once they have.
+    pub(crate) crashes: u32,
+    pub(crate) is_ending: bool,
     pub(crate) trace: bool,
     /// How often what happened, by name.
     pub(crate) seen: BTreeMap<&'static str, u64>,
@@ -99,6 +107,10 @@ impl World {
             slot_dropped: false,
             slot_moved: false,
             poison: poison(&mut random, plan.stuck),
+            crashing: crashing(&mut random, plan.stuck),
+            given_up: Vec::new(),
+            crashes: 0,
+            is_ending: false,
             trace,
             seen: BTreeMap::new(),
             random,
@@ -267,5 +279,16 @@ fn poison(random: &mut fastrand::Rng, stuck: StuckPolicy) -> Vec<u32> {
             let of = [4, 20][random.usize(..2)];
             (0..ROWS).filter(|_| random.u32(..of) == 0).collect()
         }
+    }
+}
+
+/// Few runs have such rows: they hold everything else up.
+fn crashing(random: &mut fastrand::Rng, stuck: StuckPolicy) -> Vec<u32> {
+    const ROWS: u32 = 60;
+    match (stuck, random.u32(..40)) {
+        (StuckPolicy::Halt, 39..) => vec![7],
+        (StuckPolicy::Halt, _) | (_, ..34) => Vec::new(),
+        (_, ..37) => vec![7],
+        _ => (0..ROWS).filter(|_| random.u32(..8) == 0).collect(),
     }
 }

@@ -92,6 +92,7 @@ fn driver_settings(settings: &Settings) -> Result<DriverSettings, ConfigError> {
             slot: settings.slot(),
             publication: settings.slot(),
             made_for: MadeFor::configured(settings),
+            run: uuid::Uuid::now_v7(),
         },
         seed: seed(),
     })

@@ -1,5 +1,6 @@
 use outbox_core::relay::{Claim, FailureKind, SourceFailure};
 use outbox_core::schema::SchemaName;
+use uuid::Uuid;
 
 /// Who writes about stuck messages: a relay, and its slot.
 #[derive(Clone, Copy)]
@@ -7,6 +8,8 @@ pub(super) struct Writer<'a> {
     pub(super) schema: &'a SchemaName,
     pub(super) relay: &'a str,
     pub(super) slot: &'a str,
+    /// Tells this process from every other that held the relay.
+    pub(super) run: Uuid,
 }
 
 /// What must hold for a statement to mean anything: the relay's epoch is this one, and its slot is

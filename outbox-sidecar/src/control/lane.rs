@@ -1,11 +1,14 @@
 use std::time::Instant;
 
 use outbox_core::Lsn;
-use outbox_core::relay::{Event, FailureKind, Holder, Inspection, SourceFailure, Stop, Ticket};
+use outbox_core::relay::{
+    Claim, Event, FailureKind, Holder, Inspection, SourceFailure, Stop, Ticket,
+};
 use outbox_core::schema::SchemaName;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use super::claim::Writer;
 use super::connection::bounded;
@@ -27,6 +30,8 @@ pub(crate) struct ControlSettings {
     pub(crate) slot: String,
     pub(crate) publication: String,
     pub(crate) made_for: MadeFor,
+    /// Tells this process from every other that holds the relay.
+    pub(crate) run: Uuid,
 }
 
 impl ControlSettings {
@@ -35,6 +40,7 @@ impl ControlSettings {
             schema: &self.schema,
             relay: &self.relay,
             slot: &self.slot,
+            run: self.run,
         }
     }
 }
@@ -45,7 +51,15 @@ pub(crate) enum Request {
     ClaimEpoch(Ticket),
     TerminateHolder(Ticket, Holder),
     Stuck(StuckStatement),
+    NoteSurvival,
+    NoteEnd(NotedEnd, oneshot::Sender<()>),
     RecordHold(Stop, oneshot::Sender<()>),
+}
+
+/// See the action of the same name.
+pub(crate) struct NotedEnd {
+    pub(crate) claim: Claim,
+    pub(crate) forget_tries: bool,
 }
 
 /// The task that owns the connection for SQL. It connects when asked, and says so when a
@@ -65,6 +79,7 @@ impl ControlLane {
             settings,
             answers,
             client: None,
+            owes_survival: false,
             gauges: publish,
             partitions_at: None,
             waiting_at: None,
@@ -120,6 +135,8 @@ struct Task {
     settings: ControlSettings,
     answers: UnboundedSender<Event>,
     client: Option<Client>,
+    /// That this process lives could not be noted.
+    owes_survival: bool,
     gauges: watch::Sender<Gauges>,
     partitions_at: Option<Instant>,
     waiting_at: Option<Instant>,
@@ -133,7 +150,10 @@ impl Task {
             tokio::select! {
                 biased;
                 request = queue.recv() => match request {
-                    Some(request) => self.serve(request).await,
+                    Some(request) => {
+                        self.serve(request).await;
+                        self.note_survival_if_owed().await;
+                    }
                     None => return,
                 },
                 // Only on a connection that exists: whether to connect is the relay's decision.
@@ -169,7 +189,19 @@ impl Task {
                 self.let_go_unless(&terminated);
                 Event::HolderTerminated(ticket, terminated)
             }
+            Request::NoteSurvival => {
+                self.owes_survival = true;
+                return;
+            }
+            Request::NoteEnd(end, done) => {
+                self.owes_survival = true;
+                self.note_end(&end).await;
+                let _ = done.send(());
+                return;
+            }
             Request::Stuck(statement) => {
+                // What is noted now is newer than what is still to be taken back.
+                self.owes_survival &= !statement.notes_this_process();
                 let settings = self.settings.clone();
                 let carried_out = statement.carry_out(self.client().await, settings.writer());
                 let (answer, is_of_use) = carried_out.await;
@@ -270,6 +302,36 @@ impl Task {
         let settings = self.settings.clone();
         let client = self.client().await?;
         record_hold(client, &settings.schema, &settings.relay, stop).await
+    }
+
+    /// A holder ends or lets go. What cannot be noted is not worth waiting for: the next start is slow.
+    async fn note_end(&mut self, end: &NotedEnd) {
+        let settings = self.settings.clone();
+        let noted = match self.client().await {
+            Ok(client) => {
+                let writer = settings.writer();
+                writer.end_here(client, end.claim, end.forget_tries).await
+            }
+            Err(failure) => Err(failure),
+        };
+        match &noted {
+            Ok(true) => self.owes_survival = false,
+            // Somebody else has it by now, or the slot alone is gone.
+            Ok(false) => {}
+            Err(failure) => tracing::debug!(%failure, "noting the end of a holder"),
+        }
+        self.let_go_unless(&noted);
+    }
+
+    /// Only on a connection that exists: the next request makes one.
+    async fn note_survival_if_owed(&mut self) {
+        let settings = self.settings.clone();
+        let Some(client) = self.client.as_ref().filter(|_| self.owes_survival) else {
+            return;
+        };
+        let noted = settings.writer().survive(client).await;
+        self.owes_survival = noted.is_err();
+        self.let_go_unless(&noted);
     }
 
     async fn read_gauges(&mut self) -> Result<(), SourceFailure> {

@@ -57,12 +57,15 @@ impl ParkedTable<'_> {
         writer
             .finish_passed(client, claim, self.system_id, frontier.lsn)
             .await?;
+        let ends = writer.begin_here(client, claim, self.system_id, frontier);
+        let ends = ends.await?;
         let writes = self.writes(client, claim).await?;
         // Of a million keys the answer takes longer than others may.
         let reading = bounded(READING, client.transaction()).await?;
         let limit = format!("set local statement_timeout = {}", READING_MAX.as_millis());
         bounded(READING, reading.batch_execute(&limit)).await?;
         Ok(ParkedEarlier {
+            ends,
             writes,
             uncovered: self.uncovered(reading.client(), frontier).await?,
             blocked: self.blocked(reading.client()).await?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use outbox_core::relay::Claim;
 use outbox_core::schema::SchemaName;
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use super::claim::Writer;
 use crate::source::connection::{Address, Socket, Startup};
@@ -60,6 +61,10 @@ impl Database {
             schema: &self.schema,
             relay: "tests",
             slot: &self.slot,
+            run: RUN,
         }
     }
 }
+
+/// The test's own number among processes.
+pub(super) const RUN: Uuid = Uuid::from_u128(7);

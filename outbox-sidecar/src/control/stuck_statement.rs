@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use outbox_core::relay::{
     Claim, Event, FailureKind, ParkedMessage, RefusedAgain, RequestPlace, SourceFailure, Ticket,
+    TriedMessage,
 };
 use outbox_core::{Frontier, RequestId, SystemId, TimelineId};
 use tokio_postgres::Client;
@@ -29,6 +30,9 @@ pub(crate) enum What {
         cluster: (SystemId, TimelineId),
         messages: Arc<[ParkedMessage]>,
     },
+    Try {
+        message: TriedMessage,
+    },
     Take {
         system_id: SystemId,
         place: RequestPlace,
@@ -45,6 +49,11 @@ pub(crate) enum What {
 }
 
 impl StuckStatement {
+    /// Whether it writes down what this process does.
+    pub(super) const fn notes_this_process(&self) -> bool {
+        matches!(self.what, What::Load { .. } | What::Try { .. })
+    }
+
     /// Carries it out, if there is a connection; says whether that still is of use.
     pub(super) async fn carry_out(
         self,
@@ -82,6 +91,11 @@ impl StuckStatement {
                 let is_of_use = answered(&parked);
                 (Event::Parked(ticket, parked), is_of_use)
             }
+            What::Try { message } => {
+                let noted = writer.try_one(client, claim, message).await;
+                let is_of_use = answered(&noted);
+                (Event::TryNoted(ticket, noted), is_of_use)
+            }
             What::Take {
                 system_id,
                 place,
@@ -118,6 +132,7 @@ impl What {
         match self {
             Self::Load { .. } => Event::ParkedLoaded(ticket, Err(failure)),
             Self::Park { .. } => Event::Parked(ticket, Err(failure)),
+            Self::Try { .. } => Event::TryNoted(ticket, Err(failure)),
             Self::Take { .. } => Event::RequestTaken(ticket, Err(failure)),
             Self::PutBack { .. } => Event::WasPutBack(ticket, Err(failure)),
             Self::Finish { .. } => Event::RequestFinished(ticket, Err(failure)),

@@ -65,6 +65,14 @@ impl Notices {
                 self.standby_reason = None;
                 tracing::info!(epoch, "active");
             }
+            Notice::EndedUncleanly {
+                times,
+                tried,
+                one_by_one,
+            } => stuck_notices::ended_uncleanly(*times, tried.as_ref(), *one_by_one),
+            Notice::InBatchesAgain => {
+                tracing::info!("publishing in batches again: what ended the process is behind");
+            }
             Notice::SourceTrouble { failure, retry_in } => {
                 let kind = failure.kind.as_str();
                 counter!(names::RECONNECTS, names::LABEL_SIDE => names::SIDE_SOURCE).increment(1);

@@ -5,6 +5,8 @@ use outbox_core::relay::{Event, Ticket};
 use outbox_core::sink::{Batch, Sink};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::failpoint::failpoint_over;
+
 /// The thread that owns the sink: its calls block, and come one at a time.
 ///
 /// The relay asks for at most a few things at once, so that the queue needs no limit. Dropping the
@@ -37,6 +39,7 @@ impl SinkLane {
                             Event::Acquired(ticket, sink.acquire(epoch))
                         }
                         Request::Publish(ticket, batch) => {
+                            failpoint_over(&batch);
                             Event::Published(ticket, sink.publish(&batch))
                         }
                         Request::Release => {

@@ -1,7 +1,7 @@
 //! What became of stuck messages: one line each, by which a message can be followed.
 
 use metrics::counter;
-use outbox_core::relay::{FinishedRequest, ParkReason, ParkedMessage, RefusedAgain};
+use outbox_core::relay::{EarlierTries, FinishedRequest, ParkReason, ParkedMessage, RefusedAgain};
 use outbox_core::sink::{Delivery, RefusalReason};
 use outbox_core::{Position, RequestId};
 
@@ -24,6 +24,25 @@ pub(super) fn set_aside(parked: &ParkedMessage) {
             "a message was set aside in outbox.parked"
         );
     }
+}
+
+/// Processes ended without a word before this one became active.
+pub(super) fn ended_uncleanly(times: u32, tried: Option<&EarlierTries>, one_by_one: usize) {
+    if one_by_one == 0 {
+        tracing::warn!(times, "whoever published before ended without a word");
+        return;
+    }
+    let message_id = tried.map(|tried| tried.message.id.to_string());
+    let position = tried.map(|tried| tried.message.position.to_string());
+    tracing::warn!(
+        times,
+        one_by_one,
+        message_id,
+        position,
+        tries = tried.map(|tried| tried.count),
+        "whoever published before ended without a word, again and again: the next messages go one by \
+         one, so that one which ends the process is found"
+    );
 }
 
 /// A destination refuses one message after the other.

@@ -27,6 +27,8 @@ fn report(phase: Phase, started: bool) -> Report {
         buffer_bytes: 0,
         blocked_keys: 0,
         destinations_gone: 0,
+        unclean_ends: 0,
+        one_by_one: 0,
         in_flight: 0,
         oldest_commit_time: None,
     };

@@ -22,7 +22,7 @@ const SECONDS: [f64; 14] = [
 const MESSAGES: [f64; 8] = [1.0, 3.0, 10.0, 30.0, 100.0, 1000.0, 3000.0, 10000.0];
 
 /// Why messages are set aside.
-const PARK_REASONS: [&str; 7] = [
+const PARK_REASONS: [&str; 8] = [
     ParkReason::KeyBlocked.as_str(),
     ParkReason::Refused(RefusalReason::TooLarge).as_str(),
     ParkReason::Refused(RefusalReason::DestinationMissing).as_str(),
@@ -30,6 +30,7 @@ const PARK_REASONS: [&str; 7] = [
     ParkReason::Refused(RefusalReason::NotAuthorised).as_str(),
     ParkReason::Refused(RefusalReason::HeadersInvalid).as_str(),
     ParkReason::Refused(RefusalReason::Rejected).as_str(),
+    ParkReason::Refused(RefusalReason::Crashes).as_str(),
 ];
 
 /// The server's words for how safe a slot's log is.
@@ -153,6 +154,11 @@ fn describe() {
         Unit::Count,
         "destinations that refuse every message"
     );
+    describe_gauge!(
+        names::UNCLEAN_ENDS,
+        Unit::Count,
+        "processes in a row that ended without a word; 0 once one got past that"
+    );
     describe_counter!(
         names::REPLAYS,
         Unit::Count,
@@ -190,6 +196,7 @@ pub(crate) fn set_gauges(report: &Report) {
     gauge!(names::BUFFER_BYTES).set(report.status.buffer_bytes as f64);
     gauge!(names::BLOCKED_KEYS).set(report.status.blocked_keys as f64);
     gauge!(names::DESTINATIONS_GONE).set(report.status.destinations_gone as f64);
+    gauge!(names::UNCLEAN_ENDS).set(f64::from(report.status.unclean_ends));
     // A relay that is no longer active knows none of these: its last values would stand for ever.
     gauge!(names::LAG).set(report.lag_seconds(now).unwrap_or(f64::NAN));
     gauge!(names::LAG_BYTES).set(report.lag_bytes().map_or(f64::NAN, |bytes| bytes as f64));
@@ -249,6 +256,8 @@ mod tests {
             oldest_commit_time: None,
             blocked_keys: 0,
             destinations_gone: 0,
+            unclean_ends: 0,
+            one_by_one: 0,
         }
     }
 

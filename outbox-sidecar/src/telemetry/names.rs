@@ -22,6 +22,7 @@ pub(crate) const PARKED_OLDEST: &str = "outbox_parked_oldest_seconds";
 pub(crate) const REQUESTS_OPEN: &str = "outbox_requests_open";
 pub(crate) const BLOCKED_KEYS: &str = "outbox_blocked_keys";
 pub(crate) const DESTINATIONS_GONE: &str = "outbox_destinations_gone";
+pub(crate) const UNCLEAN_ENDS: &str = "outbox_unclean_ends";
 pub(crate) const REPLAYS: &str = "outbox_replays_total";
 pub(crate) const REDELIVERIES: &str = "outbox_redeliveries_total";
 pub(crate) const FENCED: &str = "outbox_fenced_total";

@@ -247,6 +247,7 @@ fn what_an_earlier_holder_set_aside_is_not_published_though_no_checkpoint_covers
                 from: position(1100, 1),
             }],
             writes: 4,
+            ..ParkedEarlier::default()
         },
     );
     scenario.stream([

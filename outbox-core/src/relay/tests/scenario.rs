@@ -137,6 +137,7 @@ impl Scenario {
                 self.parked_earlier.writes += 1;
                 Event::Parked(ticket, Ok(self.parked_earlier.writes))
             }
+            Action::NoteTry { ticket, .. } => Event::TryNoted(ticket, Ok(())),
             Action::TakeRequest { ticket, .. } => {
                 let part = self.request_parts.pop_front();
                 Event::RequestTaken(ticket, Ok(part.unwrap_or(RequestPart::Unknown)))

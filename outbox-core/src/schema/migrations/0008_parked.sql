@@ -48,6 +48,22 @@ create table {schema}.parked (
 -- knows of less was set back.
 alter table {schema}.relay add column stuck_writes bigint not null default 0;
 
+-- How processes that held a relay began and ended. One that is killed, or that a message kills, does
+-- not say that it ends: the next finds that here, and what was tried then. Written when a relay
+-- becomes active and when it ends, and for each message only after two ends without a word.
+alter table {schema}.relay
+    add column started_by        uuid,
+    add column started_at        timestamptz,
+    add column started_system_id text,
+    add column started_lsn       pg_lsn,
+    add column started_index     bigint,
+    add column ended_orderly     boolean not null default true,
+    add column unclean_ends      integer not null default 0,
+    add column tried_lsn         pg_lsn,
+    add column tried_index       bigint,
+    add column tried_id          uuid,
+    add column tried_by          uuid[]  not null default '{}';
+
 -- What a relay reads when it becomes active: one row a key, however many wait behind it.
 create index parked_blocking on {schema}.parked (relay, system_id)
     where blocks_key and state in ('waiting', 'replaying');
@@ -109,3 +125,12 @@ comment on column {schema}.parked.request_index is 'Its number within that reque
 comment on column {schema}.parked.replays is 'How often its replay was asked for.';
 comment on column {schema}.parked.settled_at is 'When it was replayed or skipped.';
 comment on column {schema}.parked.state is 'waiting, replaying, replayed or skipped.';
+comment on column {schema}.relay.started_by is 'The process that held the relay last, by a number of its own.';
+comment on column {schema}.relay.started_lsn is 'The frontier from which it went on.';
+comment on column {schema}.relay.ended_orderly is 'Whether it said that it ends.';
+comment on column {schema}.relay.unclean_ends is
+    'How many processes in a row ended without a word before it.';
+comment on column {schema}.relay.tried_id is
+    'The message that was tried last, alone, after such ends.';
+comment on column {schema}.relay.tried_by is
+    'The processes that tried it and have not said since that they live.';

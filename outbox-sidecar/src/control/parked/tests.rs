@@ -10,7 +10,7 @@ use outbox_core::sink::{Delivery, RefusalReason};
 use outbox_core::{Frontier, Lsn, MessageId, OutboxRow, Position, SystemId, TimelineId, Timestamp};
 
 use super::super::claim::Writer;
-use super::super::stuck_database::Database;
+use super::super::stuck_database::{Database, RUN};
 use super::ParkedTable;
 
 const TIMELINE: TimelineId = TimelineId(3);
@@ -49,6 +49,7 @@ impl Database {
                 schema: &self.schema,
                 relay: "tests",
                 slot: &self.slot,
+                run: RUN,
             },
             system_id: SYSTEM_ID,
         };
@@ -226,6 +227,7 @@ async fn a_new_holder_learns_what_no_checkpoint_covers_and_which_keys_wait() {
             }],
             blocked: vec![from("a", position(0xF0, 0)), from("b", position(0x100, 0))],
             writes: 2,
+            ..ParkedEarlier::default()
         }
     );
     let skip = "with asked as (

@@ -124,6 +124,7 @@ impl Outbox {
                     sink: "memory".to_owned(),
                     delivery: "exactly-once".to_owned(),
                 },
+                run: uuid::Uuid::now_v7(),
             },
             seed: 1,
         }

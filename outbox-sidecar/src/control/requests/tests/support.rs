@@ -152,6 +152,7 @@ pub(super) fn writer(slot: &str) -> Writer<'_> {
         schema: &SCHEMA,
         relay: "tests",
         slot,
+        run: uuid::Uuid::from_u128(7),
     }
 }
 

@@ -1,0 +1,228 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::active::Active;
+use super::asking::Asking;
+use super::core::{Core, Next};
+use super::earlier_ends::{EarlierEnds, EarlierTries, TriedMessage};
+use super::publishing::Flight;
+use super::settings::{CRASH_MAX, TRIES_MAX, UNCLEAN_ENDS_MAX};
+use super::{Action, BatchLimits, Notice, SourceFailure, Ticket};
+use crate::Frontier;
+use crate::OutboxRow;
+use crate::sink::{Batch, Delivery, Refusal, RefusalReason};
+
+/// Publishing one by one, after processes that ended without a word: one of the next messages may be
+/// what ended them.
+///
+/// Each message is noted in the database before it is tried. A process that lives on takes its note
+/// back; what stays noted by several is what kills them.
+#[derive(Debug)]
+pub(super) struct Careful {
+    /// So many messages go one by one; 0 in ordinary running, which notes nothing.
+    left: usize,
+    /// So many processes in a row ended without a word; 0 once messages got past that.
+    unclean: u32,
+    /// What others tried last.
+    earlier: Option<EarlierTries>,
+    /// What is noted is being tried; by then it has not ended the process.
+    survived_at: Option<Duration>,
+}
+
+impl Careful {
+    /// A batch may hold `messages`: what ended a process is among so many.
+    pub(super) fn new(ends: EarlierEnds, frontier: Frontier, messages: usize) -> Self {
+        let earlier = ends
+            .tried
+            .filter(|tried| tried.count > 0 && !frontier.covers(tried.message.position));
+        let is_needed = earlier.is_some() || ends.unclean >= UNCLEAN_ENDS_MAX;
+        Self {
+            left: if is_needed { messages.max(1) } else { 0 },
+            unclean: ends.unclean,
+            earlier,
+            survived_at: None,
+        }
+    }
+
+    pub(super) const fn left(&self) -> usize {
+        self.left
+    }
+
+    pub(super) const fn unclean(&self) -> u32 {
+        self.unclean
+    }
+
+    /// What others tried last, if it is still to be published.
+    pub(super) const fn earlier(&self) -> Option<EarlierTries> {
+        self.earlier
+    }
+
+    pub(super) const fn limits(&self, batch: BatchLimits) -> BatchLimits {
+        if self.left == 0 {
+            return batch;
+        }
+        BatchLimits {
+            messages_max: 1,
+            ..batch
+        }
+    }
+
+    /// When what is being tried counts as survived.
+    pub(super) const fn deadline(&self) -> Option<Duration> {
+        self.survived_at
+    }
+
+    /// What is noted before a batch is tried.
+    fn notes(&self, batch: &Batch) -> Option<TriedMessage> {
+        let first = batch.messages.first().filter(|_| self.left > 0);
+        first.map(tried)
+    }
+
+    /// What has ended every process that tried it is not tried once more.
+    fn refuses(&self, batch: &Batch) -> Option<Refusal> {
+        let earlier = self.earlier.filter(|earlier| earlier.count >= TRIES_MAX)?;
+        let mut messages = batch.messages.iter();
+        let batch_index = messages.position(|delivery| tried(delivery) == earlier.message)?;
+        Some(Refusal {
+            batch_index,
+            reason: RefusalReason::Crashes,
+            error: format!(
+                "not tried any more: {} times in a row the process ended while it published this \
+                 message, and nothing else",
+                earlier.count
+            ),
+        })
+    }
+
+    /// So many messages are published or set aside; whether these were the last.
+    fn passed(&mut self, messages: usize) -> bool {
+        let was_on = self.left > 0;
+        self.left = self.left.saturating_sub(messages);
+        if self.left == 0 && messages > 0 {
+            self.unclean = 0;
+        }
+        was_on && self.left == 0
+    }
+}
+
+fn tried(delivery: &Delivery) -> TriedMessage {
+    TriedMessage {
+        position: delivery.position,
+        id: delivery.row.id,
+    }
+}
+
+impl Active {
+    /// Publishes a batch, or goes on with the attempt that began `since` then; first its message is
+    /// noted, where messages go one by one.
+    pub(super) fn attempt(
+        &mut self,
+        core: &mut Core,
+        batch: Arc<Batch>,
+        since: Option<Duration>,
+    ) -> Result<(), Next> {
+        if let Some(refusal) = self.careful.refuses(&batch) {
+            return self.isolate(core, batch, &[refusal]);
+        }
+        match self.careful.notes(&batch) {
+            Some(message) => self.note_try(core, batch, since, message),
+            None => self.hand_over(core, batch, since),
+        }
+        Ok(())
+    }
+
+    fn note_try(
+        &mut self,
+        core: &mut Core,
+        batch: Arc<Batch>,
+        since: Option<Duration>,
+        message: TriedMessage,
+    ) {
+        let rows = batch.messages.iter().map(|delivery| &delivery.row);
+        self.in_flight_bytes = rows.map(OutboxRow::memory_bytes).sum();
+        let ticket = core.ticket();
+        core.act(Action::NoteTry {
+            ticket,
+            claim: self.claim,
+            message,
+        });
+        self.flight = Flight::Noting {
+            batch,
+            since,
+            asking: Asking::Asked(ticket),
+        };
+    }
+
+    /// Asks again once the delay after a failed attempt is over.
+    pub(super) fn note_try_when_due(&mut self, core: &mut Core) {
+        if let Flight::Noting {
+            batch,
+            since,
+            asking,
+        } = &self.flight
+            && asking.is_due(core.now.monotonic)
+            && let Some(message) = self.careful.notes(batch)
+        {
+            let (batch, since) = (Arc::clone(batch), *since);
+            self.note_try(core, batch, since, message);
+        }
+    }
+
+    pub(super) fn try_noted(
+        &mut self,
+        core: &mut Core,
+        ticket: Ticket,
+        result: Result<(), SourceFailure>,
+    ) -> Result<(), Next> {
+        let Flight::Noting {
+            batch,
+            since,
+            asking,
+        } = &self.flight
+        else {
+            return Ok(());
+        };
+        if !asking.awaits(ticket) {
+            return Ok(());
+        }
+        let (batch, since) = (Arc::clone(batch), *since);
+        match result {
+            Ok(()) => {
+                self.careful.survived_at = Some(core.now.monotonic + CRASH_MAX);
+                self.hand_over(core, batch, since);
+            }
+            Err(failure) => {
+                let asking = self.ask_later(core, failure)?;
+                self.flight = Flight::Noting {
+                    batch,
+                    since,
+                    asking,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// What is being tried has not ended the process: whatever does so from now on is not its fault.
+    pub(super) fn survived(&mut self, core: &mut Core) {
+        if self.careful.survived_at.take().is_some() {
+            core.act(Action::NoteSurvival);
+        }
+    }
+
+    /// The same, of what takes its time.
+    pub(super) fn survived_when_due(&mut self, core: &mut Core) {
+        let at = self.careful.survived_at;
+        if at.is_some_and(|at| at <= core.now.monotonic) {
+            self.survived(core);
+        }
+    }
+
+    /// Messages are durable: the next note takes the place of theirs.
+    pub(super) fn passed(&mut self, core: &mut Core, messages: usize) {
+        self.careful.survived_at = None;
+        if self.careful.passed(messages) {
+            core.report(Notice::InBatchesAgain);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+use std::time::Duration;
+
+use super::scenario::*;
+use crate::relay::{
+    Action, EarlierEnds, EarlierTries, Event, FailureKind, Notice, ParkReason, Settings,
+    StuckPolicy, TriedMessage,
+};
+use crate::sink::{Outcome, RefusalReason};
+use crate::{Lsn, Position};
+
+/// A relay that has become active after such ends; a batch may hold four messages.
+fn after(ends: EarlierEnds, policy: StuckPolicy) -> Scenario {
+    let mut settings = Settings {
+        stuck: policy,
+        ..settings()
+    };
+    settings.batch.messages_max = 4;
+    let mut scenario = Scenario::with(settings);
+    scenario.parked_earlier.ends = ends;
+    scenario.run();
+    scenario.stream([keepalive(1000)]);
+    scenario.forget();
+    scenario
+}
+
+/// So many processes ended without a word, and what they tried was not noted.
+const fn unclean(unclean: u32) -> EarlierEnds {
+    EarlierEnds {
+        unclean,
+        tried: None,
+    }
+}
+
+/// Row `number`, the only one of a transaction at `commit_lsn`, was tried by so many.
+fn tried(number: u32, commit_lsn: u64, count: u32) -> EarlierEnds {
+    EarlierEnds {
+        unclean: 1,
+        tried: Some(EarlierTries {
+            message: message(number, commit_lsn),
+            count,
+        }),
+    }
+}
+
+fn message(number: u32, commit_lsn: u64) -> TriedMessage {
+    TriedMessage {
+        position: Position {
+            commit_lsn: Lsn::new(commit_lsn),
+            index: 0,
+        },
+        id: id(number),
+    }
+}
+
+/// Rows 1 to `count`, a transaction each, from 1100 on.
+fn arrive(scenario: &mut Scenario, count: u32) {
+    for number in 1..=count {
+        let commit_lsn = 1000 + u64::from(number) * 100;
+        scenario.stream([begin(commit_lsn), row(number), commit(commit_lsn)]);
+    }
+}
+
+/// What was noted and what was handed to the sink, in order.
+fn steps(scenario: &Scenario) -> Vec<String> {
+    let number = |id| (0..100).find(|number| super::scenario::id(*number) == id);
+    scenario
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::NoteTry { message, .. } => Some(format!("note {}", number(message.id)?)),
+            Action::NoteSurvival => Some("survived".to_owned()),
+            Action::Publish(_, batch) => {
+                let rows = batch.messages.iter().map(|message| number(message.row.id));
+                let rows: Option<Vec<String>> =
+                    rows.map(|row| Some(format!(" {}", row?))).collect();
+                Some(format!("publish{}", rows?.concat()))
+            }
+            Action::Report(Notice::InBatchesAgain) => Some("in batches again".to_owned()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn note(action: &Action) -> bool {
+    matches!(action, Action::NoteTry { .. })
+}
+
+#[test]
+fn a_relay_that_starts_after_one_end_without_a_word_notes_nothing() {
+    for ends in [unclean(0), unclean(1), tried(1, 900, 2), tried(1, 1100, 0)] {
+        let mut scenario = after(ends, StuckPolicy::Park);
+        scenario.stream([begin(1100), row(1), row(2), commit(1100)]);
+        assert_eq!(steps(&scenario), ["publish 1 2"], "{ends:?}");
+    }
+}
+
+#[test]
+fn after_two_as_many_messages_as_a_batch_holds_go_one_by_one_each_noted_first() {
+    let mut scenario = after(unclean(2), StuckPolicy::Park);
+    assert_eq!(scenario.relay.status().one_by_one, 4);
+    assert_eq!(scenario.relay.status().unclean_ends, 2);
+    scenario.stream([
+        begin(1100),
+        row(1),
+        row(2),
+        row(3),
+        commit(1100),
+        begin(1200),
+        row(4),
+        commit(1200),
+        begin(1300),
+        row(5),
+        row(6),
+        commit(1300),
+    ]);
+    let expected = [
+        "note 1",
+        "publish 1",
+        "note 2",
+        "publish 2",
+        "note 3",
+        "publish 3",
+        "note 4",
+        "publish 4",
+        "in batches again",
+        "publish 5 6",
+    ];
+    assert_eq!(steps(&scenario), expected);
+    assert_eq!(scenario.relay.status().one_by_one, 0);
+    assert_eq!(scenario.relay.status().unclean_ends, 0);
+}
+
+#[test]
+fn what_one_process_tried_is_noted_before_it_is_tried_again() {
+    let mut scenario = after(tried(2, 1200, 1), StuckPolicy::Park);
+    arrive(&mut scenario, 2);
+    assert_eq!(
+        steps(&scenario),
+        ["note 1", "publish 1", "note 2", "publish 2"]
+    );
+}
+
+#[test]
+fn what_two_processes_ended_over_is_set_aside_and_not_tried() {
+    let mut scenario = after(tried(2, 1200, 2), StuckPolicy::Park);
+    arrive(&mut scenario, 3);
+    let aside = scenario.actions.iter().find_map(|action| match action {
+        Action::Park { messages, .. } => messages.first().cloned(),
+        _ => None,
+    });
+    let aside = aside.unwrap();
+    assert_eq!(aside.delivery.row.id, id(2));
+    assert_eq!(aside.reason, ParkReason::Refused(RefusalReason::Crashes));
+    assert!(aside.error.contains("2 times in a row"), "{}", aside.error);
+    // Its checkpoint goes alone, and needs no note.
+    assert_eq!(
+        steps(&scenario),
+        ["note 1", "publish 1", "publish", "note 3", "publish 3"]
+    );
+}
+
+#[test]
+fn another_message_at_that_place_is_tried() {
+    let mut scenario = after(tried(7, 1100, 2), StuckPolicy::Park);
+    arrive(&mut scenario, 1);
+    assert_eq!(steps(&scenario), ["note 1", "publish 1"]);
+}
+
+#[test]
+fn a_relay_that_halts_over_it_forgets_the_tries_so_that_a_restart_tries_again() {
+    let mut scenario = after(tried(1, 1100, 2), StuckPolicy::Halt);
+    arrive(&mut scenario, 1);
+    assert_eq!(scenario.phase(), "held");
+    let halted = scenario.actions.iter().find_map(|action| match action {
+        Action::Report(Notice::Halted(halted)) => Some(halted.clone()),
+        _ => None,
+    });
+    assert_eq!(halted.unwrap().reason, RefusalReason::Crashes);
+    assert!(scenario.did(|action| matches!(
+        action,
+        Action::NoteEnd {
+            forget_tries: true,
+            ..
+        }
+    )));
+}
+
+#[test]
+fn whatever_the_sink_answers_the_process_lives_and_takes_its_note_back() {
+    let outcomes = [
+        Outcome::Retry { reason: "r".into() },
+        Outcome::Abort { reason: "r".into() },
+        Outcome::Indefinite { reason: "r".into() },
+    ];
+    for outcome in outcomes {
+        let mut scenario = after(unclean(2), StuckPolicy::Park);
+        scenario.leave(|action| publish(action).is_some());
+        arrive(&mut scenario, 1);
+        scenario.outcome(outcome.clone());
+        scenario.leave(|_| false);
+        scenario.pass(Duration::from_secs(1));
+        scenario.run();
+        let expected = ["note 1", "publish 1", "survived", "note 1", "publish 1"];
+        assert_eq!(steps(&scenario), expected, "{outcome:?}");
+    }
+}
+
+#[test]
+fn what_has_not_ended_the_process_for_a_while_counts_as_survived() {
+    let mut scenario = after(unclean(2), StuckPolicy::Park);
+    scenario.leave(|action| publish(action).is_some());
+    arrive(&mut scenario, 1);
+    scenario.pass(Duration::from_secs(9));
+    assert_eq!(steps(&scenario), ["note 1", "publish 1"]);
+    scenario.pass(Duration::from_secs(2));
+    assert_eq!(steps(&scenario), ["note 1", "publish 1", "survived"]);
+    // Its answer is still waited for, and it is said once.
+    scenario.outcome(Outcome::Abort { reason: "r".into() });
+    scenario.pass(Duration::from_millis(1));
+    assert_eq!(steps(&scenario), ["note 1", "publish 1", "survived"]);
+}
+
+#[test]
+fn a_note_that_fails_is_asked_for_again_before_anything_is_published() {
+    let mut scenario = after(unclean(2), StuckPolicy::Park);
+    scenario.leave(note);
+    arrive(&mut scenario, 1);
+    let ticket = scenario.ticket(|action| match action {
+        Action::NoteTry { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    let failure = failure(FailureKind::Unreachable);
+    scenario.event(Event::TryNoted(ticket, Err(failure)));
+    assert_eq!(steps(&scenario), ["note 1"]);
+    scenario.leave(|_| false);
+    scenario.pass(Duration::from_secs(1));
+    assert_eq!(steps(&scenario), ["note 1", "note 1", "publish 1"]);
+}
+
+#[test]
+fn whoever_has_lost_its_claim_publishes_nothing_more() {
+    let mut scenario = after(unclean(2), StuckPolicy::Park);
+    scenario.leave(note);
+    arrive(&mut scenario, 1);
+    let ticket = scenario.ticket(|action| match action {
+        Action::NoteTry { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    let failure = failure(FailureKind::ClaimSuperseded);
+    scenario.event(Event::TryNoted(ticket, Err(failure)));
+    assert_eq!(scenario.phase(), "standby");
+    assert!(scenario.batches().is_empty());
+}
+
+#[test]
+fn every_end_that_is_decided_is_noted_before_the_stream_is_closed() {
+    let ends: [fn(&mut Scenario); 3] = [
+        |scenario| scenario.event(Event::Drain),
+        |scenario| scenario.event(Event::StreamEnded(failure(FailureKind::Unreachable))),
+        |scenario| {
+            scenario.leave(|action| publish(action).is_some());
+            arrive(scenario, 1);
+            scenario.outcome(Outcome::Fenced { reason: "r".into() });
+        },
+    ];
+    for end in ends {
+        let mut scenario = Scenario::caught_up();
+        scenario.forget();
+        end(&mut scenario);
+        let place = |which: fn(&Action) -> bool| scenario.actions.iter().position(which);
+        let noted = place(|action| matches!(action, Action::NoteEnd { .. })).unwrap();
+        assert!(noted < place(|action| *action == Action::CloseStream).unwrap());
+    }
+}

@@ -1,0 +1,137 @@
+//! What a server holds of how holders of the relay began and ended.
+
+use std::time::Duration;
+
+use outbox_core::Frontier;
+use outbox_core::relay::{Action, Claim, EarlierEnds, EarlierTries, Event, TriedMessage};
+
+use super::process::Lane;
+use super::world::World;
+
+/// The part of the relay's row that tells an orderly end from any other. Processes are told apart by
+/// their runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Starts {
+    /// Who became active last, when and from where, and whether it has not ended in order.
+    last: Option<(u32, Duration, Frontier)>,
+    runs: bool,
+    unclean: u32,
+    tried: Option<TriedMessage>,
+    pub(crate) tried_by: Vec<u32>,
+}
+
+/// Processes that become active one after the other within this time do not run well.
+const NEAR_MAX: Duration = Duration::from_secs(15 * 60);
+
+impl Starts {
+    fn begin(&mut self, run: u32, now: Duration, frontier: Frontier) -> EarlierEnds {
+        self.unclean = match self.last {
+            Some((last, _, _)) if self.runs && last == run => self.unclean,
+            Some((_, at, from)) if self.runs && (from == frontier || now - at < NEAR_MAX) => {
+                self.unclean + 1
+            }
+            Some(_) if self.runs => 1,
+            _ => 0,
+        };
+        (self.last, self.runs) = (Some((run, now, frontier)), true);
+        self.survive(run);
+        let count = self.tried_by.len() as u32;
+        EarlierEnds {
+            unclean: self.unclean,
+            tried: self.tried.map(|message| EarlierTries { message, count }),
+        }
+    }
+
+    fn try_one(&mut self, run: u32, message: TriedMessage) {
+        if self.tried != Some(message) {
+            (self.tried, self.tried_by) = (Some(message), Vec::new());
+        }
+        self.survive(run);
+        self.tried_by.push(run);
+    }
+
+    fn survive(&mut self, run: u32) {
+        self.tried_by.retain(|by| *by != run);
+    }
+
+    fn end(&mut self, forget_tries: bool) {
+        self.runs = false;
+        if forget_tries {
+            self.tried_by.clear();
+        }
+    }
+}
+
+impl World {
+    /// Carries out a statement that means something only under a claim; `None` for any other action.
+    pub(crate) fn statement(
+        &mut self,
+        process: usize,
+        action: &Action,
+    ) -> Result<Option<Event>, String> {
+        let (route, run) = (self.processes[process].route, self.processes[process].run);
+        let server = &mut self.servers[route];
+        if let Action::NoteTry {
+            ticket,
+            claim,
+            message,
+        } = action
+        {
+            let refused = server.refusal(false).map_or(Ok(()), Err);
+            let done = refused.and_then(|()| server.require(*claim));
+            if done.is_ok() {
+                server.starts.try_one(run, *message);
+                self.processes[process].owes_survival = false;
+            }
+            return Ok(Some(Event::TryNoted(*ticket, done)));
+        }
+        let answer = self.stuck_statement(route, action);
+        match (answer, action) {
+            (
+                Some(Event::ParkedLoaded(ticket, Ok(mut earlier))),
+                Action::LoadParked {
+                    frontier,
+                    stuck_writes,
+                    ..
+                },
+            ) => {
+                if earlier.writes >= *stuck_writes {
+                    let starts = &mut self.servers[route].starts;
+                    earlier.ends = starts.begin(run, self.now, *frontier);
+                    self.processes[process].owes_survival = false;
+                    self.check_tries(route, earlier.ends, *frontier)?;
+                }
+                Ok(Some(Event::ParkedLoaded(ticket, Ok(earlier))))
+            }
+            (answer, _) => Ok(answer),
+        }
+    }
+
+    /// The process says that it lives, if it can.
+    pub(crate) fn survive(&mut self, process: usize) {
+        let client = &mut self.processes[process];
+        let server = &mut self.servers[client.route];
+        client.owes_survival = server.refusal(client.cut_source).is_some();
+        if !client.owes_survival {
+            server.starts.survive(client.run);
+        }
+    }
+
+    /// A holder ends in order, and says so if it can. What it asked before comes first.
+    pub(crate) fn note_end(&mut self, process: usize, claim: Claim, forget_tries: bool) {
+        self.survive(process);
+        let client = &mut self.processes[process];
+        let server = &mut self.servers[client.route];
+        if client.owes_survival || !is_idle(&client.sql) {
+            client.owes_survival = true;
+            return;
+        }
+        if server.require(claim).is_ok() {
+            server.starts.end(forget_tries);
+        }
+    }
+}
+
+fn is_idle(lane: &Lane) -> bool {
+    lane.queue.len() == usize::from(lane.answer.is_some())
+}

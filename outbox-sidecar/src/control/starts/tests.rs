@@ -1,0 +1,173 @@
+//! The statements on a real server.
+
+use outbox_core::relay::{Claim, EarlierEnds, EarlierTries, FailureKind, TriedMessage};
+use outbox_core::{Frontier, Lsn, MessageId, Position, SystemId};
+use uuid::Uuid;
+
+use super::super::claim::Writer;
+use super::super::stuck_database::Database;
+
+const SYSTEM_ID: SystemId = SystemId(7_400_000_000_000_000_000);
+
+/// One of the processes of a relay.
+const fn run(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn at(lsn: u64) -> Frontier {
+    Frontier::at(Lsn::new(lsn))
+}
+
+fn message(number: u128) -> TriedMessage {
+    TriedMessage {
+        position: Position {
+            commit_lsn: Lsn::new(500),
+            index: 3,
+        },
+        id: MessageId::from_bytes(number.to_be_bytes()),
+    }
+}
+
+fn tried(number: u128, count: u32) -> Option<EarlierTries> {
+    Some(EarlierTries {
+        message: message(number),
+        count,
+    })
+}
+
+impl Database {
+    fn process(&self, number: u128) -> Writer<'_> {
+        Writer {
+            run: run(number),
+            ..self.writer()
+        }
+    }
+
+    async fn begin(&self, number: u128, lsn: u64) -> EarlierEnds {
+        self.begin_in(SYSTEM_ID, number, lsn).await
+    }
+
+    async fn begin_in(&self, system_id: SystemId, number: u128, lsn: u64) -> EarlierEnds {
+        let writer = self.process(number);
+        let begun = writer.begin_here(&self.client, self.claim, system_id, at(lsn));
+        begun.await.unwrap()
+    }
+
+    async fn tries(&self, number: u128, of: u128) {
+        let writer = self.process(number);
+        let noted = writer.try_one(&self.client, self.claim, message(of));
+        noted.await.unwrap();
+    }
+
+    /// The last holder began so many minutes ago.
+    async fn began_ago(&self, minutes: i32) {
+        let sql = "update outbox.relay set started_at = now() - $1::int4 * interval '1 minute'";
+        self.client.execute(sql, &[&minutes]).await.unwrap();
+    }
+
+    /// A claim of another epoch.
+    fn superseded(&self) -> Claim {
+        Claim {
+            epoch: self.claim.epoch + 1,
+            ..self.claim
+        }
+    }
+}
+
+#[tokio::test]
+async fn processes_that_end_without_a_word_at_one_place_or_soon_are_counted() {
+    let database = Database::new().await;
+    assert_eq!(database.begin(1, 100).await, EarlierEnds::default());
+    assert_eq!(database.begin(2, 100).await.unclean, 1);
+    database.began_ago(60).await;
+    assert_eq!(database.begin(3, 100).await.unclean, 2, "at one place");
+    assert_eq!(database.begin(4, 200).await.unclean, 3, "a moment later");
+    database.began_ago(60).await;
+    assert_eq!(database.begin(5, 300).await.unclean, 1, "an hour later");
+}
+
+#[tokio::test]
+async fn a_process_that_becomes_active_again_has_not_ended() {
+    let database = Database::new().await;
+    database.begin(1, 100).await;
+    database.begin(2, 100).await;
+    assert_eq!(database.begin(2, 100).await.unclean, 1);
+    assert_eq!(database.begin(2, 100).await.unclean, 1);
+}
+
+#[tokio::test]
+async fn a_process_that_says_that_it_ends_is_not_counted_nor_those_before_it() {
+    let database = Database::new().await;
+    database.begin(1, 100).await;
+    database.begin(2, 100).await;
+    let writer = database.process(2);
+    let ended = writer.end_here(&database.client, database.claim, false);
+    assert!(ended.await.unwrap());
+    assert_eq!(database.begin(3, 100).await.unclean, 0);
+}
+
+#[tokio::test]
+async fn the_end_of_a_holder_that_was_superseded_changes_nothing() {
+    let database = Database::new().await;
+    database.begin(1, 100).await;
+    let writer = database.process(1);
+    let ended = writer.end_here(&database.client, database.superseded(), true);
+    assert!(!ended.await.unwrap());
+    assert_eq!(database.begin(2, 100).await.unclean, 1);
+    for claim in [database.superseded()] {
+        let writer = database.process(1);
+        let noted = writer.try_one(&database.client, claim, message(1)).await;
+        assert_eq!(noted.unwrap_err().kind, FailureKind::ClaimSuperseded);
+        let begun = writer.begin_here(&database.client, claim, SYSTEM_ID, at(1));
+        let refused = begun.await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::ClaimSuperseded);
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_known_with_the_processes_that_tried_it_and_were_not_heard_of_since() {
+    let database = Database::new().await;
+    database.begin(1, 100).await;
+    database.tries(1, 9).await;
+    database.tries(1, 9).await;
+    assert_eq!(database.begin(2, 100).await.tried, tried(9, 1));
+    database.tries(2, 9).await;
+    assert_eq!(database.begin(3, 100).await.tried, tried(9, 2));
+    // One of them lives after all, and is not the holder any more.
+    let lives = database.process(1);
+    lives.survive(&database.client).await.unwrap();
+    assert_eq!(database.begin(3, 100).await.tried, tried(9, 1));
+    // Its own it takes back by beginning again; of another message all is forgotten.
+    database.tries(3, 9).await;
+    assert_eq!(database.begin(3, 100).await.tried, tried(9, 1));
+    database.tries(3, 10).await;
+    assert_eq!(database.begin(4, 100).await.tried, tried(10, 1));
+}
+
+#[tokio::test]
+async fn an_end_takes_back_what_the_process_tried_and_a_halt_all_of_it() {
+    let database = Database::new().await;
+    for number in [1, 2, 3] {
+        database.begin(number, 100).await;
+        database.tries(number, 9).await;
+    }
+    let writer = database.process(3);
+    let ended = writer.end_here(&database.client, database.claim, false);
+    ended.await.unwrap();
+    assert_eq!(database.begin(4, 100).await.tried, tried(9, 2));
+    let writer = database.process(4);
+    let ended = writer.end_here(&database.client, database.claim, true);
+    ended.await.unwrap();
+    assert_eq!(database.begin(5, 100).await.tried, tried(9, 0));
+}
+
+#[tokio::test]
+async fn what_was_noted_in_another_cluster_means_nothing() {
+    let database = Database::new().await;
+    for number in [1, 2] {
+        database.begin(number, 100).await;
+        database.tries(number, 9).await;
+    }
+    let ends = database.begin_in(SystemId(8), 3, 100).await;
+    assert_eq!((ends.unclean, ends.tried), (0, tried(9, 0)));
+}
