@@ -20,7 +20,6 @@ impl World {
             return Ok(false);
         }
         self.saw("crashed over a message");
-        self.processes[process].sink.queue.pop_front();
         self.kill(process);
         self.crashes += 1;
         let allowed = self.crashes_allowed();
@@ -44,6 +43,21 @@ impl World {
             StuckPolicy::Park | StuckPolicy::ParkKey => 1,
         };
         4 * messages * (relays + requests) + 2
+    }
+
+    /// A process ends: if its note is still there it must have been trying the message, or have had no
+    /// way to take the note back.
+    pub(crate) fn note_death(&mut self, process: usize) {
+        let client = &self.processes[process];
+        let server = &self.servers[client.route];
+        let is_noted = server.starts.tried_by.contains(&client.run);
+        let mut asked = client.sink.queue.iter();
+        let tries = asked.any(|(action, _)| matches!(action, Action::Publish(..)));
+        let is_writing = !client.sql.queue.is_empty();
+        let cannot_write = client.owes_survival || server.refusal(client.cut_source).is_some();
+        if is_noted && !tries && !is_writing && !cannot_write {
+            self.idle_deaths.push(client.run);
+        }
     }
 
     /// What is to be set aside for its crashes was tried by processes that really ended, or cannot
@@ -74,6 +88,12 @@ impl World {
         if !has_changed_place && by.iter().any(|run| lives(&run)) {
             return Err(format!(
                 "{:?} counts as tried by {by:?}, of which some live",
+                tried.message
+            ));
+        }
+        if !has_changed_place && by.iter().any(|run| self.idle_deaths.contains(run)) {
+            return Err(format!(
+                "{:?} counts as tried by {by:?}, of which some ended while nothing was tried",
                 tried.message
             ));
         }

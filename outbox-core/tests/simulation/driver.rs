@@ -149,6 +149,7 @@ impl World {
 
     /// The process is gone; what it sent may still arrive.
     pub(crate) fn kill(&mut self, process: usize) {
+        self.note_death(process);
         // What it had sent to the server may still be carried out.
         let client = &self.processes[process];
         if let Some((action, _)) = client.sql.queue.front()

@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) crashing: Vec<u32>,
     /// The messages that processes ended over, as far as the database knows.
     pub(crate) given_up: Vec<MessageId>,
+    /// The runs that ended while the database held a note of theirs that they need not have left.
+    pub(crate) idle_deaths: Vec<u32>,
     /// How often a process ended over a message; since faults stopped, once they have.
     pub(crate) crashes: u32,
     pub(crate) is_ending: bool,
@@ -109,6 +111,7 @@ impl World {
             poison: poison(&mut random, plan.stuck),
             crashing: crashing(&mut random, plan.stuck),
             given_up: Vec::new(),
+            idle_deaths: Vec::new(),
             crashes: 0,
             is_ending: false,
             trace,
