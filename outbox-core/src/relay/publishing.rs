@@ -124,8 +124,7 @@ impl Active {
             }
             Outcome::Ongoing { progress } => {
                 core.report(Notice::SinkAtWork { progress });
-                self.attempt(core, batch, Some(since));
-                Ok(())
+                self.attempt(core, batch, Some(since))
             }
             Outcome::Abort { reason } => {
                 self.wait(core, batch, None, "abort", reason);

@@ -35,6 +35,7 @@ async fn partitions_are_made_by_the_next_connection_where_one_ended_over_them() 
         slot: "no_such_slot".to_owned(),
         publication: "no_such_publication".to_owned(),
         made_for: MadeFor::default(),
+        run: uuid::Uuid::now_v7(),
     };
     let (answers, mut events) = unbounded_channel();
     let lane = ControlLane::start(settings, answers);
