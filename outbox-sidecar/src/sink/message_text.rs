@@ -45,6 +45,12 @@ pub(super) fn replay_number(delivery: &Delivery) -> Option<String> {
     Some(replay.number.to_string())
 }
 
+/// What [`replay_number`] wrote; 0 if it is no number.
+pub(super) fn read_replay_number(value: &[u8]) -> u32 {
+    let text = std::str::from_utf8(value).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
 /// The value of [`REDELIVERY`]; `None` for any other message.
 pub(super) fn redelivery(delivery: &Delivery) -> Option<String> {
     delivery.redelivered().map(|request| request.to_string())

@@ -11,8 +11,9 @@ pub(crate) struct Published<'a> {
     pub(crate) offset: u64,
     pub(crate) id: Option<MessageId>,
     pub(crate) position: Option<(TimelineId, Position)>,
-    /// Whether it says of itself that it was sent on purpose once more.
-    pub(crate) is_replay: bool,
+    /// For the how-manieth time it was asked for, if it says of itself that it was sent on purpose once
+    /// more; 0 where that is not to be read.
+    pub(crate) replay: Option<u32>,
     /// Whether it says that it had been published before: its position is not its row's then.
     pub(crate) is_redelivery: bool,
     pub(crate) key: Option<&'a [u8]>,

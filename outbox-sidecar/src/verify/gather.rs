@@ -67,7 +67,7 @@ impl Gathered {
             sequence: self.messages.records(),
             partition: message.partition,
             offset: message.offset,
-            is_replay: message.is_replay,
+            replay: message.replay,
             is_redelivery: message.is_redelivery,
             is_due: message.position.is_none_or(is_old) && message.created_at.is_none_or(within),
         };

@@ -1,5 +1,7 @@
 //! The rows and the messages of one id: what is missing, what is too many, what differs.
 
+use std::collections::BTreeMap;
+
 use super::aside_record::{AsideRecord, Fate};
 use super::content::Content;
 use super::findings::{Finding, Findings, Kind, place};
@@ -61,9 +63,15 @@ impl Judge<'_> {
         let judged = redelivered
             .iter()
             .filter(|message| positions.judges(message.position));
-        let count = judged.count() as u64;
-        self.tally.replays += count;
-        self.tally.sent_again += count;
+        let count = judged.count();
+        // Each has a place of its own in the log.
+        let doubled = self.doubled(redelivered, |message| {
+            message
+                .position
+                .filter(|_| positions.judges(message.position))
+        });
+        self.tally.replays += count as u64;
+        self.tally.sent_again += (count - doubled) as u64;
     }
 
     /// Counts what is there besides the message that stands for the row.
@@ -76,27 +84,48 @@ impl Judge<'_> {
             return standing;
         }
         self.tally.replays += place.replays.len() as u64;
+        let doubled = self.doubled(place.replays, |message| {
+            message.replay.filter(|number| *number > 0)
+        });
         let waits = |aside: &AsideRecord| aside.fate != Fate::Replayed;
         let stands_for_row = match (standing.message, place.aside) {
-            (Some(message), _) if message.is_replay => 1,
+            (Some(message), _) if message.is_replay() => 1,
             (None, Some(aside)) if waits(aside) => place.replays.len(),
             _ => 0,
         };
-        self.tally.sent_again += (place.replays.len() - stands_for_row) as u64;
+        self.tally.sent_again += (place.replays.len() - stands_for_row - doubled) as u64;
         if !place.own.is_empty() && place.aside.is_some_and(waits) {
             self.tally.aside_and_published += 1;
         }
-        if let Some((first, again)) = place.own.split_first() {
-            for message in again {
-                if self.may_repeat {
-                    self.tally.repeated += 1;
-                } else {
-                    let detail = format!("first at {}", self::place(first, self.names));
-                    self.add(Kind::Duplicated, message, detail);
-                }
+        self.doubled(place.own, |_| Some(()));
+        standing
+    }
+
+    /// Of messages that `key` says were to be published once, all but the first. Returns how many.
+    fn doubled<K: Ord>(
+        &mut self,
+        messages: &[MessageRecord],
+        key: impl Fn(&MessageRecord) -> Option<K>,
+    ) -> usize {
+        let mut known = BTreeMap::new();
+        let mut count = 0;
+        for message in messages {
+            let Some(key) = key(message) else {
+                continue;
+            };
+            let first = *known.entry(key).or_insert(message);
+            if first.sequence == message.sequence {
+                continue;
+            }
+            count += 1;
+            if self.may_repeat {
+                self.tally.repeated += 1;
+            } else {
+                let detail = format!("first at {}", self::place(first, self.names));
+                self.add(Kind::Duplicated, message, detail);
             }
         }
-        standing
+        count
     }
 
     /// An id that was enqueued, or published, more than once: what is equal belongs together, then

@@ -31,7 +31,7 @@ pub(super) fn places<'a>(
     asides: &'a mut [AsideRecord],
 ) -> impl Iterator<Item = Place<'a>> {
     messages
-        .sort_unstable_by_key(|message| (message.position, message.is_replay, message.sequence));
+        .sort_unstable_by_key(|message| (message.position, message.is_replay(), message.sequence));
     asides.sort_unstable_by_key(|aside| aside.position);
     let (mut messages, mut asides) = (&*messages, &*asides);
     std::iter::from_fn(move || {
@@ -44,7 +44,7 @@ pub(super) fn places<'a>(
         let count = messages.partition_point(|message| message.position == at);
         let (here, rest) = messages.split_at(count);
         messages = rest;
-        let (own, replays) = here.split_at(here.partition_point(|message| !message.is_replay));
+        let (own, replays) = here.split_at(here.partition_point(|message| !message.is_replay()));
         let aside = match asides.split_first() {
             Some((aside, rest)) if Some(aside.position) == at => {
                 asides = rest;
@@ -92,20 +92,20 @@ impl Standing<'_> {
     pub(super) fn is_in_order(&self) -> bool {
         let keeps_order = |aside: &AsideRecord| aside.held_its_key && aside.redirected_to.is_none();
         self.message
-            .is_some_and(|message| !message.is_replay || self.aside.is_some_and(keeps_order))
+            .is_some_and(|message| !message.is_replay() || self.aside.is_some_and(keeps_order))
     }
 
     /// What the broker should show of a row that was enqueued here.
     pub(super) fn expected(&self, row: &Content) -> Content {
         match (self.message, self.aside) {
-            (Some(message), Some(aside)) if message.is_replay => aside.replayed(row),
+            (Some(message), Some(aside)) if message.is_replay() => aside.replayed(row),
             _ => *row,
         }
     }
 
     /// Whether its replay was to differ from the row.
     pub(super) fn is_changed(&self) -> bool {
-        let is_replay = self.message.is_some_and(|message| message.is_replay);
+        let is_replay = self.message.is_some_and(|message| message.is_replay());
         let changes = |aside: &AsideRecord| aside.edit.is_some() || aside.redirected_to.is_some();
         is_replay && self.aside.is_some_and(changes)
     }

@@ -32,7 +32,8 @@ pub(super) struct MessageRecord {
     pub(super) sequence: u64,
     pub(super) partition: u32,
     pub(super) offset: u64,
-    pub(super) is_replay: bool,
+    /// For the how-manieth time it was asked for, if it is a replay; 0 if it does not say.
+    pub(super) replay: Option<u32>,
     /// Published once more: its position is not its row's.
     pub(super) is_redelivery: bool,
     /// Whether a row must be there if it is a message of this table: it was enqueued within the
@@ -60,6 +61,12 @@ const IS_REDELIVERY: u8 = 8;
 const NO_KEY: u8 = u8::MAX;
 const CUT: u8 = 0x80;
 
+impl MessageRecord {
+    pub(super) const fn is_replay(&self) -> bool {
+        self.replay.is_some()
+    }
+}
+
 impl Record for RowRecord {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.id.as_bytes());
@@ -83,7 +90,7 @@ impl Record for MessageRecord {
         self.key_text.write(out);
         let mut flags = 0;
         for (flag, is_set) in [
-            (IS_REPLAY, self.is_replay),
+            (IS_REPLAY, self.replay.is_some()),
             (IS_DUE, self.is_due),
             (IS_REDELIVERY, self.is_redelivery),
             (HAS_POSITION, self.position.is_some()),
@@ -98,6 +105,9 @@ impl Record for MessageRecord {
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.partition.to_le_bytes());
         out.extend_from_slice(&self.offset.to_le_bytes());
+        if let Some(number) = self.replay {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
     }
 
     fn read(from: &mut &[u8]) -> Option<Self> {
@@ -119,7 +129,11 @@ impl Record for MessageRecord {
             sequence: u64::from_le_bytes(take(from)?),
             partition: u32::from_le_bytes(take(from)?),
             offset: u64::from_le_bytes(take(from)?),
-            is_replay: flags & IS_REPLAY != 0,
+            replay: if flags & IS_REPLAY != 0 {
+                Some(u32::from_le_bytes(take(from)?))
+            } else {
+                None
+            },
             is_redelivery: flags & IS_REDELIVERY != 0,
             is_due: flags & IS_DUE != 0,
         })
@@ -269,7 +283,7 @@ pub(super) mod tests {
                 content,
                 key_text,
             });
-            for (position, is_replay) in [(Some((TimelineId(3), position)), true), (None, false)] {
+            for (position, replay) in [(Some((TimelineId(3), position)), Some(9)), (None, None)] {
                 assert_kept(&MessageRecord {
                     id,
                     content,
@@ -278,9 +292,9 @@ pub(super) mod tests {
                     sequence: 1 << 40,
                     partition: 5,
                     offset: 1 << 50,
-                    is_replay,
-                    is_redelivery: is_replay,
-                    is_due: !is_replay,
+                    replay,
+                    is_redelivery: replay.is_some(),
+                    is_due: replay.is_none(),
                 });
             }
         }

@@ -62,7 +62,7 @@ fn planted_faults_are_found_and_nothing_else() {
                 }
                 4 => {
                     // Its key did not wait: the replay stands anywhere, and says what was asked for.
-                    message.is_replay = true;
+                    message.replay = Some(1);
                     message.payload = Some(b"repaired".to_vec());
                     let mut aside = Aside::of(row, Fate::Replayed);
                     aside.edited = message.payload.clone();
@@ -73,7 +73,7 @@ fn planted_faults_are_found_and_nothing_else() {
                 5 => {
                     sent_again += 1;
                     let mut replay = message.clone();
-                    replay.is_replay = true;
+                    replay.replay = Some(1);
                     behind.push(replay);
                 }
                 7 => {
@@ -94,7 +94,7 @@ fn planted_faults_are_found_and_nothing_else() {
                 10 => {
                     // Nobody asked for that.
                     expect(Kind::Altered);
-                    message.is_replay = true;
+                    message.replay = Some(1);
                     message.payload = Some(b"repaired".to_vec());
                     asides.push(Aside::of(row, Fate::Replayed));
                     behind.push(message);
@@ -102,14 +102,14 @@ fn planted_faults_are_found_and_nothing_else() {
                 }
                 11 => {
                     // Its key waited: it stands where it would have stood itself.
-                    message.is_replay = true;
+                    message.replay = Some(1);
                     let mut aside = Aside::of(row, Fate::Replayed);
                     aside.held_its_key = true;
                     asides.push(aside);
                 }
                 12 => {
                     // Its record is gone.
-                    message.is_replay = true;
+                    message.replay = Some(1);
                     behind.push(message);
                     continue;
                 }

@@ -292,7 +292,7 @@ fn published<'a>(record: &'a BorrowedMessage<'_>) -> Published<'a> {
         offset: u64::try_from(record.offset()).unwrap_or_default(),
         id: None,
         position: None,
-        is_replay: false,
+        replay: None,
         is_redelivery: false,
         key: record.key(),
         message_type: None,
@@ -310,7 +310,7 @@ fn published<'a>(record: &'a BorrowedMessage<'_>) -> Published<'a> {
             text::CREATED_AT => published.created_at = as_text().and_then(text::read_timestamp),
             text::TYPE => published.message_type = Some(value),
             text::CONTENT_TYPE => published.content_type = Some(value),
-            text::REPLAY => published.is_replay = true,
+            text::REPLAY => published.replay = Some(text::read_replay_number(value)),
             text::REDELIVERY => published.is_redelivery = true,
             name => published.headers.push((name, value)),
         }

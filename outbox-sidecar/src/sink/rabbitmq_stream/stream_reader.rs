@@ -264,7 +264,7 @@ fn published(message: &Bytes, partition: u32, offset: u64) -> Published<'_> {
         offset,
         id: message_id.and_then(|id| id.parse::<MessageId>().ok()),
         position: None,
-        is_replay: false,
+        replay: None,
         is_redelivery: false,
         key: None,
         message_type: subject.map(str::as_bytes),
@@ -280,7 +280,7 @@ fn published(message: &Bytes, partition: u32, offset: u64) -> Published<'_> {
                 published.position = position.and_then(text::read_position);
             }
             text::KEY => published.key = Some(value),
-            text::REPLAY => published.is_replay = true,
+            text::REPLAY => published.replay = Some(text::read_replay_number(value)),
             text::REDELIVERY => published.is_redelivery = true,
             TOMBSTONE => published.payload = None,
             BASIC_TYPE => {}

@@ -33,7 +33,8 @@ pub(super) struct Event {
     pub(super) key: Option<String>,
     pub(super) payload: Option<Vec<u8>>,
     pub(super) position: u64,
-    pub(super) is_replay: bool,
+    /// For the how-manieth time it was asked for, if it is a replay.
+    pub(super) replay: Option<u32>,
     /// Published once more: its position is its request's.
     pub(super) is_redelivery: bool,
     /// Not in its row's topic.
@@ -60,7 +61,7 @@ impl Event {
             offset: offset as u64,
             id: Some(self.id),
             position: Some((TimelineId(1), position(self.position))),
-            is_replay: self.is_replay,
+            replay: self.replay,
             is_redelivery: self.is_redelivery,
             key: self.key.as_deref().map(str::as_bytes),
             message_type: Some(b"T"),
@@ -133,7 +134,7 @@ pub(super) fn event(random: &mut Rng, position: usize, keys: usize) -> Event {
         key: (key < keys).then(|| format!("{key:0$}", 1 + key % 70)),
         payload: (random.u8(..8) > 0).then(|| position.to_string().into_bytes()),
         position: position as u64,
-        is_replay: false,
+        replay: None,
         is_redelivery: false,
         is_elsewhere: false,
     }

@@ -17,7 +17,7 @@ fn overtaken() -> (Vec<Event>, Vec<Event>) {
         row.key = Some("k".into());
     }
     let mut late = rows[1].clone();
-    late.is_replay = true;
+    late.replay = Some(1);
     let messages = vec![rows[0].clone(), rows[2].clone(), late];
     (rows, messages)
 }
@@ -37,6 +37,51 @@ fn a_replay_keeps_the_order_of_its_key_if_that_has_waited_for_it() {
     aside.held_its_key = true;
     let overtaken = BTreeMap::from([(Kind::OutOfOrder, vec![rows[1].id.to_string()])]);
     assert_eq!(found(&[aside]), overtaken);
+}
+
+#[test]
+fn a_replay_that_came_twice_is_told_from_two_that_were_asked_for() {
+    let mut random = Rng::with_seed(1);
+    let row = event(&mut random, 0, 1);
+    let replay = |number| Event {
+        replay: Some(number),
+        ..row.clone()
+    };
+    let redelivered = |position| Event {
+        is_redelivery: true,
+        position,
+        ..replay(1)
+    };
+    let aside = [Aside::of(&row, Fate::Replayed)];
+    let all = PositionRange::default();
+    let compare = |messages: &[Event], may_repeat| {
+        compare_with(
+            std::slice::from_ref(&row),
+            messages,
+            &aside,
+            may_repeat,
+            all,
+        )
+    };
+    let asked = [replay(1), replay(2), redelivered(50), redelivered(60)];
+    let compared = compare(&asked, false);
+    assert_eq!(
+        (compared.findings.total(), compared.tally.sent_again),
+        (0, 3)
+    );
+    // A number that is not to be read proves nothing.
+    assert_eq!(compare(&[replay(0), replay(0)], false).findings.total(), 0);
+
+    let twice = [asked.as_slice(), &[replay(2), redelivered(60)]].concat();
+    let compared = compare(&twice, false);
+    assert_eq!(compared.tally.sent_again, 3);
+    let doubled = vec![row.id.to_string(); 2];
+    assert_eq!(
+        by_kind(compared.findings),
+        BTreeMap::from([(Kind::Duplicated, doubled)])
+    );
+    let compared = compare(&twice, true);
+    assert_eq!((compared.findings.total(), compared.tally.repeated), (0, 2));
 }
 
 #[test]
@@ -104,7 +149,7 @@ fn an_id_that_is_enqueued_twice_may_be_set_aside_once() {
     );
 
     let mut replay = second.clone();
-    replay.is_replay = true;
+    replay.replay = Some(1);
     replay.payload = Some(b"repaired".to_vec());
     let mut aside = Aside::of(&second, Fate::Replayed);
     aside.edited = replay.payload.clone();
@@ -121,7 +166,7 @@ fn a_replay_elsewhere_stands_for_its_row_only_if_it_was_sent_there() {
     let mut random = Rng::with_seed(1);
     let row = event(&mut random, 4, 1);
     let mut replay = row.clone();
-    replay.is_replay = true;
+    replay.replay = Some(1);
     replay.is_elsewhere = true;
     let mut aside = Aside::of(&row, Fate::Replayed);
     let rows = std::slice::from_ref(&row);
@@ -153,7 +198,7 @@ fn what_was_redelivered_is_sent_again_and_no_finding() {
     let rows: Vec<_> = (0..12).map(|at| event(&mut random, at, 2)).collect();
     let again = |event: &Event, request: u64| {
         let mut again = event.clone();
-        (again.is_replay, again.is_redelivery) = (true, true);
+        (again.replay, again.is_redelivery) = (Some(1), true);
         again.position = request;
         again
     };
@@ -200,7 +245,7 @@ fn what_was_redelivered_and_says_something_else_stands_for_no_row() {
     let mut random = Rng::with_seed(1);
     let row = event(&mut random, 4, 1);
     let mut again = row.clone();
-    (again.is_replay, again.is_redelivery, again.position) = (true, true, 50);
+    (again.replay, again.is_redelivery, again.position) = (Some(1), true, 50);
     again.payload = Some(b"altered".to_vec());
     let compare = |message: &Event, asides: &[Aside]| {
         let (rows, messages) = (std::slice::from_ref(&row), std::slice::from_ref(message));
