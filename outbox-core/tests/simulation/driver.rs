@@ -173,6 +173,7 @@ impl World {
             && client.sink.answer.is_none()
             && !sends_nothing
             && let Some(epoch) = client.epoch
+            && !batch.messages.iter().any(|sent| self.broker.refuses(sent))
         {
             self.broker.undecided.push((epoch, Arc::clone(batch), *log));
         }
