@@ -108,7 +108,9 @@ impl Broker {
         let proves = !batch.messages.is_empty() || checkpoint.frontier > newest.frontier;
         let start = if proves { from } else { checkpoint.frontier };
         let before = newest.last;
-        let last = match logs.get(log).request_between(start, checkpoint.frontier) {
+        // Written anew, such a log may have something else where the checkpoint stands.
+        let asked = logs.get(log).request_between(start, checkpoint.frontier);
+        let last = match asked.filter(|_| proves) {
             Some(asked) => self.replay(logs, log, batch, start, asked)?,
             None => self.publish(logs, log, batch, (start, before))?,
         };
