@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use outbox_core::Frontier;
 use outbox_core::relay::{Action, Claim, EarlierEnds, EarlierTries, Event, TriedMessage};
+use outbox_core::{Frontier, Lsn};
 
+use super::log::GENESIS;
 use super::process::Lane;
 use super::world::World;
 
@@ -24,6 +25,16 @@ pub(crate) struct Starts {
 const NEAR_MAX: Duration = Duration::from_secs(15 * 60);
 
 impl Starts {
+    /// Somebody has just ended without a word, and not for the first time.
+    pub(crate) fn shaky(now: Duration) -> Self {
+        Self {
+            last: Some((0, now, Frontier::at(Lsn::new(GENESIS)))),
+            runs: true,
+            unclean: 1,
+            ..Self::default()
+        }
+    }
+
     fn begin(&mut self, run: u32, now: Duration, frontier: Frontier) -> EarlierEnds {
         self.unclean = match self.last {
             Some((last, _, _)) if self.runs && last == run => self.unclean,

@@ -10,6 +10,7 @@ use super::disasters::Snapshot;
 use super::log::Logs;
 use super::process::{Process, moment};
 use super::server::Server;
+use super::starts::Starts;
 
 /// Servers, broker and relay processes of one name, and everything that may befall them.
 #[derive(Debug)]
@@ -93,12 +94,16 @@ impl World {
         for process in &mut processes {
             process.start(&mut random, now, plan.stuck);
         }
+        let mut server = Server::new();
+        if random.u8(..4) == 0 {
+            server.starts = Starts::shaky(now);
+        }
         Self {
             plan,
             now,
             processes,
             logs: Logs::new(),
-            servers: vec![Server::new()],
+            servers: vec![server],
             broker: Broker::new(),
             rows: 0,
             requests: 0,
