@@ -130,11 +130,13 @@ impl Driver {
                 system_id,
                 frontier,
                 stuck_writes,
+                sequence,
             } => {
                 let what = What::Load {
                     system_id,
                     frontier,
                     stuck_writes,
+                    sequence,
                 };
                 self.about_stuck(ticket, claim, what);
             }

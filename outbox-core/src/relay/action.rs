@@ -50,6 +50,8 @@ pub enum Action {
         frontier: Frontier,
         /// How often the relay had written about stuck messages, by the checkpoint.
         stuck_writes: u64,
+        /// The checkpoint's number: how far the last holder came is told by its difference.
+        sequence: u64,
     },
     /// Set messages aside in the database, all or none, where the claim still holds. What is there
     /// already is left as it is.

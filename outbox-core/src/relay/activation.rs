@@ -266,6 +266,7 @@ impl Activation {
             system_id: progress.cluster().0,
             frontier: progress.frontier(),
             stuck_writes: progress.stuck_writes(),
+            sequence: progress.sequence(),
         });
         self.compared = Some(Compared {
             claim,

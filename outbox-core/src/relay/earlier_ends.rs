@@ -3,8 +3,8 @@ use crate::{MessageId, Position};
 /// What the database holds of how earlier holders ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EarlierEnds {
-    /// So many processes in a row that had become active ended without a word, none of them far from
-    /// the next: they were killed, or something killed them.
+    /// So many processes in a row that had become active ended without a word, each after a few batches
+    /// at the most: they were killed, or something killed them.
     pub unclean: u32,
     /// What such a process was trying when it ended.
     pub tried: Option<EarlierTries>,

@@ -1,7 +1,5 @@
 //! What a server holds of how holders of the relay began and ended.
 
-use std::time::Duration;
-
 use outbox_core::relay::{Action, Claim, EarlierEnds, EarlierTries, Event, TriedMessage};
 use outbox_core::{Frontier, Lsn};
 
@@ -13,38 +11,41 @@ use super::world::World;
 /// their runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Starts {
-    /// Who became active last, when and from where, and whether it has not ended in order.
-    last: Option<(u32, Duration, Frontier)>,
+    /// Who became active last, from where and on which checkpoint, and whether it has not ended in
+    /// order.
+    last: Option<(u32, Frontier, u64)>,
     runs: bool,
     unclean: u32,
     tried: Option<TriedMessage>,
     pub(crate) tried_by: Vec<u32>,
 }
 
-/// Processes that become active one after the other within this time do not run well.
-const NEAR_MAX: Duration = Duration::from_secs(15 * 60);
+/// A process that ends after so many checkpoints does not run well.
+const CHECKPOINTS_MAX: u64 = 10;
 
 impl Starts {
     /// Somebody has just ended without a word, and not for the first time.
-    pub(crate) fn shaky(now: Duration) -> Self {
+    pub(crate) fn shaky() -> Self {
         Self {
-            last: Some((0, now, Frontier::at(Lsn::new(GENESIS)))),
+            last: Some((0, Frontier::at(Lsn::new(GENESIS)), 0)),
             runs: true,
             unclean: 1,
             ..Self::default()
         }
     }
 
-    fn begin(&mut self, run: u32, now: Duration, frontier: Frontier) -> EarlierEnds {
+    fn begin(&mut self, run: u32, frontier: Frontier, sequence: u64) -> EarlierEnds {
         self.unclean = match self.last {
             Some((last, _, _)) if self.runs && last == run => self.unclean,
-            Some((_, at, from)) if self.runs && (from == frontier || now - at < NEAR_MAX) => {
+            Some((_, from, first))
+                if self.runs && (from == frontier || sequence <= first + CHECKPOINTS_MAX) =>
+            {
                 self.unclean + 1
             }
             Some(_) if self.runs => 1,
             _ => 0,
         };
-        (self.last, self.runs) = (Some((run, now, frontier)), true);
+        (self.last, self.runs) = (Some((run, frontier, sequence)), true);
         self.survive(run);
         let count = self.tried_by.len() as u32;
         EarlierEnds {
@@ -103,12 +104,13 @@ impl World {
                 Action::LoadParked {
                     frontier,
                     stuck_writes,
+                    sequence,
                     ..
                 },
             ) => {
                 if earlier.writes >= *stuck_writes {
                     let starts = &mut self.servers[route].starts;
-                    earlier.ends = starts.begin(run, self.now, *frontier);
+                    earlier.ends = starts.begin(run, *frontier, *sequence);
                     self.processes[process].owes_survival = false;
                     self.check_tries(route, earlier.ends, *frontier)?;
                 }

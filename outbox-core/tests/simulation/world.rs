@@ -96,7 +96,7 @@ impl World {
         }
         let mut server = Server::new();
         if random.u8(..4) == 0 {
-            server.starts = Starts::shaky(now);
+            server.starts = Starts::shaky();
         }
         Self {
             plan,

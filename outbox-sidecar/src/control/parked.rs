@@ -43,7 +43,7 @@ impl ParkedTable<'_> {
         &self,
         client: &mut Client,
         claim: Claim,
-        frontier: Frontier,
+        (frontier, sequence): (Frontier, u64),
         stuck_writes: u64,
     ) -> Result<ParkedEarlier, SourceFailure> {
         let writes = self.writes(client, claim).await?;
@@ -57,7 +57,7 @@ impl ParkedTable<'_> {
         writer
             .finish_passed(client, claim, self.system_id, frontier.lsn)
             .await?;
-        let ends = writer.begin_here(client, claim, self.system_id, frontier);
+        let ends = writer.begin_here(client, claim, self.system_id, (frontier, sequence));
         let ends = ends.await?;
         let writes = self.writes(client, claim).await?;
         // Of a million keys the answer takes longer than others may.

@@ -15,9 +15,9 @@ const BEGINNING: &str = "noting in outbox.relay that the relay begins";
 const TRYING: &str = "noting in outbox.relay which message is tried";
 const ENDING: &str = "noting in outbox.relay that the relay ends";
 
-/// Processes that become active one after the other within this time do not run well, wherever they
-/// went on from. A supervisor waits for five minutes at the most before it starts one again.
-const NEAR_MAX_S: i64 = 15 * 60;
+/// A process that ends after so many checkpoints does not run well: the small batches that it begins
+/// with may come before what ends it.
+const CHECKPOINTS_MAX: i64 = 10;
 
 impl Writer<'_> {
     /// This process holds the relay from now on; how those before it ended.
@@ -26,11 +26,12 @@ impl Writer<'_> {
         client: &Client,
         claim: Claim,
         system_id: SystemId,
-        frontier: Frontier,
+        (frontier, sequence): (Frontier, u64),
     ) -> Result<EarlierEnds, SourceFailure> {
         let (epoch, system_id) = (epoch(claim), system_id.0.to_string());
         let (lsn, index) = (frontier.lsn.to_string(), i64::from(frontier.index));
-        let values: [&(dyn ToSql + Sync); 9] = [
+        let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
+        let values: [&(dyn ToSql + Sync); 10] = [
             &self.relay,
             &epoch,
             &self.slot,
@@ -39,7 +40,8 @@ impl Writer<'_> {
             &lsn,
             &index,
             &self.run,
-            &NEAR_MAX_S,
+            &sequence,
+            &CHECKPOINTS_MAX,
         ];
         let sql = self.sql(include_str!("starts/begin.sql"));
         let row = bounded(BEGINNING, client.query_opt(&sql, &values)).await?;

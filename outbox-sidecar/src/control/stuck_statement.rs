@@ -25,6 +25,7 @@ pub(crate) enum What {
         system_id: SystemId,
         frontier: Frontier,
         stuck_writes: u64,
+        sequence: u64,
     },
     Park {
         cluster: (SystemId, TimelineId),
@@ -74,10 +75,11 @@ impl StuckStatement {
                 system_id,
                 frontier,
                 stuck_writes,
+                sequence,
             } => {
                 let table = ParkedTable { writer, system_id };
-                let loaded = table.read(client, claim, frontier, stuck_writes).await;
-                let loaded = name_lock_holders(client, writer.schema, loaded).await;
+                let loaded = table.read(client, claim, (frontier, sequence), stuck_writes);
+                let loaded = name_lock_holders(client, writer.schema, loaded.await).await;
                 let is_of_use = answered(&loaded);
                 (Event::ParkedLoaded(ticket, loaded), is_of_use)
             }

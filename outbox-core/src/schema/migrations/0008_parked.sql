@@ -53,10 +53,10 @@ alter table {schema}.relay add column stuck_writes bigint not null default 0;
 -- becomes active and when it ends, and for each message only after two ends without a word.
 alter table {schema}.relay
     add column started_by        uuid,
-    add column started_at        timestamptz,
     add column started_system_id text,
     add column started_lsn       pg_lsn,
     add column started_index     bigint,
+    add column started_sequence  bigint,
     add column ended_orderly     boolean not null default true,
     add column unclean_ends      integer not null default 0,
     add column tried_lsn         pg_lsn,
@@ -127,6 +127,8 @@ comment on column {schema}.parked.settled_at is 'When it was replayed or skipped
 comment on column {schema}.parked.state is 'waiting, replaying, replayed or skipped.';
 comment on column {schema}.relay.started_by is 'The process that held the relay last, by a number of its own.';
 comment on column {schema}.relay.started_lsn is 'The frontier from which it went on.';
+comment on column {schema}.relay.started_sequence is
+    'The number of the checkpoint that it found: one that got no further than a few did not run well.';
 comment on column {schema}.relay.ended_orderly is 'Whether it said that it ends.';
 comment on column {schema}.relay.unclean_ends is
     'How many processes in a row ended without a word before it.';

@@ -54,7 +54,9 @@ impl Database {
             system_id: SYSTEM_ID,
         };
         let client = &mut self.client;
-        table.read(client, self.claim, frontier, stuck_writes).await
+        table
+            .read(client, self.claim, (frontier, 0), stuck_writes)
+            .await
     }
 
     async fn rows(&self) -> i64 {

@@ -49,7 +49,9 @@ impl Database {
 
     async fn begin_in(&self, system_id: SystemId, number: u128, lsn: u64) -> EarlierEnds {
         let writer = self.process(number);
-        let begun = writer.begin_here(&self.client, self.claim, system_id, at(lsn));
+        // One checkpoint for each 10 bytes.
+        let from = (at(lsn), lsn / 10);
+        let begun = writer.begin_here(&self.client, self.claim, system_id, from);
         begun.await.unwrap()
     }
 
@@ -57,12 +59,6 @@ impl Database {
         let writer = self.process(number);
         let noted = writer.try_one(&self.client, self.claim, message(of));
         noted.await.unwrap();
-    }
-
-    /// The last holder began so many minutes ago.
-    async fn began_ago(&self, minutes: i32) {
-        let sql = "update outbox.relay set started_at = now() - $1::int4 * interval '1 minute'";
-        self.client.execute(sql, &[&minutes]).await.unwrap();
     }
 
     /// A claim of another epoch.
@@ -75,15 +71,17 @@ impl Database {
 }
 
 #[tokio::test]
-async fn processes_that_end_without_a_word_at_one_place_or_soon_are_counted() {
+async fn processes_that_end_without_a_word_at_one_place_or_soon_after_are_counted() {
     let database = Database::new().await;
     assert_eq!(database.begin(1, 100).await, EarlierEnds::default());
     assert_eq!(database.begin(2, 100).await.unclean, 1);
-    database.began_ago(60).await;
     assert_eq!(database.begin(3, 100).await.unclean, 2, "at one place");
-    assert_eq!(database.begin(4, 200).await.unclean, 3, "a moment later");
-    database.began_ago(60).await;
-    assert_eq!(database.begin(5, 300).await.unclean, 1, "an hour later");
+    assert_eq!(
+        database.begin(4, 200).await.unclean,
+        3,
+        "ten checkpoints later"
+    );
+    assert_eq!(database.begin(5, 310).await.unclean, 1, "eleven later");
 }
 
 #[tokio::test]
@@ -118,7 +116,7 @@ async fn the_end_of_a_holder_that_was_superseded_changes_nothing() {
         let writer = database.process(1);
         let noted = writer.try_one(&database.client, claim, message(1)).await;
         assert_eq!(noted.unwrap_err().kind, FailureKind::ClaimSuperseded);
-        let begun = writer.begin_here(&database.client, claim, SYSTEM_ID, at(1));
+        let begun = writer.begin_here(&database.client, claim, SYSTEM_ID, (at(1), 0));
         let refused = begun.await.unwrap_err();
         assert_eq!(refused.kind, FailureKind::ClaimSuperseded);
     }
