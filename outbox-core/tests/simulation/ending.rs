@@ -4,7 +4,7 @@ use outbox_core::relay::StuckPolicy;
 use outbox_core::sink::RefusalReason;
 
 use super::broker::refuses_again;
-use super::log::key;
+use super::log::{key, message_id};
 use super::server::State as ServerState;
 use super::stuck_table::State;
 use super::world::{Checked, World};
@@ -232,7 +232,8 @@ impl World {
             }
             for (number, copied) in (0..).zip(request.copies.iter().flatten()) {
                 let came = self.broker.again.contains(&(request.id, number));
-                let is_refused = refuses_again(request.id, copied.row);
+                let is_refused = refuses_again(request.id, copied.row)
+                    || self.given_up.contains(&message_id(copied.row));
                 let may_be_left_out = is_refused || log.stuck().parked_once(copied.row);
                 if came == copied.left_out || copied.left_out && !may_be_left_out {
                     return Err(format!(
