@@ -79,7 +79,8 @@ impl StuckStatement {
             } => {
                 let table = ParkedTable { writer, system_id };
                 let loaded = table.read(client, claim, (frontier, sequence), stuck_writes);
-                let loaded = name_lock_holders(client, writer.schema, loaded.await).await;
+                let loaded = loaded.await;
+                let loaded = name_lock_holders(client, writer.schema, loaded).await;
                 let is_of_use = answered(&loaded);
                 (Event::ParkedLoaded(ticket, loaded), is_of_use)
             }
