@@ -51,7 +51,7 @@ mod tests;
 
 pub use action::{Action, Notice, Ticket};
 pub use active::Claim;
-pub use earlier_ends::{EarlierEnds, EarlierTries, TriedMessage};
+pub use earlier_ends::{EarlierEnds, EarlierTries, TriedBatch};
 pub use event::{
     Event, FailureKind, Holder, Identity, Inspection, Now, RelayRow, SlotState, SourceFailure,
 };

@@ -136,7 +136,6 @@ async fn operator_role_asks_for_replays_under_its_own_name() {
 
     for allowed in [
         "select * from outbox.parked for update",
-        "select from outbox.relay for no key update",
         "insert into outbox.request (id, relay, kind, chosen, actor, note)
          values ('00000000-0000-0000-0000-000000000001', 'r', 'replay', 1, 'somebody else', 'n')",
         "update outbox.parked set state = 'replaying', request = '00000000-0000-0000-0000-000000000001',

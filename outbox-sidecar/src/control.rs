@@ -15,6 +15,7 @@ mod starts;
 mod stuck_database;
 mod stuck_rows;
 mod stuck_statement;
+mod turn;
 mod waiting;
 
 pub(crate) use checkpoint_row::CheckpointRow;
@@ -26,4 +27,5 @@ pub(crate) use lock_holders::name_lock_holders;
 pub(crate) use relay_row::{MadeFor, read_set_up};
 pub(crate) use requests::PartLimits;
 pub(crate) use stuck_statement::{StuckStatement, What};
+pub(crate) use turn::TAKE_TURN;
 pub(crate) use waiting::Waiting;

@@ -189,8 +189,8 @@ impl Driver {
             Action::NoteTry {
                 ticket,
                 claim,
-                message,
-            } => self.about_stuck(ticket, claim, What::Try { message }),
+                batch,
+            } => self.about_stuck(ticket, claim, What::Try { batch }),
             Action::NoteSurvival => self.control.request(Sql::NoteSurvival),
             Action::NoteEnd {
                 claim,

@@ -95,7 +95,7 @@ impl Report {
             "blocked_keys": status.blocked_keys,
             "destinations_gone": status.destinations_gone,
             "unclean_ends": status.unclean_ends,
-            "one_by_one": status.one_by_one,
+            "careful_messages": status.careful_messages,
             "set_aside": self.gauges.waiting,
             "source": self.source,
             "sink": self.sink,

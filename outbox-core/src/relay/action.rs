@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::{
     Claim, EarlierTries, FinishedRequest, HaltedMessage, Holder, ParkedMessage, RefusedAgain,
-    RequestPlace, Stop, TriedMessage,
+    RequestPlace, Stop, TriedBatch,
 };
 use crate::sink::{Batch, RefusalReason};
 use crate::{Frontier, Lsn, Position, RequestId, SystemId, TimelineId};
@@ -107,17 +107,17 @@ pub enum Action {
         /// The request.
         request: RequestId,
     },
-    /// Note which message is tried now, alone in its batch, where the claim still holds: should the
-    /// process end, that is found by the next. Of another message everything is forgotten.
+    /// Note which messages are tried now, where the claim still holds: should the process end, that is
+    /// found by the next. Of others everything is forgotten.
     NoteTry {
         /// The answer's.
         ticket: Ticket,
         /// What must still hold.
         claim: Claim,
-        /// The message.
-        message: TriedMessage,
+        /// The messages.
+        batch: TriedBatch,
     },
-    /// Take back that this process tries a message: it lives. Not answered, and carried out whenever
+    /// Take back that this process tries messages: it lives. Not answered, and carried out whenever
     /// the database can be reached; it needs no claim.
     NoteSurvival,
     /// Note that the holder ends of its own will, where the claim still holds, and take back what it
@@ -164,13 +164,14 @@ pub enum Notice {
     EndedUncleanly {
         /// How many.
         times: u32,
-        /// What was tried, alone, when they ended, and by how many.
+        /// What was tried when they ended, and by how many.
         tried: Option<EarlierTries>,
-        /// So many messages go one by one now, each noted before it is tried; 0 for none.
-        one_by_one: usize,
+        /// So many messages are published with care now: in small batches, each noted before it is
+        /// tried; 0 for none.
+        careful_messages: usize,
     },
-    /// So many messages went one by one, and the process lives: in batches again.
-    InBatchesAgain,
+    /// So many messages were published with care, and the process lives: as ever again.
+    InFullBatchesAgain,
     /// PostgreSQL failed us; trying again after the delay.
     SourceTrouble {
         /// What failed.

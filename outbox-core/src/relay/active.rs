@@ -150,7 +150,7 @@ impl Active {
             blocked_keys,
             destinations_gone,
             unclean_ends: self.careful.unclean(),
-            one_by_one: self.careful.left(),
+            careful_messages: self.careful.left(),
         }
     }
 

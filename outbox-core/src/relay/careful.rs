@@ -4,23 +4,26 @@ use std::time::Duration;
 use super::active::Active;
 use super::asking::Asking;
 use super::core::{Core, Next};
-use super::earlier_ends::{EarlierEnds, EarlierTries, TriedMessage};
+use super::earlier_ends::{EarlierEnds, EarlierTries, TriedBatch};
 use super::publishing::Flight;
-use super::settings::{CRASH_MAX, TRIES_MAX, UNCLEAN_ENDS_MAX};
+use super::settings::{CAREFUL_MESSAGES_MAX, CRASH_MAX, TRIES_MAX, UNCLEAN_ENDS_MAX};
 use super::{Action, BatchLimits, Notice, SourceFailure, Ticket};
 use crate::Frontier;
 use crate::OutboxRow;
-use crate::sink::{Batch, Delivery, Refusal, RefusalReason};
+use crate::sink::{Batch, Refusal, RefusalReason};
 
-/// Publishing one by one, after processes that ended without a word: one of the next messages may be
+/// Publishing with care, after processes that ended without a word: one of the next messages may be
 /// what ended them.
 ///
-/// Each message is noted in the database before it is tried. A process that lives on takes its note
-/// back; what stays noted by several is what kills them.
+/// Messages go in small batches, and those of a batch over which a process ended go alone. Each batch
+/// is noted in the database before it is tried. A process that lives on takes its note back; a message
+/// that stays noted by several, alone, is what kills them.
 #[derive(Debug)]
 pub(super) struct Careful {
-    /// So many messages go one by one; 0 in ordinary running, which notes nothing.
+    /// So many messages are published with care; 0 in ordinary running, which notes nothing.
     left: usize,
+    /// So many of them alone.
+    alone: usize,
     /// So many processes in a row ended without a word; 0 once messages got past that.
     unclean: u32,
     /// What others tried last.
@@ -34,10 +37,17 @@ impl Careful {
     pub(super) fn new(ends: EarlierEnds, frontier: Frontier, messages: usize) -> Self {
         let earlier = ends
             .tried
-            .filter(|tried| tried.count > 0 && !frontier.covers(tried.message.position));
+            .filter(|tried| tried.count > 0 && !frontier.covers(tried.batch.position));
+        let alone = earlier.map_or(0, |earlier| earlier.batch.messages);
+        let alone = usize::try_from(alone).unwrap_or(usize::MAX);
         let is_needed = earlier.is_some() || ends.unclean >= UNCLEAN_ENDS_MAX;
         Self {
-            left: if is_needed { messages.max(1) } else { 0 },
+            left: if is_needed {
+                messages.max(alone).max(1)
+            } else {
+                0
+            },
+            alone,
             unclean: ends.unclean,
             earlier,
             survived_at: None,
@@ -57,12 +67,14 @@ impl Careful {
         self.earlier
     }
 
-    pub(super) const fn limits(&self, batch: BatchLimits) -> BatchLimits {
-        if self.left == 0 {
-            return batch;
-        }
+    pub(super) fn limits(&self, batch: BatchLimits) -> BatchLimits {
+        let messages_max = match (self.left, self.alone) {
+            (0, _) => batch.messages_max,
+            (_, 0) => batch.messages_max.min(CAREFUL_MESSAGES_MAX),
+            _ => 1,
+        };
         BatchLimits {
-            messages_max: 1,
+            messages_max,
             ..batch
         }
     }
@@ -73,16 +85,24 @@ impl Careful {
     }
 
     /// What is noted before a batch is tried.
-    fn notes(&self, batch: &Batch) -> Option<TriedMessage> {
-        let first = batch.messages.first().filter(|_| self.left > 0);
-        first.map(tried)
+    fn notes(&self, batch: &Batch) -> Option<TriedBatch> {
+        let first = batch.messages.first().filter(|_| self.left > 0)?;
+        Some(TriedBatch {
+            position: first.position,
+            id: first.row.id,
+            messages: u32::try_from(batch.messages.len()).unwrap_or(u32::MAX),
+        })
     }
 
-    /// What has ended every process that tried it is not tried once more.
+    /// What has ended every process that tried it alone is not tried once more.
     fn refuses(&self, batch: &Batch) -> Option<Refusal> {
-        let earlier = self.earlier.filter(|earlier| earlier.count >= TRIES_MAX)?;
+        let earlier = self
+            .earlier
+            .filter(|earlier| earlier.count >= TRIES_MAX && earlier.batch.messages == 1)?;
+        let known = (earlier.batch.position, earlier.batch.id);
         let mut messages = batch.messages.iter();
-        let batch_index = messages.position(|delivery| tried(delivery) == earlier.message)?;
+        let batch_index =
+            messages.position(|delivery| (delivery.position, delivery.row.id) == known)?;
         Some(Refusal {
             batch_index,
             reason: RefusalReason::Crashes,
@@ -98,6 +118,7 @@ impl Careful {
     fn passed(&mut self, messages: usize) -> bool {
         let was_on = self.left > 0;
         self.left = self.left.saturating_sub(messages);
+        self.alone = self.alone.saturating_sub(messages);
         if self.left == 0 && messages > 0 {
             self.unclean = 0;
         }
@@ -105,16 +126,9 @@ impl Careful {
     }
 }
 
-fn tried(delivery: &Delivery) -> TriedMessage {
-    TriedMessage {
-        position: delivery.position,
-        id: delivery.row.id,
-    }
-}
-
 impl Active {
-    /// Publishes a batch, or goes on with the attempt that began `since` then; first its message is
-    /// noted, where messages go one by one.
+    /// Publishes a batch, or goes on with the attempt that began `since` then; first it is noted, where
+    /// messages are published with care.
     pub(super) fn attempt(
         &mut self,
         core: &mut Core,
@@ -125,7 +139,7 @@ impl Active {
             return self.isolate(core, batch, &[refusal]);
         }
         match self.careful.notes(&batch) {
-            Some(message) => self.note_try(core, batch, since, message),
+            Some(noted) => self.note_try(core, batch, since, noted),
             None => self.hand_over(core, batch, since),
         }
         Ok(())
@@ -136,7 +150,7 @@ impl Active {
         core: &mut Core,
         batch: Arc<Batch>,
         since: Option<Duration>,
-        message: TriedMessage,
+        noted: TriedBatch,
     ) {
         let rows = batch.messages.iter().map(|delivery| &delivery.row);
         self.in_flight_bytes = rows.map(OutboxRow::memory_bytes).sum();
@@ -144,7 +158,7 @@ impl Active {
         core.act(Action::NoteTry {
             ticket,
             claim: self.claim,
-            message,
+            batch: noted,
         });
         self.flight = Flight::Noting {
             batch,
@@ -161,10 +175,10 @@ impl Active {
             asking,
         } = &self.flight
             && asking.is_due(core.now.monotonic)
-            && let Some(message) = self.careful.notes(batch)
+            && let Some(noted) = self.careful.notes(batch)
         {
             let (batch, since) = (Arc::clone(batch), *since);
-            self.note_try(core, batch, since, message);
+            self.note_try(core, batch, since, noted);
         }
     }
 
@@ -222,7 +236,7 @@ impl Active {
     pub(super) fn passed(&mut self, core: &mut Core, messages: usize) {
         self.careful.survived_at = None;
         if self.careful.passed(messages) {
-            core.report(Notice::InBatchesAgain);
+            core.report(Notice::InFullBatchesAgain);
         }
     }
 }

@@ -47,7 +47,7 @@ impl Compared {
             core.report(Notice::EndedUncleanly {
                 times: ends.unclean,
                 tried: careful.earlier(),
-                one_by_one: careful.left(),
+                careful_messages: careful.left(),
             });
         }
         careful

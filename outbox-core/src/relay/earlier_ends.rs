@@ -10,20 +10,22 @@ pub struct EarlierEnds {
     pub tried: Option<EarlierTries>,
 }
 
-/// A message, alone in its batch, on its way to the sink.
+/// Messages on their way to the sink together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TriedMessage {
-    /// Where it is published in the commit order.
+pub struct TriedBatch {
+    /// Where the first of them is published in the commit order.
     pub position: Position,
     /// Its identity.
     pub id: MessageId,
+    /// How many they are.
+    pub messages: u32,
 }
 
-/// A message that other processes tried, and nothing was heard of them since.
+/// What other processes tried, and nothing was heard of them since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EarlierTries {
-    /// The message.
-    pub message: TriedMessage,
+    /// The messages.
+    pub batch: TriedBatch,
     /// How many processes.
     pub count: u32,
 }

@@ -88,8 +88,12 @@ pub(super) const BLOCKED_KEYS_MAX: usize = 1_000_000;
 /// The most bytes of their texts.
 pub(super) const BLOCKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// So many processes in a row that ended without a word: from then on messages go one by one.
+/// So many processes in a row that ended without a word: from then on messages are published
+/// with care.
 pub(super) const UNCLEAN_ENDS_MAX: u32 = 2;
+
+/// So many of them go together then; should the process end over them, they go alone.
+pub(super) const CAREFUL_MESSAGES_MAX: usize = 100;
 
 /// So many processes that ended while they tried a message, alone: it is not tried any more.
 pub(super) const TRIES_MAX: u32 = 2;

@@ -72,9 +72,9 @@ pub struct Status {
     /// So many processes in a row that held the relay ended without a word; 0 once this one has got
     /// past that.
     pub unclean_ends: u32,
-    /// Messages that still go one by one, after processes that ended without a word; 0 in ordinary
-    /// running.
-    pub one_by_one: usize,
+    /// Messages that are still published with care, in small batches, after processes that ended
+    /// without a word; 0 in ordinary running.
+    pub careful_messages: usize,
 }
 
 impl Status {
@@ -93,7 +93,7 @@ impl Status {
             blocked_keys: 0,
             destinations_gone: 0,
             unclean_ends: 0,
-            one_by_one: 0,
+            careful_messages: 0,
         }
     }
 }

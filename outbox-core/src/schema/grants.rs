@@ -67,7 +67,6 @@ pub fn operator_role(schema: &SchemaName, role: &str) -> String {
          to {role};\n\
          grant insert (id, relay, kind, chosen, destination, edited, type, content_type, payload, \
          headers, actor, note) on {schema}.request to {role};\n\
-         grant update (updated_at) on {schema}.relay to {role};\n\
          grant update (state, request, request_index, replays, actor, note) on {schema}.parked \
          to {role};\n"
     )

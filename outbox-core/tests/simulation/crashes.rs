@@ -32,7 +32,7 @@ impl World {
         Ok(true)
     }
 
-    /// Four ends at most for each message, and for each time that its replay is asked for; each relay
+    /// Five ends at most for each message, and for each time that its replay is asked for; each relay
     /// that halts begins anew; and some for what was going on when faults stopped.
     fn crashes_allowed(&self) -> u32 {
         let messages = self.crashing.len() as u32;
@@ -42,7 +42,7 @@ impl World {
             StuckPolicy::Halt => self.processes.len() as u32,
             StuckPolicy::Park | StuckPolicy::ParkKey => 1,
         };
-        4 * messages * (relays + requests) + 2
+        5 * messages * (relays + requests) + 2
     }
 
     /// A process ends: if its note is still there it must have been trying the message, or have had no
@@ -68,10 +68,13 @@ impl World {
         ends: EarlierEnds,
         frontier: Frontier,
     ) -> Checked {
-        let Some(tried) = ends.tried.filter(|tried| tried.count >= 2) else {
+        let Some(tried) = ends
+            .tried
+            .filter(|tried| tried.count >= 2 && tried.batch.messages == 1)
+        else {
             return Ok(());
         };
-        if frontier.covers(tried.message.position) {
+        if frontier.covers(tried.batch.position) {
             return Ok(());
         }
         let has_changed_place =
@@ -88,16 +91,16 @@ impl World {
         if !has_changed_place && by.iter().any(|run| lives(&run)) {
             return Err(format!(
                 "{:?} counts as tried by {by:?}, of which some live",
-                tried.message
+                tried.batch
             ));
         }
         if !has_changed_place && by.iter().any(|run| self.idle_deaths.contains(run)) {
             return Err(format!(
                 "{:?} counts as tried by {by:?}, of which some ended while nothing was tried",
-                tried.message
+                tried.batch
             ));
         }
-        self.given_up.push(tried.message.id);
+        self.given_up.push(tried.batch.id);
         Ok(())
     }
 

@@ -7,10 +7,13 @@ pub(super) fn notice_name(notice: &Notice) -> &'static str {
         Notice::StandingBy { .. } => "standing by",
         Notice::Activating => "activating",
         Notice::Active { .. } => "active",
-        Notice::EndedUncleanly { one_by_one: 0, .. } => "ended uncleanly",
+        Notice::EndedUncleanly {
+            careful_messages: 0,
+            ..
+        } => "ended uncleanly",
         Notice::EndedUncleanly { tried: None, .. } => "ended uncleanly: one by one",
         Notice::EndedUncleanly { .. } => "ended uncleanly: what was tried is known",
-        Notice::InBatchesAgain => "in batches again",
+        Notice::InFullBatchesAgain => "in batches again",
         Notice::SourceTrouble { .. } => "source trouble",
         Notice::SinkTrouble { kind, .. } => kind,
         Notice::SinkAtWork { .. } => "sink at work",

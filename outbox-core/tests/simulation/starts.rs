@@ -1,6 +1,6 @@
 //! What a server holds of how holders of the relay began and ended.
 
-use outbox_core::relay::{Action, Claim, EarlierEnds, EarlierTries, Event, TriedMessage};
+use outbox_core::relay::{Action, Claim, EarlierEnds, EarlierTries, Event, TriedBatch};
 use outbox_core::{Frontier, Lsn};
 
 use super::log::GENESIS;
@@ -16,7 +16,7 @@ pub(crate) struct Starts {
     last: Option<(u32, Frontier, u64)>,
     runs: bool,
     unclean: u32,
-    tried: Option<TriedMessage>,
+    tried: Option<TriedBatch>,
     pub(crate) tried_by: Vec<u32>,
 }
 
@@ -36,7 +36,13 @@ impl Starts {
 
     fn begin(&mut self, run: u32, frontier: Frontier, sequence: u64) -> EarlierEnds {
         self.unclean = match self.last {
-            Some((last, _, _)) if self.runs && last == run => self.unclean,
+            Some((last, _, first)) if self.runs && last == run => {
+                if sequence > first + CHECKPOINTS_MAX {
+                    0
+                } else {
+                    self.unclean
+                }
+            }
             Some((_, from, first))
                 if self.runs && (from == frontier || sequence <= first + CHECKPOINTS_MAX) =>
             {
@@ -50,13 +56,13 @@ impl Starts {
         let count = self.tried_by.len() as u32;
         EarlierEnds {
             unclean: self.unclean,
-            tried: self.tried.map(|message| EarlierTries { message, count }),
+            tried: self.tried.map(|batch| EarlierTries { batch, count }),
         }
     }
 
-    fn try_one(&mut self, run: u32, message: TriedMessage) {
-        if self.tried != Some(message) {
-            (self.tried, self.tried_by) = (Some(message), Vec::new());
+    fn try_batch(&mut self, run: u32, batch: TriedBatch) {
+        if self.tried != Some(batch) {
+            (self.tried, self.tried_by) = (Some(batch), Vec::new());
         }
         self.survive(run);
         self.tried_by.push(run);
@@ -86,13 +92,13 @@ impl World {
         if let Action::NoteTry {
             ticket,
             claim,
-            message,
+            batch,
         } = action
         {
             let refused = server.refusal(false).map_or(Ok(()), Err);
             let done = refused.and_then(|()| server.require(*claim));
             if done.is_ok() {
-                server.starts.try_one(run, *message);
+                server.starts.try_batch(run, *batch);
                 self.processes[process].owes_survival = false;
             }
             return Ok(Some(Event::TryNoted(*ticket, done)));

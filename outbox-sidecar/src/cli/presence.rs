@@ -10,7 +10,7 @@ pub(super) fn presence_text(presence: Presence, relay: &str, slot: &str) -> Stri
             format!("no relay reads from slot {slot}: the request waits until a relay {relay} runs")
         }
         Presence::NoSlot => format!(
-            "there is no slot {slot}: the request waits until relay {relay} is set up and runs (see \
+            "there is no slot {slot}: nobody will carry a request out; set relay {relay} up first (see \
              `outbox-sidecar status`)"
         ),
     }

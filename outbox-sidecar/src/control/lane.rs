@@ -123,6 +123,14 @@ async fn make_partitions(
     read().map_err(|error| failure_of(&error, doing))
 }
 
+/// Whether a statement that notes this process was carried out.
+const fn was_noted(answer: &Event) -> bool {
+    matches!(
+        answer,
+        Event::TryNoted(_, Ok(_)) | Event::ParkedLoaded(_, Ok(_))
+    )
+}
+
 /// Whether the server went away, rather than refuse.
 fn is_outage(failure: &SourceFailure) -> bool {
     matches!(
@@ -200,14 +208,15 @@ impl Task {
                 return;
             }
             Request::Stuck(statement) => {
-                // What is noted now is newer than what is still to be taken back.
-                self.owes_survival &= !statement.notes_this_process();
+                let notes_this_process = statement.notes_this_process();
                 let settings = self.settings.clone();
                 let carried_out = statement.carry_out(self.client().await, settings.writer());
                 let (answer, is_of_use) = carried_out.await;
                 if !is_of_use {
                     self.client = None;
                 }
+                // What was noted now is newer than what was still to be taken back.
+                self.owes_survival &= !(notes_this_process && was_noted(&answer));
                 answer
             }
             Request::RecordHold(stop, done) => {

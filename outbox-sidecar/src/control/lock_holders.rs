@@ -1,5 +1,6 @@
 use outbox_core::relay::{FailureKind, SourceFailure};
 use outbox_core::schema::SchemaName;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use super::connection::bounded;
@@ -9,12 +10,12 @@ use super::failure_of;
 /// that failed must be over.
 pub(crate) async fn name_lock_holders<T>(
     client: &Client,
-    schema: &SchemaName,
+    (schema, relay): (&SchemaName, &str),
     answer: Result<T, SourceFailure>,
 ) -> Result<T, SourceFailure> {
     match answer {
         Err(failure) if failure.kind == FailureKind::Locked => {
-            let holders = match read(client, schema).await {
+            let holders = match read(client, schema, relay).await {
                 Ok(holders) if holders.is_empty() => "nobody holds a lock any more".to_owned(),
                 Ok(holders) => holders.join("; "),
                 Err(error) => format!("who holds the lock is not known: {error}"),
@@ -30,7 +31,11 @@ pub(crate) async fn name_lock_holders<T>(
 
 /// Who has changed or locked rows of stuck messages, and has not ended the transaction; the oldest
 /// first.
-async fn read(client: &Client, schema: &SchemaName) -> Result<Vec<String>, SourceFailure> {
+async fn read(
+    client: &Client,
+    schema: &SchemaName,
+    relay: &str,
+) -> Result<Vec<String>, SourceFailure> {
     const DOING: &str = "asking who holds locks";
     let sql = "
         select a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''),
@@ -42,13 +47,19 @@ async fn read(client: &Client, schema: &SchemaName) -> Result<Vec<String>, Sourc
               where l.granted and l.mode not in ('AccessShareLock', 'SIReadLock')
                 and l.database = (select oid from pg_catalog.pg_database
                                   where datname = pg_catalog.current_database())
-                and l.relation in (pg_catalog.to_regclass('{schema}.parked'),
-                                   pg_catalog.to_regclass('{schema}.request'),
-                                   pg_catalog.to_regclass('{schema}.relay'))
+                and (l.relation in (pg_catalog.to_regclass('{schema}.parked'),
+                                    pg_catalog.to_regclass('{schema}.request'),
+                                    pg_catalog.to_regclass('{schema}.redelivery'),
+                                    pg_catalog.to_regclass('{schema}.relay'))
+                     or l.locktype = 'advisory' and l.objsubid = 1
+                        and (l.classid::int8 << 32 | l.objid::int8)
+                            = pg_catalog.hashtextextended(
+                                  'requests of ' || $1::text || ' in ' || $2::text, 0))
           )
         order by a.xact_start limit 3";
     let sql = sql.replace("{schema}", &schema.quoted().replace('\'', "''"));
-    let rows = bounded(DOING, client.query(&sql, &[])).await?;
+    let values: [&(dyn ToSql + Sync); 2] = [&relay, &schema.quoted()];
+    let rows = bounded(DOING, client.query(&sql, &values)).await?;
     let read = |row: &Row| {
         let pid: i32 = row.try_get(0)?;
         let (role, application): (String, String) = (row.try_get(1)?, row.try_get(2)?);

@@ -1,8 +1,8 @@
 //! What operators ask of a relay, as it carries it out in the database.
 //!
 //! Each step is a transaction that counts itself under the relay's claim. The relay's own statements
-//! come one after the other; an operator may choose among what waits at any moment, and does so with
-//! the relay's row of `outbox.relay` locked, which each step counts in first.
+//! come one after the other; an operator may choose among what waits at any moment, and takes turns with
+//! them.
 
 mod redelivery;
 
@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::claim::{COUNTED, Writer, epoch, superseded};
 use super::connection::{bounded, within};
 use super::stuck_rows::{column, key_after, message, number, position_of, skipped, unsigned};
+use super::turn::TAKE_TURN;
 use crate::failpoint::failpoint;
 
 const CARRYING_OUT: &str = "carrying out a request";
@@ -186,6 +187,8 @@ impl Writer<'_> {
         let claim: [&(dyn ToSql + Sync); 4] = [&self.relay, &epoch, &self.slot, &pid];
         let counted = step.rows(COUNTED, &claim).await?;
         let writes = unsigned(counted.first().ok_or_else(superseded)?, 0)?;
+        let schema = self.schema.quoted();
+        step.rows(TAKE_TURN, &[&self.relay, &schema]).await?;
         Ok((step, writes))
     }
 }

@@ -1,6 +1,6 @@
 //! How processes that held the relay began and ended, as its row in `outbox.relay` tells it.
 
-use outbox_core::relay::{Claim, EarlierEnds, EarlierTries, SourceFailure, TriedMessage};
+use outbox_core::relay::{Claim, EarlierEnds, EarlierTries, SourceFailure, TriedBatch};
 use outbox_core::{Frontier, MessageId, SystemId};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
@@ -12,7 +12,7 @@ use super::failure_of;
 use super::stuck_rows::{position, unreadable};
 
 const BEGINNING: &str = "noting in outbox.relay that the relay begins";
-const TRYING: &str = "noting in outbox.relay which message is tried";
+const TRYING: &str = "noting in outbox.relay what is tried";
 const ENDING: &str = "noting in outbox.relay that the relay ends";
 
 /// A process that ends after so many checkpoints does not run well: the small batches that it begins
@@ -48,18 +48,19 @@ impl Writer<'_> {
         ends(&row.ok_or_else(superseded)?)
     }
 
-    /// This process tries a message.
-    pub(super) async fn try_one(
+    /// This process tries messages.
+    pub(super) async fn try_batch(
         &self,
         client: &Client,
         claim: Claim,
-        message: TriedMessage,
+        batch: TriedBatch,
     ) -> Result<(), SourceFailure> {
         let epoch = epoch(claim);
-        let lsn = message.position.commit_lsn.to_string();
-        let index = i64::from(message.position.index);
-        let id = Uuid::from_bytes(*message.id.as_bytes());
-        let values: [&(dyn ToSql + Sync); 8] = [
+        let lsn = batch.position.commit_lsn.to_string();
+        let index = i64::from(batch.position.index);
+        let id = Uuid::from_bytes(*batch.id.as_bytes());
+        let messages = i64::from(batch.messages);
+        let values: [&(dyn ToSql + Sync); 9] = [
             &self.relay,
             &epoch,
             &self.slot,
@@ -68,6 +69,7 @@ impl Writer<'_> {
             &index,
             &id,
             &self.run,
+            &messages,
         ];
         let sql = self.sql(include_str!("starts/try.sql"));
         let noted = bounded(TRYING, client.query_opt(&sql, &values)).await?;
@@ -111,16 +113,18 @@ fn ends(row: &Row) -> Result<EarlierEnds, SourceFailure> {
             row.try_get::<_, i32>(0)?,
             row.try_get::<_, Option<Uuid>>(3)?,
             row.try_get::<_, i32>(4)?,
+            row.try_get::<_, Option<i64>>(5)?,
         ))
     };
-    let (unclean, id, count) = read().map_err(|error| failure_of(&error, BEGINNING))?;
+    let (unclean, id, count, messages) = read().map_err(|error| failure_of(&error, BEGINNING))?;
     let count_of =
         |number: i32| u32::try_from(number).map_err(|_| unreadable(&format!("number {number}")));
-    let tried = match id {
-        Some(id) => Some(EarlierTries {
-            message: TriedMessage {
+    let tried = match id.zip(messages) {
+        Some((id, messages)) => Some(EarlierTries {
+            batch: TriedBatch {
                 position: position(row, 1)?,
                 id: MessageId::from(id),
+                messages: u32::try_from(messages).unwrap_or(u32::MAX),
             },
             count: count_of(count)?,
         }),

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use outbox_core::relay::{
     Claim, Event, FailureKind, ParkedMessage, RefusedAgain, RequestPlace, SourceFailure, Ticket,
-    TriedMessage,
+    TriedBatch,
 };
 use outbox_core::{Frontier, RequestId, SystemId, TimelineId};
 use tokio_postgres::Client;
@@ -32,7 +32,7 @@ pub(crate) enum What {
         messages: Arc<[ParkedMessage]>,
     },
     Try {
-        message: TriedMessage,
+        batch: TriedBatch,
     },
     Take {
         system_id: SystemId,
@@ -80,7 +80,7 @@ impl StuckStatement {
                 let table = ParkedTable { writer, system_id };
                 let loaded = table.read(client, claim, (frontier, sequence), stuck_writes);
                 let loaded = loaded.await;
-                let loaded = name_lock_holders(client, writer.schema, loaded).await;
+                let loaded = name_lock_holders(client, (writer.schema, writer.relay), loaded).await;
                 let is_of_use = answered(&loaded);
                 (Event::ParkedLoaded(ticket, loaded), is_of_use)
             }
@@ -90,12 +90,12 @@ impl StuckStatement {
             } => {
                 let table = ParkedTable { writer, system_id };
                 let parked = table.insert(client, claim, timeline, &messages).await;
-                let parked = name_lock_holders(client, writer.schema, parked).await;
+                let parked = name_lock_holders(client, (writer.schema, writer.relay), parked).await;
                 let is_of_use = answered(&parked);
                 (Event::Parked(ticket, parked), is_of_use)
             }
-            What::Try { message } => {
-                let noted = writer.try_one(client, claim, message).await;
+            What::Try { batch } => {
+                let noted = writer.try_batch(client, claim, batch).await;
                 let is_of_use = answered(&noted);
                 (Event::TryNoted(ticket, noted), is_of_use)
             }
@@ -105,7 +105,7 @@ impl StuckStatement {
                 limits,
             } => {
                 let taken = writer.take(client, claim, system_id, place, limits).await;
-                let taken = name_lock_holders(client, writer.schema, taken).await;
+                let taken = name_lock_holders(client, (writer.schema, writer.relay), taken).await;
                 let is_of_use = answered(&taken);
                 (Event::RequestTaken(ticket, taken), is_of_use)
             }
@@ -116,13 +116,14 @@ impl StuckStatement {
             } => {
                 let left = writer.put_back(client, claim, request, &refused, through);
                 let left = left.await;
-                let left = name_lock_holders(client, writer.schema, left).await;
+                let left = name_lock_holders(client, (writer.schema, writer.relay), left).await;
                 let is_of_use = answered(&left);
                 (Event::WasPutBack(ticket, left), is_of_use)
             }
             What::Finish { request } => {
                 let finished = writer.finish(client, claim, request).await;
-                let finished = name_lock_holders(client, writer.schema, finished).await;
+                let finished =
+                    name_lock_holders(client, (writer.schema, writer.relay), finished).await;
                 let is_of_use = answered(&finished);
                 (Event::RequestFinished(ticket, finished), is_of_use)
             }

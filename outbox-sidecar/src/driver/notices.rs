@@ -68,10 +68,12 @@ impl Notices {
             Notice::EndedUncleanly {
                 times,
                 tried,
-                one_by_one,
-            } => stuck_notices::ended_uncleanly(*times, tried.as_ref(), *one_by_one),
-            Notice::InBatchesAgain => {
-                tracing::info!("publishing in batches again: what ended the process is behind");
+                careful_messages,
+            } => stuck_notices::ended_uncleanly(*times, tried.as_ref(), *careful_messages),
+            Notice::InFullBatchesAgain => {
+                tracing::info!(
+                    "publishing in full batches again: what ended the process is behind"
+                );
             }
             Notice::SourceTrouble { failure, retry_in } => {
                 let kind = failure.kind.as_str();

@@ -27,21 +27,22 @@ pub(super) fn set_aside(parked: &ParkedMessage) {
 }
 
 /// Processes ended without a word before this one became active.
-pub(super) fn ended_uncleanly(times: u32, tried: Option<&EarlierTries>, one_by_one: usize) {
-    if one_by_one == 0 {
+pub(super) fn ended_uncleanly(times: u32, tried: Option<&EarlierTries>, careful_messages: usize) {
+    if careful_messages == 0 {
         tracing::warn!(times, "whoever published before ended without a word");
         return;
     }
-    let message_id = tried.map(|tried| tried.message.id.to_string());
-    let position = tried.map(|tried| tried.message.position.to_string());
+    let message_id = tried.map(|tried| tried.batch.id.to_string());
+    let position = tried.map(|tried| tried.batch.position.to_string());
     tracing::warn!(
         times,
-        one_by_one,
+        careful_messages,
         message_id,
         position,
+        messages = tried.map(|tried| tried.batch.messages),
         tries = tried.map(|tried| tried.count),
-        "whoever published before ended without a word, again and again: the next messages go one by \
-         one, so that one which ends the process is found"
+        "whoever published before ended without a word, again and again: the next messages go in \
+         small batches, so that one which ends the process is found"
     );
 }
 

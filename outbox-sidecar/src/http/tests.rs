@@ -28,7 +28,7 @@ fn report(phase: Phase, started: bool) -> Report {
         blocked_keys: 0,
         destinations_gone: 0,
         unclean_ends: 0,
-        one_by_one: 0,
+        careful_messages: 0,
         in_flight: 0,
         oldest_commit_time: None,
     };

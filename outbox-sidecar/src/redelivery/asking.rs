@@ -142,6 +142,7 @@ impl Asking<'_> {
         let session = self.session;
         let begin = "begin isolation level read committed";
         session.control("beginning a request", begin).await?;
+        session.take_turn().await?;
         let chosen = through - self.asked;
         let sql = "insert into {schema}.request (id, relay, kind, chosen, destination, actor, note)
                    values ($1, $2, 'redeliver', $3, $4, coalesce($5::text, session_user::text), $6)";

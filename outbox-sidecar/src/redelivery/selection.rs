@@ -63,9 +63,13 @@ impl Selection {
         let fits = self.conditions(values);
         let by = match order {
             Order::CommitTime => {
-                "pg_catalog.pg_xact_commit_timestamp(c.written_by), c.xid, c.command, c.created_at"
+                // It forgets the times of what is old, and what was there before it kept any.
+                "pg_catalog.pg_xact_commit_timestamp(c.written_by) nulls first,
+                 case when pg_catalog.pg_xact_commit_timestamp(c.written_by) is null
+                      then c.created_at end, c.command"
             }
-            Order::CreatedAt => "c.created_at, c.xid, c.command",
+            // A savepoint has a transaction id of its own, and commands are numbered through.
+            Order::CreatedAt => "c.created_at, c.command",
         };
         format!(
             "select case when not c.is_set_aside then
@@ -75,7 +79,7 @@ impl Selection {
                     c.is_set_aside, c.id, c.destination, c.key, c.type, c.content_type, c.payload,
                     c.headers, c.created_at
              from (
-                 select m.written_by, m.xid, m.command, m.of_table, m.line, m.id, m.key, m.created_at,
+                 select m.written_by, m.command, m.of_table, m.line, m.id, m.key, m.created_at,
                         coalesce(s.destination, m.destination) as destination,
                         case when s.edited then s.type else m.type end as type,
                         case when s.edited then s.content_type else m.content_type end
@@ -88,7 +92,7 @@ impl Selection {
                               and p.created_at = m.created_at
                         ) as is_set_aside
                  from (
-                     select xmin as written_by, xmin::text::int8 as xid, cmin::text::int8 as command,
+                     select xmin as written_by, cmin::text::int8 as command,
                             tableoid as of_table, ctid as line, id, destination, key, type,
                             content_type, payload, headers, created_at
                      from {{schema}}.message

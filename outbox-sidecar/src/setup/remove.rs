@@ -3,10 +3,11 @@ use super::error::with_admin_hint;
 use super::genesis::end_checkpoints;
 use super::lock::lock_relay;
 use super::slot::require_ours;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use crate::config::Settings;
-use crate::control::connect;
+use crate::control::{TAKE_TURN, connect};
 use crate::source::connection::Address;
 use crate::source::quote::{quote_identifier, quote_literal};
 use crate::source::slot::read_slot;
@@ -44,6 +45,9 @@ pub(crate) async fn remove(
         .batch_execute(&drop)
         .await
         .map_err(|error| with_admin_hint(SetupError::sql("removing the relay", error), admin))?;
+    let schema = settings.schema.quoted();
+    let turn: [&(dyn ToSql + Sync); 2] = [&settings.relay, &schema];
+    client.query(TAKE_TURN, &turn).await.map_err(failed)?;
     for ended in end_requests(&client, settings).await.map_err(failed)? {
         say(&ended);
     }

@@ -25,6 +25,9 @@ pub(crate) enum StuckError {
         /// Whose table was looked at.
         relay: String,
     },
+    /// A request that nobody will ever meet in the log.
+    #[error("relay {0} is not set up: nothing was asked; run `outbox-sidecar init` first")]
+    NoRelay(String),
     /// Nothing waits that fits.
     #[error("no message waits that fits: nothing was done")]
     NothingFits,

@@ -116,7 +116,7 @@ async fn attempt_to_make(
     // Each statement sees what is committed when it begins, whatever the role's default is.
     let begin = "begin isolation level read committed";
     session.control("beginning a request", begin).await?;
-    await_relay(session).await?;
+    session.take_turn().await?;
     let mut positions = lock(session, choice, messages_max.min(CHOSEN_MAX)).await?;
     let Some(last) = positions.last().copied() else {
         session.control("ending a request", "rollback").await?;
@@ -156,14 +156,6 @@ async fn attempt_to_make(
         _ => StuckError::Database(failure),
     })?;
     Ok(Some(made))
-}
-
-/// Locks the relay's row, in which each of its steps counts first: while a request is written the relay
-/// decides nothing about a key, and nobody else chooses.
-async fn await_relay(session: &Session) -> Result<(), SourceFailure> {
-    let sql = "select from {schema}.relay where name = $1 for no key update";
-    let doing = "waiting for the relay's turn to end";
-    session.rows(doing, sql, &[&session.relay]).await.map(drop)
 }
 
 /// Locks messages that wait, in the order of the log, and says which. Whoever asks for the same ones

@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Row};
 use super::StuckError;
 use super::filter::Values;
 use crate::config::Settings;
-use crate::control::{connect, failure_of, name_lock_holders, within};
+use crate::control::{TAKE_TURN, connect, failure_of, name_lock_holders, within};
 
 /// The longest a statement may take on the server: one that counts reads the whole table.
 const STATEMENT_MAX: Duration = Duration::from_secs(60);
@@ -138,12 +138,26 @@ impl Session {
         within(ANSWER_MAX, doing, self.client.execute(&sql, values)).await
     }
 
+    /// Waits for the turn to write a request, and takes it until the transaction ends: meanwhile the relay
+    /// decides nothing about a key, nobody else chooses, and the relay is not removed.
+    pub(crate) async fn take_turn(&self) -> Result<(), StuckError> {
+        const DOING: &str = "waiting for the relay's turn to end";
+        let schema = self.schema.quoted();
+        self.rows(DOING, TAKE_TURN, &[&self.relay, &schema]).await?;
+        let sql = "select from {schema}.relay where name = $1";
+        let relay = self.rows(DOING, sql, &[&self.relay]).await?;
+        if relay.is_empty() {
+            return Err(StuckError::NoRelay(self.relay.clone()));
+        }
+        Ok(())
+    }
+
     /// Adds to a failure for want of a lock who holds it. The transaction that failed must be over.
     pub(super) async fn name_lock_holders<T>(
         &self,
         answer: Result<T, SourceFailure>,
     ) -> Result<T, SourceFailure> {
-        name_lock_holders(&self.client, &self.schema, answer).await
+        name_lock_holders(&self.client, (&self.schema, &self.relay), answer).await
     }
 
     /// The same, of a statement that may take so long.

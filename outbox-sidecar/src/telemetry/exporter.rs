@@ -257,7 +257,7 @@ mod tests {
             blocked_keys: 0,
             destinations_gone: 0,
             unclean_ends: 0,
-            one_by_one: 0,
+            careful_messages: 0,
         }
     }
 

@@ -90,7 +90,7 @@ impl Judge<'_> {
         let waits = |aside: &AsideRecord| aside.fate != Fate::Replayed;
         let stands_for_row = match (standing.message, place.aside) {
             (Some(message), _) if message.is_replay() => 1,
-            (None, Some(aside)) if waits(aside) => place.replays.len(),
+            (None, Some(aside)) if waits(aside) => place.replays.len() - doubled,
             _ => 0,
         };
         self.tally.sent_again += (place.replays.len() - stands_for_row - doubled) as u64;

@@ -94,10 +94,11 @@ pub(crate) async fn stuck_mix(mix: StuckMix) {
 
     let after = Seen::read(&scenario, &work).await;
     check_after(&mix, &work, &after);
-    if mix.policy == "halt" {
-        check_halted(&work, first.len(), &before, &after);
-    }
+    // A queue may have taken what stands behind, in the same batch.
     if matches!(mix.kind, Kind::KafkaExactlyOnce | Kind::Stream) {
+        if mix.policy == "halt" {
+            check_halted(&work, first.len(), &before, &after);
+        }
         audit(&scenario).await;
     }
     assert!(

@@ -3,18 +3,23 @@ use std::time::Duration;
 use super::scenario::*;
 use crate::relay::{
     Action, EarlierEnds, EarlierTries, Event, FailureKind, Notice, ParkReason, Settings,
-    StuckPolicy, TriedMessage,
+    StuckPolicy, TriedBatch,
 };
 use crate::sink::{Outcome, RefusalReason};
 use crate::{Lsn, Position};
 
 /// A relay that has become active after such ends; a batch may hold four messages.
 fn after(ends: EarlierEnds, policy: StuckPolicy) -> Scenario {
+    holding(4, ends, policy)
+}
+
+/// The same; a batch may hold so many.
+fn holding(messages_max: usize, ends: EarlierEnds, policy: StuckPolicy) -> Scenario {
     let mut settings = Settings {
         stuck: policy,
         ..settings()
     };
-    settings.batch.messages_max = 4;
+    settings.batch.messages_max = messages_max;
     let mut scenario = Scenario::with(settings);
     scenario.parked_earlier.ends = ends;
     scenario.run();
@@ -36,19 +41,20 @@ fn tried(number: u32, commit_lsn: u64, count: u32) -> EarlierEnds {
     EarlierEnds {
         unclean: 1,
         tried: Some(EarlierTries {
-            message: message(number, commit_lsn),
+            batch: message(number, commit_lsn),
             count,
         }),
     }
 }
 
-fn message(number: u32, commit_lsn: u64) -> TriedMessage {
-    TriedMessage {
+fn message(number: u32, commit_lsn: u64) -> TriedBatch {
+    TriedBatch {
         position: Position {
             commit_lsn: Lsn::new(commit_lsn),
             index: 0,
         },
         id: id(number),
+        messages: 1,
     }
 }
 
@@ -67,7 +73,10 @@ fn steps(scenario: &Scenario) -> Vec<String> {
         .actions
         .iter()
         .filter_map(|action| match action {
-            Action::NoteTry { message, .. } => Some(format!("note {}", number(message.id)?)),
+            Action::NoteTry { batch, .. } => match batch.messages {
+                1 => Some(format!("note {}", number(batch.id)?)),
+                messages => Some(format!("note {messages} from {}", number(batch.id)?)),
+            },
             Action::NoteSurvival => Some("survived".to_owned()),
             Action::Publish(_, batch) => {
                 let rows = batch.messages.iter().map(|message| number(message.row.id));
@@ -75,7 +84,7 @@ fn steps(scenario: &Scenario) -> Vec<String> {
                     rows.map(|row| Some(format!(" {}", row?))).collect();
                 Some(format!("publish{}", rows?.concat()))
             }
-            Action::Report(Notice::InBatchesAgain) => Some("in batches again".to_owned()),
+            Action::Report(Notice::InFullBatchesAgain) => Some("in full batches again".to_owned()),
             _ => None,
         })
         .collect()
@@ -95,24 +104,46 @@ fn a_relay_that_starts_after_one_end_without_a_word_notes_nothing() {
 }
 
 #[test]
-fn after_two_as_many_messages_as_a_batch_holds_go_one_by_one_each_noted_first() {
-    let mut scenario = after(unclean(2), StuckPolicy::Park);
-    assert_eq!(scenario.relay.status().one_by_one, 4);
+fn after_two_as_many_messages_as_a_batch_holds_go_in_small_batches_each_noted_first() {
+    let mut scenario = holding(250, unclean(2), StuckPolicy::Park);
+    assert_eq!(scenario.relay.status().careful_messages, 250);
     assert_eq!(scenario.relay.status().unclean_ends, 2);
-    scenario.stream([
-        begin(1100),
-        row(1),
-        row(2),
-        row(3),
-        commit(1100),
-        begin(1200),
-        row(4),
-        commit(1200),
-        begin(1300),
-        row(5),
-        row(6),
-        commit(1300),
-    ]);
+    let transaction = |lsn, rows: std::ops::Range<u32>| {
+        let rows = rows.map(row);
+        std::iter::once(begin(lsn))
+            .chain(rows)
+            .chain([commit(lsn)])
+            .collect::<Vec<_>>()
+    };
+    scenario.event(Event::Stream(transaction(1100, 0..260)));
+    scenario.event(Event::Stream(transaction(1200, 260..500)));
+    let sizes: Vec<usize> = scenario
+        .batches()
+        .iter()
+        .map(|batch| batch.messages.len())
+        .collect();
+    assert_eq!(sizes, [100, 100, 60, 240]);
+    let noted: Vec<u32> = scenario
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::NoteTry { batch, .. } => Some(batch.messages),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(noted, [100, 100, 60], "the last goes as ever");
+    assert_eq!(scenario.relay.status().careful_messages, 0);
+    assert_eq!(scenario.relay.status().unclean_ends, 0);
+}
+
+#[test]
+fn what_a_process_ended_over_together_goes_alone() {
+    let mut ends = tried(1, 1100, 1);
+    if let Some(tried) = &mut ends.tried {
+        tried.batch.messages = 3;
+    }
+    let mut scenario = after(ends, StuckPolicy::Park);
+    scenario.stream([begin(1100), row(1), row(2), row(3), row(4), commit(1100)]);
     let expected = [
         "note 1",
         "publish 1",
@@ -122,12 +153,16 @@ fn after_two_as_many_messages_as_a_batch_holds_go_one_by_one_each_noted_first() 
         "publish 3",
         "note 4",
         "publish 4",
-        "in batches again",
-        "publish 5 6",
+        "in full batches again",
     ];
     assert_eq!(steps(&scenario), expected);
-    assert_eq!(scenario.relay.status().one_by_one, 0);
-    assert_eq!(scenario.relay.status().unclean_ends, 0);
+    // However many ended over it: nobody knows which message it was.
+    if let Some(tried) = &mut ends.tried {
+        tried.count = 9;
+    }
+    let mut scenario = after(ends, StuckPolicy::Park);
+    scenario.stream([begin(1100), row(1), commit(1100)]);
+    assert_eq!(steps(&scenario), ["note 1", "publish 1"]);
 }
 
 #[test]

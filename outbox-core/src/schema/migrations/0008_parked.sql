@@ -50,7 +50,7 @@ alter table {schema}.relay add column stuck_writes bigint not null default 0;
 
 -- How processes that held a relay began and ended. One that is killed, or that a message kills, does
 -- not say that it ends: the next finds that here, and what was tried then. Written when a relay
--- becomes active and when it ends, and for each message only after two ends without a word.
+-- becomes active and when it ends, and for each batch only after two ends without a word.
 alter table {schema}.relay
     add column started_by        uuid,
     add column started_system_id text,
@@ -62,6 +62,7 @@ alter table {schema}.relay
     add column tried_lsn         pg_lsn,
     add column tried_index       bigint,
     add column tried_id          uuid,
+    add column tried_messages    bigint,
     add column tried_by          uuid[]  not null default '{}';
 
 -- What a relay reads when it becomes active: one row a key, however many wait behind it.
@@ -133,6 +134,7 @@ comment on column {schema}.relay.ended_orderly is 'Whether it said that it ends.
 comment on column {schema}.relay.unclean_ends is
     'How many processes in a row ended without a word before it.';
 comment on column {schema}.relay.tried_id is
-    'The message that was tried last, alone, after such ends.';
+    'The first message of what was tried last, after such ends.';
+comment on column {schema}.relay.tried_messages is 'How many messages were tried together.';
 comment on column {schema}.relay.tried_by is
     'The processes that tried it and have not said since that they live.';

@@ -12,13 +12,17 @@ with keys as (
 ), next as (
     select n.*
     from keys as k cross join lateral (
-        select relay, system_id, commit_lsn, index
-        from {schema}.parked
-        where key = k.key and destination = k.destination
-          and (relay, system_id) = (k.relay, k.system_id)
-          and state in ('waiting', 'replaying')
-          and (commit_lsn, index) > (k.commit_lsn, k.index)
-        order by commit_lsn, index limit 1
+        select f.relay, f.system_id, f.commit_lsn, f.index
+        from (
+            select relay, system_id, commit_lsn, index
+            from {schema}.parked
+            where key = k.key and destination = k.destination
+              and (relay, system_id) = (k.relay, k.system_id)
+              and state in ('waiting', 'replaying')
+              and (commit_lsn, index) > (k.commit_lsn, k.index)
+            offset 0
+        ) as f
+        order by f.commit_lsn, f.index limit 1
     ) as n
 )
 update {schema}.parked as p

@@ -8,12 +8,16 @@ with given as (
 ), blocked as (
     select k.*, b.commit_lsn, b.index
     from keys as k cross join lateral (
-        select commit_lsn, index
-        from {schema}.parked
-        where key = k.key and destination = k.destination
-          and (relay, system_id) = (k.relay, k.system_id)
-          and state in ('waiting', 'replaying') and blocks_key
-        order by commit_lsn, index limit 1
+        select f.commit_lsn, f.index
+        from (
+            select commit_lsn, index
+            from {schema}.parked
+            where key = k.key and destination = k.destination
+              and (relay, system_id) = (k.relay, k.system_id)
+              and state in ('waiting', 'replaying') and blocks_key
+            offset 0
+        ) as f
+        order by f.commit_lsn, f.index limit 1
     ) as b
 ), ordered as (
     select g.number

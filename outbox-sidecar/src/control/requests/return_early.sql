@@ -7,23 +7,31 @@ with keys as (
 ), blocked as (
     select k.*, b.commit_lsn, b.index
     from keys as k cross join lateral (
-        select commit_lsn, index
-        from {schema}.parked
-        where key = k.key and destination = k.destination
-          and (relay, system_id) = (k.relay, k.system_id)
-          and state in ('waiting', 'replaying') and blocks_key
-        order by commit_lsn, index limit 1
+        select f.commit_lsn, f.index
+        from (
+            select commit_lsn, index
+            from {schema}.parked
+            where key = k.key and destination = k.destination
+              and (relay, system_id) = (k.relay, k.system_id)
+              and state in ('waiting', 'replaying') and blocks_key
+            offset 0
+        ) as f
+        order by f.commit_lsn, f.index limit 1
     ) as b
 ), earlier as (
     select k.relay, k.system_id, k.destination, k.key, e.commit_lsn, e.index
     from blocked as k cross join lateral (
-        select commit_lsn, index
-        from {schema}.parked
-        where key = k.key and destination = k.destination
-          and (relay, system_id) = (k.relay, k.system_id)
-          and state in ('waiting', 'replaying') and request is distinct from $1
-          and (commit_lsn, index) >= (k.commit_lsn, k.index)
-        order by commit_lsn, index limit 1
+        select f.commit_lsn, f.index
+        from (
+            select commit_lsn, index
+            from {schema}.parked
+            where key = k.key and destination = k.destination
+              and (relay, system_id) = (k.relay, k.system_id)
+              and state in ('waiting', 'replaying') and request is distinct from $1
+              and (commit_lsn, index) >= (k.commit_lsn, k.index)
+            offset 0
+        ) as f
+        order by f.commit_lsn, f.index limit 1
     ) as e
 )
 update {schema}.parked as p

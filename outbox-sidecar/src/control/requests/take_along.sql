@@ -13,14 +13,18 @@ with keys as (
 ), bounded as (
     select k.*, e.commit_lsn as end_lsn, e.index as end_index
     from keys as k left join lateral (
-        select commit_lsn, index
-        from {schema}.parked
-        where key = k.key and destination = k.destination
-          and (relay, system_id) = (k.relay, k.system_id)
-          and state in ('waiting', 'replaying')
-          and (commit_lsn, index) > (k.commit_lsn, k.index)
-          and (state = 'replaying' or reason <> 'key-blocked' or request = $1)
-        order by commit_lsn, index limit 1
+        select f.commit_lsn, f.index
+        from (
+            select commit_lsn, index
+            from {schema}.parked
+            where key = k.key and destination = k.destination
+              and (relay, system_id) = (k.relay, k.system_id)
+              and state in ('waiting', 'replaying')
+              and (commit_lsn, index) > (k.commit_lsn, k.index)
+              and (state = 'replaying' or reason <> 'key-blocked' or request = $1)
+            offset 0
+        ) as f
+        order by f.commit_lsn, f.index limit 1
     ) as e on true
 ), followers as (
     select p.relay, p.system_id, p.commit_lsn, p.index

@@ -4,4 +4,4 @@ update {schema}.relay as r
 set ended_orderly = true,
     tried_by = case when $6 then '{}' else array_remove(r.tried_by, $5::uuid) end
 from soon
-where {claim}
+where {claim} and r.started_by = $5::uuid

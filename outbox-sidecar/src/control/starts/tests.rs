@@ -1,6 +1,6 @@
 //! The statements on a real server.
 
-use outbox_core::relay::{Claim, EarlierEnds, EarlierTries, FailureKind, TriedMessage};
+use outbox_core::relay::{Claim, EarlierEnds, EarlierTries, FailureKind, TriedBatch};
 use outbox_core::{Frontier, Lsn, MessageId, Position, SystemId};
 use uuid::Uuid;
 
@@ -18,19 +18,20 @@ fn at(lsn: u64) -> Frontier {
     Frontier::at(Lsn::new(lsn))
 }
 
-fn message(number: u128) -> TriedMessage {
-    TriedMessage {
+fn message(number: u128) -> TriedBatch {
+    TriedBatch {
         position: Position {
             commit_lsn: Lsn::new(500),
             index: 3,
         },
         id: MessageId::from_bytes(number.to_be_bytes()),
+        messages: 1,
     }
 }
 
 fn tried(number: u128, count: u32) -> Option<EarlierTries> {
     Some(EarlierTries {
-        message: message(number),
+        batch: message(number),
         count,
     })
 }
@@ -57,7 +58,7 @@ impl Database {
 
     async fn tries(&self, number: u128, of: u128) {
         let writer = self.process(number);
-        let noted = writer.try_one(&self.client, self.claim, message(of));
+        let noted = writer.try_batch(&self.client, self.claim, message(of));
         noted.await.unwrap();
     }
 
@@ -112,14 +113,13 @@ async fn the_end_of_a_holder_that_was_superseded_changes_nothing() {
     let ended = writer.end_here(&database.client, database.superseded(), true);
     assert!(!ended.await.unwrap());
     assert_eq!(database.begin(2, 100).await.unclean, 1);
-    for claim in [database.superseded()] {
-        let writer = database.process(1);
-        let noted = writer.try_one(&database.client, claim, message(1)).await;
-        assert_eq!(noted.unwrap_err().kind, FailureKind::ClaimSuperseded);
-        let begun = writer.begin_here(&database.client, claim, SYSTEM_ID, (at(1), 0));
-        let refused = begun.await.unwrap_err();
-        assert_eq!(refused.kind, FailureKind::ClaimSuperseded);
-    }
+    let claim = database.superseded();
+    let writer = database.process(1);
+    let noted = writer.try_batch(&database.client, claim, message(1)).await;
+    assert_eq!(noted.unwrap_err().kind, FailureKind::ClaimSuperseded);
+    let begun = writer.begin_here(&database.client, claim, SYSTEM_ID, (at(1), 0));
+    let refused = begun.await.unwrap_err();
+    assert_eq!(refused.kind, FailureKind::ClaimSuperseded);
 }
 
 #[tokio::test]

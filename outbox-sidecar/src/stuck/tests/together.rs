@@ -51,7 +51,9 @@ async fn who_waits_for_anothers_lock_leaves_out_what_was_taken() {
     assert_eq!(all.chosen, 3);
     let (wish, progress) = (replay(Filter::default()), Progress::default());
     let other = async {
-        let waits = "select exists (select from pg_locks where not granted)";
+        let waits =
+            "select exists (select from pg_locks as l join pg_stat_activity as a using (pid)
+                                    where not l.granted and a.datname = current_database())";
         testbed::wait::until("someone waits", super::support::SOON, async || {
             database.client.query_one(waits, &[]).await.unwrap().get(0)
         })

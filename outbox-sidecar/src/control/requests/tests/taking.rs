@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::PartLimits;
 use super::support::*;
-use crate::control::name_lock_holders;
+use crate::control::{TAKE_TURN, name_lock_holders};
 use outbox_core::RequestId;
 use outbox_core::relay::{FailureKind, RequestPart, RequestPlace};
 use uuid::Uuid;
@@ -94,7 +94,7 @@ async fn who_stands_in_the_way_is_named() {
     let patience = "set lock_timeout = '100ms'";
     database.client.batch_execute(patience).await.unwrap();
     let taken = database.take(request, ALL).await;
-    let named = name_lock_holders(&database.client, &database.schema, taken).await;
+    let named = name_lock_holders(&database.client, (&database.schema, "tests"), taken).await;
     let failure = named.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Locked, "{failure}");
     for word in ["\"by hand\"", &format!("pg_terminate_backend({pid})")] {
@@ -105,7 +105,7 @@ async fn who_stands_in_the_way_is_named() {
 }
 
 #[tokio::test]
-async fn whoever_chooses_with_the_relays_row_locked_is_waited_for() {
+async fn whoever_chooses_is_waited_for() {
     let mut database = Database::new().await;
     database.park(&[("a", true), ("a", false)]).await;
     let request = database.ask("replay", &[1]).await;
@@ -113,12 +113,18 @@ async fn whoever_chooses_with_the_relays_row_locked_is_waited_for() {
     let name = database.client.query_one("select current_database()", &[]);
     let name: String = name.await.unwrap().get(0);
     let operator = server.connect(server.superuser(), &name).await.unwrap();
-    let choose = "begin; select from outbox.relay where name = 'tests' for no key update";
-    operator.batch_execute(choose).await.unwrap();
+    operator.batch_execute("begin").await.unwrap();
+    let schema = database.schema.quoted();
+    operator
+        .query(TAKE_TURN, &[&"tests", &schema])
+        .await
+        .unwrap();
+    let pid = database.client.query_one("select pg_backend_pid()", &[]);
+    let pid: i32 = pid.await.unwrap().get(0);
     let take_it_away = async {
-        let waits = "select exists (select from pg_locks where not granted)";
+        let waits = "select exists (select from pg_locks where not granted and pid = $1)";
         testbed::wait::until("the relay waits", Duration::from_secs(30), async || {
-            operator.query_one(waits, &[]).await.unwrap().get(0)
+            operator.query_one(waits, &[&pid]).await.unwrap().get(0)
         })
         .await
         .unwrap();
