@@ -78,6 +78,17 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
+    /// All that there are.
+    pub const ALL: [Self; 7] = [
+        Self::TooLarge,
+        Self::DestinationMissing,
+        Self::DestinationInvalid,
+        Self::NotAuthorised,
+        Self::HeadersInvalid,
+        Self::Rejected,
+        Self::Crashes,
+    ];
+
     /// The reason as a metric's label and in logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -88,13 +88,20 @@ fn verdict(report: &Value, settings: &Settings) -> String {
         1 => "1 message is set aside: see `stuck list`\n".to_owned(),
         count => format!("{count} messages are set aside: see `stuck list`\n"),
     };
+    let careful = at("/running/careful_messages").and_then(Value::as_u64);
+    let careful = careful.filter(|left| *left > 0).map_or_else(String::new, |left| {
+        format!(
+            "slow: {left} messages more go in small batches, since earlier processes ended without a \
+             word; see `outbox_unclean_ends` in docs/metrics.md\n"
+        )
+    });
     let slot_gone = at("/database/slot").is_none() && at("/database/error").is_none();
     let slot = if slot_gone {
         format!("slot {} does not exist\n", settings.slot())
     } else {
         String::new()
     };
-    format!("{said}\n{set_aside}{slot}")
+    format!("{said}\n{careful}{set_aside}{slot}")
 }
 
 /// What a relay of this name says that listens where this configuration says.

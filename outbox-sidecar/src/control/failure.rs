@@ -17,7 +17,10 @@ pub(crate) fn failure_of(error: &tokio_postgres::Error, doing: &str) -> SourceFa
         message = format!("{message} ({hint})");
     }
     if kind == FailureKind::SchemaOutdated {
-        message.push_str(": the schema is older than this release: run `outbox-sidecar init`");
+        message.push_str(
+            ": postgres.url or postgres.schema names a database without an outbox, or its schema is older \
+             than this release: then run `outbox-sidecar init`",
+        );
     }
     SourceFailure { kind, message }
 }

@@ -102,7 +102,8 @@ begin
         raise exception 'messages that wait are not to be deleted from %.%', tg_table_schema, tg_table_name
             using errcode = 'restrict_violation',
                   hint = 'publish them by "outbox-sidecar stuck replay", or give them up by '
-                         '"outbox-sidecar stuck skip"; their rows may be deleted then';
+                         '"outbox-sidecar stuck skip"; their rows may be deleted then, once those of '
+                         'message are gone';
     end if;
     return old;
 end

@@ -58,7 +58,8 @@ pub(super) fn plan_text(described: &Described<'_>, plan: &Plan) -> String {
     if plan.set_aside > 0 {
         let _ = writeln!(
             text,
-            "{} {} set aside and {} never published: left out, see `outbox-sidecar stuck list`",
+            "{} {} set aside, or given up, and {} never published: left out, see `outbox-sidecar stuck \
+             list --state all`",
             counted(plan.set_aside, "message"),
             either(plan.set_aside, "is", "are"),
             either(plan.set_aside, "was", "were"),

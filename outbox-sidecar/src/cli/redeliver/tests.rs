@@ -30,7 +30,7 @@ fn a_plan() {
     let expected = "\
 would redeliver 12 messages of 1 key, 345 bytes, in 2 destinations: 11 of policy-events, 1 of claims\\n
 they would go to elsewhere
-2 messages are set aside and were never published: left out, see `outbox-sidecar stuck list`
+2 messages are set aside, or given up, and were never published: left out, see `outbox-sidecar stuck list --state all`
 they go in the order in which they were enqueued: the server does not keep the times of commits (track_commit_timestamp)
 relay policy runs: it reads from slot outbox_policy
 ";

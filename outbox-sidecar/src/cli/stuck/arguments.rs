@@ -1,6 +1,9 @@
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
+use outbox_core::relay::ParkReason;
+use outbox_core::sink::RefusalReason;
 use outbox_core::{MessageId, Position, Timestamp};
 
 use crate::cli::arguments::time;
@@ -37,8 +40,8 @@ pub(super) struct FilterArguments {
     /// The kind of event
     #[arg(long = "type", value_name = "TYPE")]
     message_type: Vec<String>,
-    /// Why it was set aside, such as too-large or key-blocked
-    #[arg(long, value_name = "REASON")]
+    /// Why it was set aside
+    #[arg(long, value_name = "REASON", value_parser = reasons())]
     reason: Vec<String>,
     /// Set aside at this time or later, such as 2026-11-21T05:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -46,6 +49,13 @@ pub(super) struct FilterArguments {
     /// Set aside before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
+}
+
+/// Those that there are: a mistyped one would find nothing, and look like an all-clear.
+fn reasons() -> PossibleValuesParser {
+    let refusals = RefusalReason::ALL.into_iter().map(ParkReason::Refused);
+    let reasons = refusals.chain([ParkReason::KeyBlocked]);
+    PossibleValuesParser::new(reasons.map(ParkReason::as_str))
 }
 
 impl FilterArguments {
