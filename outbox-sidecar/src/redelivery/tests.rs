@@ -111,6 +111,67 @@ async fn within_a_transaction_messages_keep_their_order() {
     assert_eq!(database.copies().await, "d 5 T, d 3 T, d 4 T, d 1 T");
 }
 
+/// A savepoint has a transaction id of its own.
+#[tokio::test]
+async fn what_is_written_within_savepoints_keeps_its_order_too() {
+    let database = Database::new().await;
+    let sql = "begin;
+               savepoint a;
+               insert into outbox.message (destination, type, payload) values ('d', 'T', '1');
+               release a;
+               insert into outbox.message (destination, type, payload) values ('d', 'T', '2');
+               savepoint b;
+               insert into outbox.message (destination, type, payload) values ('d', 'T', '3');
+               release b;
+               insert into outbox.message (destination, type, payload) values ('d', 'T', '4');
+               commit";
+    database.client.batch_execute(sql).await.unwrap();
+    let all = Selection {
+        to: Timestamp::from_unix_us(4_000_000_000_000_000),
+        ..between(0, 1)
+    };
+    database.asked(&all, &wish()).await;
+    assert_eq!(database.copies().await, "d 1 T, d 2 T, d 3 T, d 4 T");
+}
+
+#[tokio::test]
+async fn a_request_has_the_copies_that_it_was_written_with_and_no_other() {
+    let database = Database::new().await;
+    database.publish(1, "d", None, 0).await;
+    database.asked(&between(0, 1), &wish()).await;
+    let add = "insert into outbox.redelivery
+                      (request, number, id, destination, type, content_type, headers, created_at)
+               select id, 9, gen_random_uuid(), 'd', 'T', 'c', '{}', now() from outbox.request";
+    let refused = database.client.batch_execute(add).await.unwrap_err();
+    let error = refused.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "23001", "{error}");
+    // What no service could have enqueued would hold the relay up.
+    let infinite = "with asked as (insert into outbox.request (relay, kind, chosen)
+                                   values ('tests', 'redeliver', 1) returning id)
+                    insert into outbox.redelivery
+                           (request, number, id, destination, type, content_type, headers, created_at)
+                    select id, 0, gen_random_uuid(), 'd', 'T', 'c', '{}', 'infinity' from asked";
+    let refused = database.client.batch_execute(infinite).await.unwrap_err();
+    let error = refused.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "23514", "{error}");
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_a_relay_that_is_not_set_up() {
+    let database = Database::new().await;
+    database.publish(1, "d", None, 0).await;
+    let removed = "delete from outbox.relay";
+    database.client.batch_execute(removed).await.unwrap();
+    let session = database.session().await;
+    let range = between(0, 1);
+    let chosen = choose(&session, &range, Order::CreatedAt).await.unwrap();
+    let (_, ended) = ask(&session, &wish(), &chosen, &Progress::default()).await;
+    let error = ended.unwrap_err().to_string();
+    assert!(error.contains("relay tests is not set up"), "{error}");
+    let requests = "select count(*)::text from outbox.request";
+    assert_eq!(database.text(requests).await, "0");
+}
+
 #[tokio::test]
 async fn every_condition_must_hold_and_the_relay_must_carry_it() {
     let database = Database::new().await;
@@ -276,12 +337,21 @@ async fn a_command_that_ends_early_says_how_to_go_on() {
 /// Who began first need not commit first.
 #[tokio::test]
 async fn the_order_is_that_of_commits_where_the_server_keeps_their_times() {
-    let server = testbed::PostgresServer::options()
-        .setting("track_commit_timestamp", "on")
-        .start()
-        .await
-        .unwrap();
-    let database = Database::on(server.address()).await;
+    let server = testbed::PostgresServer::start().await.unwrap();
+    let mut database = Database::on(server.address()).await;
+    // Of what was there before, it has none.
+    for payload in ["8", "9"] {
+        let write = "insert into outbox.message (destination, type, payload) values ('d', 'T', $1)";
+        let payload = payload.as_bytes();
+        database.client.execute(write, &[&payload]).await.unwrap();
+    }
+    let keep = "alter system set track_commit_timestamp = on";
+    database.client.batch_execute(keep).await.unwrap();
+    server.stop(testbed::Shutdown::Fast).await.unwrap();
+    server.restart().await.unwrap();
+    let address = server.address();
+    let client = address.connect(address.superuser(), &database.name).await;
+    database.client = client.unwrap();
     let first = server
         .address()
         .connect(server.address().superuser(), &database.name)
@@ -299,8 +369,11 @@ async fn the_order_is_that_of_commits_where_the_server_keeps_their_times() {
         ..between(0, 1)
     };
     for (order, expected) in [
-        (Order::CommitTime, "d 1 T, d 2 T, d 3 T, d 4 T"),
-        (Order::CreatedAt, "d 2 T, d 3 T, d 1 T, d 4 T"),
+        (
+            Order::CommitTime,
+            "d 8 T, d 9 T, d 1 T, d 2 T, d 3 T, d 4 T",
+        ),
+        (Order::CreatedAt, "d 8 T, d 9 T, d 2 T, d 3 T, d 1 T, d 4 T"),
     ] {
         let session = database.session().await;
         assert_eq!(Order::of(&session).await.unwrap(), Order::CommitTime);

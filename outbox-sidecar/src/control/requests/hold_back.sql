@@ -20,7 +20,7 @@ with keys as (
               and (relay, system_id) = (k.relay, k.system_id)
               and state in ('waiting', 'replaying')
               and (commit_lsn, index) > (k.commit_lsn, k.index)
-            offset 0
+            offset 0 -- by its key: planned as one, the whole table would be read in its order
         ) as f
         order by f.commit_lsn, f.index limit 1
     ) as n

@@ -15,7 +15,7 @@ with given as (
             where key = k.key and destination = k.destination
               and (relay, system_id) = (k.relay, k.system_id)
               and state in ('waiting', 'replaying') and blocks_key
-            offset 0
+            offset 0 -- by its key: planned as one, the whole table would be read in its order
         ) as f
         order by f.commit_lsn, f.index limit 1
     ) as b

@@ -22,7 +22,7 @@ with keys as (
               and state in ('waiting', 'replaying')
               and (commit_lsn, index) > (k.commit_lsn, k.index)
               and (state = 'replaying' or reason <> 'key-blocked' or request = $1)
-            offset 0
+            offset 0 -- by its key: planned as one, the whole table would be read in its order
         ) as f
         order by f.commit_lsn, f.index limit 1
     ) as e on true

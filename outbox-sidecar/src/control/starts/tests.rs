@@ -92,6 +92,19 @@ async fn a_process_that_becomes_active_again_has_not_ended() {
     database.begin(2, 100).await;
     assert_eq!(database.begin(2, 100).await.unclean, 1);
     assert_eq!(database.begin(2, 100).await.unclean, 1);
+    // Further on, it has got past what ended the one before.
+    assert_eq!(database.begin(2, 210).await.unclean, 0);
+    assert_eq!(database.begin(3, 210).await.unclean, 1);
+}
+
+#[tokio::test]
+async fn who_never_began_says_nothing_of_the_end_of_another() {
+    let database = Database::new().await;
+    database.begin(1, 100).await;
+    let writer = database.process(2);
+    let ended = writer.end_here(&database.client, database.claim, true);
+    assert!(!ended.await.unwrap());
+    assert_eq!(database.begin(3, 100).await.unclean, 1);
 }
 
 #[tokio::test]

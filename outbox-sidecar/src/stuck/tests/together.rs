@@ -79,6 +79,21 @@ async fn who_waits_for_anothers_lock_leaves_out_what_was_taken() {
 }
 
 #[tokio::test]
+async fn nothing_is_asked_of_a_relay_that_is_not_set_up() {
+    let database = Database::with(&[alone(2)]).await;
+    let removed = "delete from outbox.relay";
+    database.client.batch_execute(removed).await.unwrap();
+    let (answer, asked) = database.ask(&replay(Filter::default())).await;
+    let error = asked.unwrap_err();
+    assert!(
+        matches!(&error, StuckError::NoRelay(relay) if relay == "tests"),
+        "{error}"
+    );
+    assert!(answer.requests.is_empty());
+    assert_eq!(database.in_state("waiting").await, [2]);
+}
+
+#[tokio::test]
 async fn what_comes_to_overtake_after_the_plan_is_left_out() {
     let database = Database::with(&[refused(2, "a"), behind(3, "a"), alone(4)]).await;
     let session = database.session().await;

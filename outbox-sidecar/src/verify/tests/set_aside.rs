@@ -85,6 +85,22 @@ fn a_replay_that_came_twice_is_told_from_two_that_were_asked_for() {
 }
 
 #[test]
+fn a_replay_that_came_twice_while_its_row_still_waits_is_doubled_and_no_more() {
+    let mut random = Rng::with_seed(1);
+    let row = event(&mut random, 0, 1);
+    let replay = Event {
+        replay: Some(1),
+        ..row.clone()
+    };
+    let aside = [Aside::of(&row, Fate::Waiting)];
+    let all = PositionRange::default();
+    let messages = [replay.clone(), replay];
+    let compared = compare_with(std::slice::from_ref(&row), &messages, &aside, true, all);
+    assert_eq!((compared.tally.sent_again, compared.tally.repeated), (0, 1));
+    assert_eq!(compared.tally.set_aside, 1);
+}
+
+#[test]
 fn what_waits_and_is_published_all_the_same_is_told() {
     let (rows, _) = overtaken();
     let asides = [
