@@ -187,8 +187,8 @@ async fn redelivering_role_reads_the_outbox_and_copies_from_it() {
         "select xmin, cmin, tableoid, ctid, * from outbox.message",
         "create temporary table chosen (place bigint)",
         "insert into outbox.request (id, relay, kind, chosen)
-         values ('00000000-0000-0000-0000-000000000001', 'r', 'redeliver', 1)",
-        "insert into outbox.redelivery (request, number, id, destination, type, content_type, headers,
+         values ('00000000-0000-0000-0000-000000000001', 'r', 'redeliver', 1);
+         insert into outbox.redelivery (request, number, id, destination, type, content_type, headers,
                                         created_at)
          values ('00000000-0000-0000-0000-000000000001', 0, gen_random_uuid(), 'd', 't', 'c', '{}',
                  now())",
