@@ -197,7 +197,7 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
     let expected = format!(
         "would replay 2 messages of 1 key, 26 bytes, in 1 destination: 2 to policy-events\n\
          would publish 1 more behind them, of those that merely wait for their key\n\
-         there is no slot {slot}: the request waits until relay {relay} is set up and runs (see \
+         there is no slot {slot}: nobody will carry a request out; set relay {relay} up first (see \
          `outbox-sidecar status`)\n"
     );
     assert_eq!((dry.code, dry.stdout), (0, expected));

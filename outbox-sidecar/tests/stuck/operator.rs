@@ -36,6 +36,9 @@ impl Operator {
             relay,
             database,
         };
+        let set_up = "insert into outbox.relay (name) values ($1)";
+        let client = &operator.client;
+        client.execute(set_up, &[&operator.relay]).await.unwrap();
         operator.park().await;
         operator
     }
