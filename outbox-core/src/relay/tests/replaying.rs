@@ -1,104 +1,13 @@
-use std::sync::Arc;
+//! What operators ask for is carried out at its place in the log.
 
+use super::requests::*;
 use super::scenario::*;
+use crate::TimelineId;
 use crate::relay::{
-    Action, BlockedKey, Event, FailureKind, FinishedRequest, KeyAfter, LeftToPublish, Notice,
-    ReplayedMessage, RequestPart, Settings, StreamEvent, StuckPolicy,
+    Action, Event, FailureKind, FinishedRequest, KeyAfter, LeftToPublish, Notice, ReplayedMessage,
+    RequestPart, Settings, StreamEvent, StuckPolicy,
 };
-use crate::sink::{Batch, Outcome, Refusal, RefusalReason};
-use crate::{Lsn, OutboxRow, Position, RequestId, TimelineId};
-
-fn request_id(number: u32) -> RequestId {
-    RequestId::from(id(number))
-}
-
-/// The logical message of request `number`.
-fn asked(number: u32) -> StreamEvent {
-    let id = request_id(number);
-    StreamEvent::LogicalMessage {
-        prefix: "outbox.request.policy".into(),
-        content: format!(r#"{{"format": 1, "id": "{id}"}}"#).into(),
-    }
-}
-
-fn position(commit_lsn: u64, index: u32) -> Position {
-    Position {
-        commit_lsn: Lsn::new(commit_lsn),
-        index,
-    }
-}
-
-/// Row `row` of key `a`, which was set aside at 500.
-fn waiting(number: u32, row: u32) -> ReplayedMessage {
-    ReplayedMessage {
-        number,
-        origin: Some((TimelineId(1), position(500, row))),
-        replays: 2,
-        reason: "too-large".to_owned(),
-        row: keyed(row),
-    }
-}
-
-fn keyed(number: u32) -> OutboxRow {
-    let StreamEvent::Row(row) = row(number) else {
-        unreachable!("a row is a row")
-    };
-    OutboxRow {
-        destination: "d".into(),
-        key: Some("a".into()),
-        ..row
-    }
-}
-
-fn part(messages: Vec<ReplayedMessage>, next: Option<u32>) -> RequestPart {
-    RequestPart::Messages {
-        messages,
-        next,
-        writes: 7,
-    }
-}
-
-fn blocked() -> BlockedKey {
-    BlockedKey {
-        destination: "d".into(),
-        key: "a".into(),
-        from: position(500, 0),
-    }
-}
-
-/// A relay that holds back key `a`, and whose batches are left to the test.
-fn blocking(policy: StuckPolicy, parts: Vec<RequestPart>) -> Scenario {
-    let mut scenario = Scenario::with(Settings {
-        stuck: policy,
-        ..settings()
-    });
-    scenario.parked_earlier.blocked = vec![blocked()];
-    scenario.request_parts = parts.into();
-    scenario.run();
-    scenario.stream([keepalive(1000)]);
-    scenario.leave(|action| publish(action).is_some() || matches!(action, Action::PutBack { .. }));
-    scenario
-}
-
-fn refuse(batch_index: usize) -> Outcome {
-    Outcome::Poison(vec![Refusal {
-        batch_index,
-        reason: RefusalReason::TooLarge,
-        error: "too large".into(),
-    }])
-}
-
-fn last_batch(scenario: &Scenario) -> Arc<Batch> {
-    scenario.batches().pop().unwrap()
-}
-
-fn asks(scenario: &Scenario) -> Vec<u32> {
-    let from = |action: &Action| match action {
-        Action::TakeRequest { from, .. } => Some(*from),
-        _ => None,
-    };
-    scenario.actions.iter().filter_map(from).collect()
-}
+use crate::sink::Outcome;
 
 #[test]
 fn what_was_set_aside_is_published_between_what_was_before_and_after_the_request() {
@@ -224,38 +133,6 @@ fn a_request_that_was_carried_out_is_passed_over_and_another_in_its_place_exits_
 }
 
 #[test]
-fn what_is_refused_again_waits_again_before_the_rest_is_published() {
-    for policy in [StuckPolicy::ParkKey, StuckPolicy::Park, StuckPolicy::Halt] {
-        let messages = vec![waiting(0, 1), waiting(1, 2), waiting(2, 3)];
-        let mut scenario = blocking(policy, vec![part(messages, None)]);
-        scenario.stream([begin(1100), asked(90), commit(1100)]);
-        scenario.outcome(refuse(1));
-        assert_eq!(scenario.published().len(), 1, "{policy:?}");
-        let ticket = scenario.ticket(|action| match action {
-            Action::PutBack {
-                ticket,
-                refused,
-                through: 2,
-                ..
-            } if (refused[0].number, refused[0].position) == (1, Some(position(500, 2))) => {
-                Some(*ticket)
-            }
-            _ => None,
-        });
-        let left = LeftToPublish {
-            numbers: vec![0],
-            writes: 8,
-        };
-        scenario.event(Event::WasPutBack(ticket, Ok(left)));
-        assert_eq!(scenario.published().last(), Some(&(vec![1], at(1140))));
-        assert_eq!(last_batch(&scenario).checkpoint.stuck_writes, 8);
-        scenario.outcome(Outcome::Durable);
-        let done = |action: &Action| matches!(action, Action::Report(Notice::RequestDone { .. }));
-        assert!(scenario.did(done));
-    }
-}
-
-#[test]
 fn what_is_published_once_more_stands_where_its_request_does_and_leaves_keys_alone() {
     let again = |number, row| ReplayedMessage {
         origin: None,
@@ -291,122 +168,6 @@ fn what_is_published_once_more_stands_where_its_request_does_and_leaves_keys_alo
     scenario.leave(|action| publish(action).is_some());
     scenario.stream([begin(1200), StreamEvent::Row(keyed(5)), commit(1200)]);
     assert_eq!(scenario.published().last(), Some(&(vec![], at(1240))));
-}
-
-#[test]
-fn a_refused_message_that_does_not_wait_again_is_a_bug() {
-    let mut scenario = blocking(StuckPolicy::ParkKey, vec![part(vec![waiting(0, 1)], None)]);
-    scenario.stream([begin(1100), asked(90), commit(1100)]);
-    scenario.outcome(refuse(0));
-    let ticket = scenario.ticket(|action| match action {
-        Action::PutBack { ticket, .. } => Some(*ticket),
-        _ => None,
-    });
-    let left = LeftToPublish {
-        numbers: vec![0],
-        writes: 8,
-    };
-    scenario.event(Event::WasPutBack(ticket, Ok(left)));
-    assert_eq!(scenario.exit_code(), Some(1));
-}
-
-#[test]
-fn what_is_no_request_of_this_relay_is_passed_over() {
-    let mut scenario = blocking(StuckPolicy::ParkKey, vec![RequestPart::Unknown]);
-    let other = |prefix: &'static str, content: &'static str| StreamEvent::LogicalMessage {
-        prefix: prefix.into(),
-        content: content.into(),
-    };
-    scenario.stream([
-        begin(1100),
-        other("outbox.request.policy2", "x"),
-        other("outbox.request.policy", "not JSON"),
-        commit(1100),
-    ]);
-    assert!(asks(&scenario).is_empty());
-    assert!(scenario.did(|action| *action == Action::Report(Notice::RequestUnreadable)));
-    // Nobody wrote the row; it counts all the same, so that a restart sees the same log.
-    scenario.stream([begin(1200), asked(90), commit(1200)]);
-    scenario.outcome(Outcome::Durable);
-    assert_eq!(scenario.published(), [(vec![], at(1240))]);
-    let last = last_batch(&scenario).checkpoint.last.unwrap();
-    assert_eq!(last.message_id, id(90));
-    assert!(!scenario.did(|action| matches!(action, Action::FinishRequest { .. })));
-    scenario.stream([begin(1300), row(5), commit(1300)]);
-    assert_eq!(scenario.published().last(), Some(&(vec![5], at(1340))));
-}
-
-#[test]
-fn what_follows_a_message_that_is_no_request_brings_its_checkpoint_along() {
-    let mut scenario = blocking(StuckPolicy::ParkKey, Vec::new());
-    // Anyone may emit such messages: a flood of them must not cost a checkpoint each.
-    scenario.stream([
-        begin(1100),
-        asked(90),
-        commit(1100),
-        begin(1200),
-        asked(91),
-        commit(1200),
-        begin(1300),
-        row(5),
-        commit(1300),
-    ]);
-    assert_eq!(scenario.published(), [(vec![5], at(1340))]);
-    scenario.outcome(Outcome::Durable);
-    // The last one waits for nothing.
-    scenario.stream([begin(1400), asked(92), commit(1400)]);
-    assert_eq!(scenario.published().last(), Some(&(vec![], at(1440))));
-    assert_eq!(
-        last_batch(&scenario).checkpoint.last.unwrap().message_id,
-        id(92)
-    );
-}
-
-#[test]
-fn a_replay_that_is_too_slow_goes_in_halves() {
-    let mut scenario = blocking(
-        StuckPolicy::ParkKey,
-        vec![part(vec![waiting(0, 1), waiting(1, 2)], None)],
-    );
-    scenario.stream([begin(1100), asked(90), commit(1100)]);
-    scenario.pass(std::time::Duration::from_secs(30));
-    scenario.outcome(Outcome::Indefinite { reason: "r".into() });
-    scenario.outcome(Outcome::Durable);
-    assert_eq!(
-        scenario.published()[1..],
-        [(vec![1], inside(1100, 1)), (vec![2], at(1140))]
-    );
-    let last = last_batch(&scenario).checkpoint.last.unwrap();
-    assert_eq!((last.index, last.message_id), (1, id(90)));
-}
-
-#[test]
-fn what_was_cut_off_from_a_replay_is_read_again_when_something_before_it_is_refused() {
-    let parts = vec![
-        part(vec![waiting(0, 1), waiting(1, 2)], None),
-        part(Vec::new(), None),
-    ];
-    let mut scenario = blocking(StuckPolicy::ParkKey, parts);
-    scenario.stream([begin(1100), asked(90), commit(1100)]);
-    scenario.pass(std::time::Duration::from_secs(30));
-    scenario.outcome(Outcome::Indefinite { reason: "r".into() });
-    scenario.outcome(refuse(0));
-    let ticket = scenario.ticket(|action| match action {
-        Action::PutBack { ticket, .. } => Some(*ticket),
-        _ => None,
-    });
-    let left = LeftToPublish {
-        numbers: Vec::new(),
-        writes: 8,
-    };
-    scenario.event(Event::WasPutBack(ticket, Ok(left)));
-    assert_eq!(
-        scenario.published().last(),
-        Some(&(vec![], inside(1100, 1)))
-    );
-    scenario.outcome(Outcome::Durable);
-    assert_eq!(asks(&scenario), [0, 1]);
-    assert_eq!(scenario.published().last(), Some(&(vec![], at(1140))));
 }
 
 #[test]
