@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use testbed::history::{WriterPlan, Writers, check};
 use testbed::{PostgresServer, Shutdown, wait};
+use tokio_postgres::Client;
 
 use crate::broker::Kind;
 use crate::scenario::observation::assert_calm;
@@ -83,6 +84,7 @@ pub(crate) async fn crash_mix(kind: Kind, messages: usize, kills: Kills) {
     let history = writers.finish().await.unwrap();
     let client = scenario.client().await;
     scenario.drained(&client).await;
+    assert_eq!(set_aside(&client).await, [], "seed {seed}");
     let records = scenario.records().await;
     scenario.target.assert_commit_order(&records);
     let report = check(&history, &records);
@@ -94,6 +96,15 @@ pub(crate) async fn crash_mix(kind: Kind, messages: usize, kills: Kills) {
     assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));
     scenario.slot_is_behind_checkpoint(&client).await;
     assert_calm(&relay);
+}
+
+/// What was set aside, by reason and key, and how much of it: kills are no reason for anything.
+async fn set_aside(client: &Client) -> Vec<(String, Option<String>, i64)> {
+    let sql = "select reason, key, count(*) from outbox.parked group by 1, 2 order by 1, 2";
+    let rows = client.query(sql, &[]).await.unwrap();
+    rows.iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .collect()
 }
 
 /// How long the writers pause between their transactions, so that they are at work for about as
