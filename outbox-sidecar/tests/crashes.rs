@@ -15,8 +15,8 @@ const KEYS: usize = 20;
 /// The message that ends whoever hands it to the broker's client.
 const CRASHING: usize = 250;
 
-/// Two ends in full batches, one in a small batch, and two of the message alone.
-const CRASHES: usize = 5;
+/// Two ends in full batches, one in a small batch, and three of the message alone.
+const CRASHES: usize = 6;
 
 /// What a consumer sees while the cause is there: what else of its key waits under `park-key`.
 fn others(waits_for_key: bool) -> Vec<usize> {

@@ -49,8 +49,9 @@ pub(super) struct Active {
     /// What the slot was last told.
     confirmed: Lsn,
     /// The server wants to hear that we are idle.
-    pub(super) asked: bool,
-    asking: bool,
+    pub(super) reply_wanted: bool,
+    /// We want to hear of the server though nothing happens.
+    wants_keepalives: bool,
     /// A question about the server's health, after the connection for SQL was lost.
     pub(super) health: Option<Ticket>,
     /// What the batch in flight holds in memory: it counts against the buffer's limit.
@@ -84,8 +85,8 @@ impl Active {
             catch_up,
             shutdown: ServerShutdown::default(),
             confirmed: confirmed_flush,
-            asked: false,
-            asking: false,
+            reply_wanted: false,
+            wants_keepalives: false,
             health: None,
             in_flight_bytes: 0,
             draining: false,
@@ -121,11 +122,8 @@ impl Active {
             _ => {}
         }
         self.recover_when_due(core);
-        self.park_when_due(core);
-        self.note_try_when_due(core);
+        self.ask_when_due(core)?;
         self.survived_when_due(core);
-        self.put_back_when_due(core);
-        self.ask_of_request_when_due(core);
         self.go_on(core)
     }
 
@@ -158,7 +156,7 @@ impl Active {
     fn oldest_commit_time(&self) -> Option<Timestamp> {
         let in_flight = self.flight.batch().and_then(|batch| batch.messages.first());
         let aside = match &self.flight {
-            Flight::Parking { parked, .. } => parked.first().map(|parked| &parked.delivery),
+            Flight::Asking { question, .. } => question.aside().next(),
             _ => None,
         };
         let request = self.handling.as_ref();
@@ -194,7 +192,7 @@ impl Active {
                 return Err(Next::Stop(Stop::Drained));
             }
             if self.rest.is_empty() {
-                self.go_on_with_request(core);
+                self.go_on_with_request(core)?;
             }
         }
         if matches!(self.flight, Flight::Free)
@@ -203,8 +201,8 @@ impl Active {
             self.send(core, batch, &[], round)?;
         }
         let idle = matches!(self.flight, Flight::Free) && self.is_empty();
-        if idle != self.asking {
-            self.asking = idle;
+        if idle != self.wants_keepalives {
+            self.wants_keepalives = idle;
             core.act(Action::AskForKeepalive(idle));
         }
         Ok(())
@@ -227,8 +225,8 @@ impl Active {
     }
 
     fn next_batch(&mut self, core: &mut Core) -> Result<Option<(Batch, Round)>, Next> {
-        if self.progress.owes_timeline() {
-            let batch = self.progress.timeline_batch(core.now);
+        if self.progress.owes_timeline() || self.careful.owes_checkpoint() {
+            let batch = self.progress.empty_batch(core.now);
             return Ok(Some((batch, Round::First)));
         }
         if let Some(rest) = self.rest.pop() {
@@ -249,11 +247,11 @@ impl Active {
             return Ok(Some((batch, Round::First)));
         }
         if let Some(request) = self.buffer.take_request() {
-            self.begin_request(core, request);
+            self.begin_request(core, request)?;
             return Ok(None);
         }
         let may_move = self.is_empty() && self.catch_up.has_passed();
-        let owes = may_move && self.progress.owes_idle_checkpoint(self.asked, now);
+        let owes = may_move && self.progress.owes_idle_checkpoint(self.reply_wanted, now);
         Ok(owes.then(|| (self.progress.idle_batch(core.now), Round::First)))
     }
 
@@ -272,10 +270,7 @@ impl Active {
             Flight::Publishing { .. } => self.careful.deadline(),
             Flight::Waiting { until, .. } => Some(*until),
             Flight::Recovering { recovery, .. } => recovery.deadline(),
-            Flight::Parking { asking, .. }
-            | Flight::PuttingBack { asking, .. }
-            | Flight::Noting { asking, .. }
-            | Flight::Request(asking) => asking.deadline(),
+            Flight::Asking { asking, .. } => asking.deadline(),
             Flight::Free if self.is_empty() => self
                 .catch_up
                 .has_passed()

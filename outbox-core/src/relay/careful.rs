@@ -2,14 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active::Active;
-use super::asking::Asking;
+use super::asking::Question;
 use super::core::{Core, Next};
 use super::earlier_ends::{EarlierEnds, EarlierTries, TriedBatch};
-use super::publishing::Flight;
 use super::settings::{CAREFUL_MESSAGES_MAX, CRASH_MAX, TRIES_MAX, UNCLEAN_ENDS_MAX};
 use super::{Action, BatchLimits, Notice, SourceFailure, Ticket};
 use crate::Frontier;
-use crate::OutboxRow;
 use crate::sink::{Batch, Refusal, RefusalReason};
 
 /// Publishing with care, after processes that ended without a word: one of the next messages may be
@@ -18,10 +16,15 @@ use crate::sink::{Batch, Refusal, RefusalReason};
 /// Messages go in small batches, and those of a batch over which a process ended go alone. Each batch
 /// is noted in the database before it is tried. A process that lives on takes its note back; a message
 /// that stays noted by several, alone, is what kills them.
+///
+/// A checkpoint without messages goes first: what has to be done before the first of them takes long, and who
+/// is killed meanwhile is not killed by a message.
 #[derive(Debug)]
 pub(super) struct Careful {
     /// So many messages are published with care; 0 in ordinary running, which notes nothing.
     left: usize,
+    /// The checkpoint is still to be published that goes first.
+    owes_checkpoint: bool,
     /// So many of them alone.
     alone: usize,
     /// So many processes in a row ended without a word; 0 once messages got past that.
@@ -47,6 +50,7 @@ impl Careful {
             } else {
                 0
             },
+            owes_checkpoint: is_needed,
             alone,
             unclean: ends.unclean,
             earlier,
@@ -56,6 +60,10 @@ impl Careful {
 
     pub(super) const fn left(&self) -> usize {
         self.left
+    }
+
+    pub(super) const fn owes_checkpoint(&self) -> bool {
+        self.owes_checkpoint
     }
 
     pub(super) const fn unclean(&self) -> u32 {
@@ -117,6 +125,7 @@ impl Careful {
     /// So many messages are published or set aside; whether these were the last.
     fn passed(&mut self, messages: usize) -> bool {
         let was_on = self.left > 0;
+        self.owes_checkpoint = false;
         self.left = self.left.saturating_sub(messages);
         self.alone = self.alone.saturating_sub(messages);
         if self.left == 0 && messages > 0 {
@@ -138,47 +147,25 @@ impl Active {
         if let Some(refusal) = self.careful.refuses(&batch) {
             return self.isolate(core, batch, &[refusal]);
         }
-        match self.careful.notes(&batch) {
-            Some(noted) => self.note_try(core, batch, since, noted),
-            None => self.hand_over(core, batch, since),
-        }
-        Ok(())
+        let Some(noted) = self.careful.notes(&batch) else {
+            self.hand_over(core, batch, since);
+            return Ok(());
+        };
+        self.ask(
+            core,
+            Question::NoteTry {
+                batch,
+                since,
+                noted,
+            },
+        )
     }
 
-    fn note_try(
-        &mut self,
-        core: &mut Core,
-        batch: Arc<Batch>,
-        since: Option<Duration>,
-        noted: TriedBatch,
-    ) {
-        let rows = batch.messages.iter().map(|delivery| &delivery.row);
-        self.in_flight_bytes = rows.map(OutboxRow::memory_bytes).sum();
-        let ticket = core.ticket();
-        core.act(Action::NoteTry {
+    pub(super) fn note_try_action(&self, ticket: Ticket, noted: TriedBatch) -> Action {
+        Action::NoteTry {
             ticket,
             claim: self.claim,
             batch: noted,
-        });
-        self.flight = Flight::Noting {
-            batch,
-            since,
-            asking: Asking::Asked(ticket),
-        };
-    }
-
-    /// Asks again once the delay after a failed attempt is over.
-    pub(super) fn note_try_when_due(&mut self, core: &mut Core) {
-        if let Flight::Noting {
-            batch,
-            since,
-            asking,
-        } = &self.flight
-            && asking.is_due(core.now.monotonic)
-            && let Some(noted) = self.careful.notes(batch)
-        {
-            let (batch, since) = (Arc::clone(batch), *since);
-            self.note_try(core, batch, since, noted);
         }
     }
 
@@ -188,31 +175,19 @@ impl Active {
         ticket: Ticket,
         result: Result<(), SourceFailure>,
     ) -> Result<(), Next> {
-        let Flight::Noting {
-            batch,
-            since,
-            asking,
-        } = &self.flight
-        else {
+        let Some(question) = self.answered(ticket) else {
             return Ok(());
         };
-        if !asking.awaits(ticket) {
+        let Question::NoteTry { batch, since, .. } = &question else {
             return Ok(());
-        }
+        };
         let (batch, since) = (Arc::clone(batch), *since);
         match result {
             Ok(()) => {
                 self.careful.survived_at = Some(core.now.monotonic + CRASH_MAX);
                 self.hand_over(core, batch, since);
             }
-            Err(failure) => {
-                let asking = self.ask_later(core, failure)?;
-                self.flight = Flight::Noting {
-                    batch,
-                    since,
-                    asking,
-                };
-            }
+            Err(failure) => return self.ask_later(core, question, failure),
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Active {
                 }
                 if reply_requested {
                     let behind = self.progress.frontier().lsn < wal_end;
-                    self.asked |= behind;
+                    self.reply_wanted |= behind;
                     if behind && self.shutdown.is_stopping(wal_end, core.now.monotonic) {
                         return Err(core.server_stops("it waits for a confirmation"));
                     }

@@ -24,8 +24,7 @@ impl Active {
             return Err(refused_what_it_was_not_given());
         }
         if batch.request().is_some() {
-            self.put_back(core, batch, refusals);
-            return Ok(());
+            return self.let_wait_again(core, batch, refusals);
         }
         match self.stuck.policy() {
             StuckPolicy::Halt => self.halt(core, &batch, refusals),

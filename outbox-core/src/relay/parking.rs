@@ -1,14 +1,13 @@
 use std::sync::Arc;
 
 use super::active::Active;
-use super::asking::Asking;
+use super::asking::Question;
 use super::core::{Core, Next};
 use super::gone::NewlyGone;
 use super::parked_message::ParkedMessage;
 use super::publishing::Flight;
 use super::stuck::{Round, Sorted, Unsortable};
 use super::{Action, FailureKind, HaltedMessage, Notice, SourceFailure, Stop, Ticket};
-use crate::OutboxRow;
 use crate::sink::{Batch, Delivery, Refusal, RefusalReason};
 
 impl Active {
@@ -54,39 +53,16 @@ impl Active {
         if parked.is_empty() {
             return self.publish(core, batch);
         }
-        self.park(core, batch, parked.into());
-        Ok(())
+        let parked = parked.into();
+        self.ask(core, Question::Park { batch, parked })
     }
 
-    fn park(&mut self, core: &mut Core, batch: Arc<Batch>, parked: Arc<[ParkedMessage]>) {
-        let aside = parked.iter().map(|parked| &parked.delivery.row);
-        let rows = batch.messages.iter().map(|delivery| &delivery.row);
-        self.in_flight_bytes = rows.chain(aside).map(OutboxRow::memory_bytes).sum();
-        let ticket = core.ticket();
-        core.act(Action::Park {
+    pub(super) fn park_action(&self, ticket: Ticket, parked: &Arc<[ParkedMessage]>) -> Action {
+        Action::Park {
             ticket,
             claim: self.claim,
             cluster: self.progress.cluster(),
-            messages: Arc::clone(&parked),
-        });
-        self.flight = Flight::Parking {
-            batch,
-            parked,
-            asking: Asking::Asked(ticket),
-        };
-    }
-
-    /// Asks again once the delay after a failed attempt is over: what is there already is left.
-    pub(super) fn park_when_due(&mut self, core: &mut Core) {
-        if let Flight::Parking {
-            batch,
-            parked,
-            asking,
-        } = &self.flight
-            && asking.is_due(core.now.monotonic)
-        {
-            let (batch, parked) = (Arc::clone(batch), Arc::clone(parked));
-            self.park(core, batch, parked);
+            messages: Arc::clone(parked),
         }
     }
 
@@ -96,18 +72,9 @@ impl Active {
         ticket: Ticket,
         result: Result<u64, SourceFailure>,
     ) -> Result<(), Next> {
-        let Flight::Parking {
-            batch,
-            parked,
-            asking,
-        } = &self.flight
-        else {
+        let Some(Question::Park { mut batch, parked }) = self.answered(ticket) else {
             return Ok(());
         };
-        if !asking.awaits(ticket) {
-            return Ok(());
-        }
-        let (mut batch, parked) = (Arc::clone(batch), Arc::clone(parked));
         match result {
             Ok(writes) => {
                 self.flight = Flight::Free;
@@ -116,23 +83,15 @@ impl Active {
                 Arc::make_mut(&mut batch).checkpoint.stuck_writes = writes;
                 self.passed(core, parked.len());
                 core.report(Notice::Parked { messages: parked });
-                return self.publish(core, batch);
+                self.publish(core, batch)
             }
             Err(failure) if failure.kind == FailureKind::ValueRefused => {
                 let first = parked.first().map(|parked| &parked.delivery);
                 let first = first.map(|delivery| halted(delivery, &failure.message));
-                return Err(first.map_or_else(|| core.source_lost(failure), Next::Held));
+                Err(first.map_or_else(|| core.source_lost(failure), Next::Held))
             }
-            Err(failure) => {
-                let asking = self.ask_later(core, failure)?;
-                self.flight = Flight::Parking {
-                    batch,
-                    parked,
-                    asking,
-                };
-            }
+            Err(failure) => self.ask_later(core, Question::Park { batch, parked }, failure),
         }
-        Ok(())
     }
 }
 

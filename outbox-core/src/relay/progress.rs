@@ -136,8 +136,8 @@ impl Progress {
         }
     }
 
-    /// The checkpoint on a new timeline, before anything else happens there.
-    pub(super) fn timeline_batch(&self, now: Now) -> Batch {
+    /// The checkpoint alone, where it stands: before anything else happens.
+    pub(super) fn empty_batch(&self, now: Now) -> Batch {
         Batch {
             messages: Vec::new(),
             checkpoint: self.checkpoint(self.frontier, self.last, now),

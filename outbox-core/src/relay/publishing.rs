@@ -2,11 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active::Active;
-use super::asking::Asking;
+use super::asking::{Asking, Question};
 use super::core::{Core, Next};
-use super::parked_message::ParkedMessage;
 use super::recovery::Recovery;
-use super::{Action, Notice, RefusedAgain, Stop, Ticket};
+use super::{Action, Notice, Stop, Ticket};
 use crate::OutboxRow;
 use crate::sink::{Batch, Outcome};
 
@@ -27,25 +26,9 @@ pub(super) enum Flight {
         /// When the attempt began that the sink goes on with; `None` where it begins anew.
         since: Option<Duration>,
     },
-    /// What is tried is noted in the database first.
-    Noting {
-        batch: Arc<Batch>,
-        /// When the attempt began that the sink goes on with.
-        since: Option<Duration>,
-        asking: Asking,
-    },
-    /// What of it is stuck goes into the database first.
-    Parking {
-        batch: Arc<Batch>,
-        parked: Arc<[ParkedMessage]>,
-        asking: Asking,
-    },
-    /// The database is asked for what is owed to a request.
-    Request(Asking),
-    /// What of a replay was refused again waits again first.
-    PuttingBack {
-        batch: Arc<Batch>,
-        refused: Arc<[RefusedAgain]>,
+    /// The database is asked first.
+    Asking {
+        question: Question,
         asking: Asking,
     },
     /// Nobody knows what became of it.
@@ -60,12 +43,10 @@ pub(super) enum Flight {
 impl Flight {
     pub(super) fn batch(&self) -> Option<&Batch> {
         match self {
-            Self::Free | Self::Request(_) => None,
+            Self::Free => None,
+            Self::Asking { question, .. } => question.batch().map(Arc::as_ref),
             Self::Publishing { batch, .. }
             | Self::Waiting { batch, .. }
-            | Self::Noting { batch, .. }
-            | Self::Parking { batch, .. }
-            | Self::PuttingBack { batch, .. }
             | Self::Recovering { batch, .. } => Some(batch),
         }
     }
@@ -158,7 +139,7 @@ impl Active {
         core.sink_backoff.succeed();
         core.source_backoff.succeed();
         // Answered only if everything is covered that the server had shown when it asked.
-        self.asked &= self.progress.frontier().lsn < self.progress.seen();
+        self.reply_wanted &= self.progress.frontier().lsn < self.progress.seen();
         self.shutdown.answered();
         self.flight = Flight::Free;
         self.in_flight_bytes = 0;

@@ -2,18 +2,22 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::active::Active;
-use super::asking::Asking;
+use super::asking::Question;
 use super::core::{Core, Next};
 use super::halving::Rest;
 use super::publishing::Flight;
 use super::{Action, LeftToPublish, Notice, RefusedAgain, SourceFailure, Stop, Ticket};
-use crate::OutboxRow;
 use crate::sink::{Batch, Refusal};
 
 /// Messages that were refused again when they were replayed: they wait again, and so does what
 /// stands behind them in their keys. The database says so before the rest of the batch is published.
 impl Active {
-    pub(super) fn put_back(&mut self, core: &mut Core, batch: Arc<Batch>, refusals: &[Refusal]) {
+    pub(super) fn let_wait_again(
+        &mut self,
+        core: &mut Core,
+        batch: Arc<Batch>,
+        refusals: &[Refusal],
+    ) -> Result<(), Next> {
         // What was cut off from the batch may stand behind what is refused: the database knows.
         if !self.rest.is_empty()
             && let Some(handling) = &mut self.handling
@@ -27,7 +31,7 @@ impl Active {
             .iter()
             .filter_map(|refusal| self.refused_again(&batch, refusal))
             .collect();
-        self.ask_to_put_back(core, batch, refused);
+        self.ask(core, Question::PutBack { batch, refused })
     }
 
     fn refused_again(&self, batch: &Batch, refusal: &Refusal) -> Option<RefusedAgain> {
@@ -44,47 +48,23 @@ impl Active {
         })
     }
 
-    fn ask_to_put_back(
-        &mut self,
-        core: &mut Core,
-        batch: Arc<Batch>,
-        refused: Arc<[RefusedAgain]>,
-    ) {
-        let Some(handling) = &self.handling else {
-            return;
-        };
-        let request = handling.request();
+    /// Only what belongs to the request is asked for: there is one.
+    pub(super) fn put_back_action(
+        &self,
+        ticket: Ticket,
+        batch: &Batch,
+        refused: &Arc<[RefusedAgain]>,
+    ) -> Option<Action> {
+        let request = self.handling.as_ref()?.request();
         let last = batch.messages.last();
         let through = last.and_then(|last| request.number_at(last.position));
-        let rows = batch.messages.iter().map(|delivery| &delivery.row);
-        self.in_flight_bytes = rows.map(OutboxRow::memory_bytes).sum();
-        let ticket = core.ticket();
-        core.act(Action::PutBack {
+        Some(Action::PutBack {
             ticket,
             claim: self.claim,
             request: request.id,
-            refused: Arc::clone(&refused),
+            refused: Arc::clone(refused),
             through: through.unwrap_or(u32::MAX),
-        });
-        self.flight = Flight::PuttingBack {
-            batch,
-            refused,
-            asking: Asking::Asked(ticket),
-        };
-    }
-
-    /// Asks again once the delay after a failed attempt is over.
-    pub(super) fn put_back_when_due(&mut self, core: &mut Core) {
-        if let Flight::PuttingBack {
-            batch,
-            refused,
-            asking,
-        } = &self.flight
-            && asking.is_due(core.now.monotonic)
-        {
-            let (batch, refused) = (Arc::clone(batch), Arc::clone(refused));
-            self.ask_to_put_back(core, batch, refused);
-        }
+        })
     }
 
     pub(super) fn was_put_back(
@@ -93,18 +73,9 @@ impl Active {
         ticket: Ticket,
         result: Result<LeftToPublish, SourceFailure>,
     ) -> Result<(), Next> {
-        let Flight::PuttingBack {
-            batch,
-            refused,
-            asking,
-        } = &self.flight
-        else {
+        let Some(Question::PutBack { mut batch, refused }) = self.answered(ticket) else {
             return Ok(());
         };
-        if !asking.awaits(ticket) {
-            return Ok(());
-        }
-        let (mut batch, refused) = (Arc::clone(batch), Arc::clone(refused));
         let Some(handling) = &self.handling else {
             return Ok(());
         };
@@ -128,17 +99,9 @@ impl Active {
                     number.is_some_and(|number| left.contains(&number))
                 });
                 core.report(Notice::PutBack { messages: refused });
-                return self.publish(core, batch);
+                self.publish(core, batch)
             }
-            Err(failure) => {
-                let asking = self.ask_later(core, failure)?;
-                self.flight = Flight::PuttingBack {
-                    batch,
-                    refused,
-                    asking,
-                };
-            }
+            Err(failure) => self.ask_later(core, Question::PutBack { batch, refused }, failure),
         }
-        Ok(())
     }
 }

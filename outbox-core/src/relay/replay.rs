@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use super::active::Active;
-use super::asking::Asking;
+use super::asking::Question;
 use super::core::{Core, Next};
 use super::pending_request::PendingRequest;
 use super::publishing::Flight;
 use super::settings::VISIBILITY_INTERVAL;
 use super::{
-    Action, FinishedRequest, Notice, ReplayedMessage, RequestPart, RequestPlace, SourceFailure,
-    Stop, Ticket,
+    Action, FinishedRequest, Notice, ReplayedMessage, RequestPart, RequestPlace, Settings,
+    SourceFailure, Stop, Ticket,
 };
 use crate::Frontier;
 use crate::sink::{Delivery, Replay};
@@ -46,21 +46,31 @@ impl Handling {
 /// is published or set aside by then, so nothing overtakes and nothing is overtaken. What is to be
 /// published once more goes the same way.
 impl Active {
-    pub(super) fn begin_request(&mut self, core: &mut Core, request: PendingRequest) {
+    pub(super) fn begin_request(
+        &mut self,
+        core: &mut Core,
+        request: PendingRequest,
+    ) -> Result<(), Next> {
         let owes = Owed::Messages { from: request.done };
         self.handling = Some(Handling { request, owes });
-        self.go_on_with_request(core);
+        self.go_on_with_request(core)
     }
 
     /// Asks the database for what is owed to the request.
-    pub(super) fn go_on_with_request(&mut self, core: &mut Core) {
-        let Some(Handling { request, owes }) = &self.handling else {
-            return;
-        };
-        let limits = self.careful.limits(core.settings.batch);
-        let ticket = core.ticket();
+    pub(super) fn go_on_with_request(&mut self, core: &mut Core) -> Result<(), Next> {
+        self.handling
+            .take_if(|handling| matches!(handling.owes, Owed::Nothing));
+        match &self.handling {
+            Some(_) => self.ask(core, Question::Request),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn request_action(&self, ticket: Ticket, settings: &Settings) -> Option<Action> {
+        let Handling { request, owes } = self.handling.as_ref()?;
+        let limits = self.careful.limits(settings.batch);
         match *owes {
-            Owed::Messages { from } => core.act(Action::TakeRequest {
+            Owed::Messages { from } => Some(Action::TakeRequest {
                 ticket,
                 claim: self.claim,
                 system_id: self.progress.cluster().0,
@@ -73,25 +83,12 @@ impl Active {
                 messages_max: limits.messages_max,
                 bytes_max: limits.bytes_max,
             }),
-            Owed::End => core.act(Action::FinishRequest {
+            Owed::End => Some(Action::FinishRequest {
                 ticket,
                 claim: self.claim,
                 request: request.id,
             }),
-            Owed::Nothing => {
-                self.handling = None;
-                return;
-            }
-        }
-        self.flight = Flight::Request(Asking::Asked(ticket));
-    }
-
-    /// Asks again once the delay after a failed attempt is over.
-    pub(super) fn ask_of_request_when_due(&mut self, core: &mut Core) {
-        if let Flight::Request(asking) = &self.flight
-            && asking.is_due(core.now.monotonic)
-        {
-            self.go_on_with_request(core);
+            Owed::Nothing => None,
         }
     }
 
@@ -101,17 +98,16 @@ impl Active {
         ticket: Ticket,
         result: Result<RequestPart, SourceFailure>,
     ) -> Result<(), Next> {
-        if !self.awaits_of_request(ticket) {
+        let Some(Question::Request) = self.answered(ticket) else {
             return Ok(());
-        }
+        };
         let Some(Handling { request, owes }) = &mut self.handling else {
             return Ok(());
         };
         let part = match result {
             Ok(part) => part,
             Err(failure) => {
-                self.flight = Flight::Request(self.ask_later(core, failure)?);
-                return Ok(());
+                return self.ask_later(core, Question::Request, failure);
             }
         };
         let (messages, next) = match part {
@@ -119,9 +115,7 @@ impl Active {
                 core.report(Notice::RequestWaits {
                     request: request.id,
                 });
-                self.flight = Flight::Request(Asking::Waiting {
-                    until: core.now.monotonic + VISIBILITY_INTERVAL,
-                });
+                self.ask_at(Question::Request, core.now.monotonic + VISIBILITY_INTERVAL);
                 return Ok(());
             }
             RequestPart::Unknown => {
@@ -182,9 +176,9 @@ impl Active {
         ticket: Ticket,
         result: Result<FinishedRequest, SourceFailure>,
     ) -> Result<(), Next> {
-        if !self.awaits_of_request(ticket) {
+        let Some(Question::Request) = self.answered(ticket) else {
             return Ok(());
-        }
+        };
         match result {
             Ok(outcome) => {
                 self.backoff.succeed();
@@ -198,13 +192,9 @@ impl Active {
                     });
                 }
             }
-            Err(failure) => self.flight = Flight::Request(self.ask_later(core, failure)?),
+            Err(failure) => return self.ask_later(core, Question::Request, failure),
         }
         Ok(())
-    }
-
-    fn awaits_of_request(&self, ticket: Ticket) -> bool {
-        matches!(&self.flight, Flight::Request(asking) if asking.awaits(ticket))
     }
 }
 

@@ -96,11 +96,11 @@ pub(super) const UNCLEAN_ENDS_MAX: u32 = 2;
 pub(super) const CAREFUL_MESSAGES_MAX: usize = 100;
 
 /// So many processes that ended while they tried a message, alone: it is not tried any more.
-pub(super) const TRIES_MAX: u32 = 2;
+pub(super) const TRIES_MAX: u32 = 3;
 
 /// A message that ends the process does so within this time after it was handed to the sink. What
 /// ends the process later is not laid to its charge: whoever waits for a broker may be killed.
-pub(super) const CRASH_MAX: Duration = Duration::from_secs(10);
+pub(super) const CRASH_MAX: Duration = Duration::from_secs(2);
 
 /// How often is looked whether a request's transaction can be seen.
 pub(super) const VISIBILITY_INTERVAL: Duration = Duration::from_millis(100);

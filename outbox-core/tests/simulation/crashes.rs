@@ -5,6 +5,7 @@ use outbox_core::sink::{Batch, RefusalReason};
 use outbox_core::{Frontier, MessageId};
 
 use super::log::message_id;
+use super::process::Process;
 use super::world::{Checked, World};
 
 impl World {
@@ -32,7 +33,7 @@ impl World {
         Ok(true)
     }
 
-    /// Five ends at most for each message, and for each time that its replay is asked for; each relay
+    /// Six ends at most for each message, and for each time that its replay is asked for; each relay
     /// that halts begins anew; and some for what was going on when faults stopped.
     fn crashes_allowed(&self) -> u32 {
         let messages = self.crashing.len() as u32;
@@ -42,7 +43,7 @@ impl World {
             StuckPolicy::Halt => self.processes.len() as u32,
             StuckPolicy::Park | StuckPolicy::ParkKey => 1,
         };
-        5 * messages * (relays + requests) + 2
+        6 * messages * (relays + requests) + 2
     }
 
     /// A process ends: if its note is still there it must have been trying the message, or have had no
@@ -70,7 +71,7 @@ impl World {
     ) -> Checked {
         let Some(tried) = ends
             .tried
-            .filter(|tried| tried.count >= 2 && tried.batch.messages == 1)
+            .filter(|tried| tried.count >= 3 && tried.batch.messages == 1)
         else {
             return Ok(());
         };
@@ -80,10 +81,16 @@ impl World {
         let has_changed_place =
             self.seen.contains_key("disk put back") || self.seen.contains_key("failover");
         let by = &self.servers[server].starts.tried_by;
+        // Who lost the slot and does not know it yet cannot have said so.
+        let knows = |client: &Process| match &client.connection {
+            Some(connection) => connection.broken.is_none(),
+            None => true,
+        };
         let lives = |run: &&u32| {
             self.processes.iter().any(|client| {
                 client.run == **run
                     && client.hears_source()
+                    && knows(client)
                     && !client.owes_survival
                     && client.route == server
             })
@@ -144,7 +151,7 @@ impl World {
             return Err(format!("held by {}", message.id));
         }
         if !self.poison.iter().chain(&self.crashing).any(is) {
-            // Killed twice by chance while it was tried: from here on as good as refused.
+            // Killed by chance, three times, while it was tried: from here on as good as refused.
             let bytes = message.id.as_bytes();
             let row = u32::from_be_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
             self.poison.push(row);

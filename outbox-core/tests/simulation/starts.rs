@@ -141,8 +141,15 @@ impl World {
         self.survive(process);
         let client = &mut self.processes[process];
         let server = &mut self.servers[client.route];
-        if client.owes_survival || !is_idle(&client.sql) {
-            client.owes_survival = true;
+        if !is_idle(&client.sql) {
+            // It comes after what was asked before, a try that is still to be noted among it.
+            client
+                .sql
+                .queue
+                .push_back((Action::NoteSurvival, client.log));
+            return;
+        }
+        if client.owes_survival {
             return;
         }
         if server.require(claim).is_ok() {
