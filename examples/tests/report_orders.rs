@@ -95,6 +95,24 @@ async fn each_report_is_made_once_whoever_is_away_or_killed() {
     path.end().await;
 }
 
+/// Stops whoever wants to write down that another message is published, while `LOCK` is held. What
+/// the relay writes of an idle hour passes: behind that nothing would be published that could be so
+/// twice.
+const GATE: &str = "
+    create function wait_at_gate() returns trigger language plpgsql as $$
+        begin
+            perform pg_advisory_xact_lock_shared(1);
+            return new;
+        end
+    $$;
+    create trigger gate before update of checkpoint on outbox.relay for each row
+        when (old.checkpoint::json#>>'{checkpoint,last}' is distinct from new.checkpoint::json#>>'{checkpoint,last}')
+        execute function wait_at_gate()";
+const LOCK: &str = "select pg_advisory_lock(1)";
+const UNLOCK: &str = "select pg_advisory_unlock(1)";
+const NOTED: &str =
+    "select count(*) from outbox.relay where checkpoint::json#>>'{checkpoint,last}' is not null";
+
 /// How many wait for a lock in the database of core-app, each asked for `what`.
 async fn blocked(app: &CoreApp, what: &str) -> i64 {
     let sql = format!(
@@ -109,17 +127,20 @@ async fn blocked(app: &CoreApp, what: &str) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_relay_publishes_twice_is_made_once() {
     let mut path = Path::start().await;
+    let gate = path.app.database.client().await;
+    gate.batch_execute(GATE).await.unwrap();
     path.order(1).await;
     path.report.until_made(1).await;
-    // Holds the relay where it wants to note how far it is.
-    let mut holder = path.app.database.client().await;
-    let held = holder.transaction().await.unwrap();
-    held.batch_execute("select from outbox.relay for update")
-        .await
-        .unwrap();
+    // Held there, the relay would publish nothing that follows.
+    wait::until("the first order is noted", DEADLINE, async || {
+        path.app.database.count(NOTED).await == 1
+    })
+    .await
+    .unwrap();
+    gate.batch_execute(LOCK).await.unwrap();
     path.order(20).await;
     path.report.until_made(2).await;
-    wait::until("the relay waits for its row", DEADLINE, async || {
+    wait::until("the relay waits at the gate", DEADLINE, async || {
         blocked(&path.app, "true").await > 0
     })
     .await
@@ -131,7 +152,7 @@ async fn what_the_relay_publishes_twice_is_made_once() {
     })
     .await
     .unwrap();
-    held.rollback().await.unwrap();
+    gate.batch_execute(UNLOCK).await.unwrap();
     path.relay.program.restart().unwrap();
     path.report.until_made(21).await;
     // Behind everything that was published again.
