@@ -6,9 +6,9 @@ mod asking_arguments;
 mod check;
 mod config;
 mod confirm;
+mod described;
 mod error;
 mod init;
-mod presence;
 mod progress_line;
 mod redeliver;
 mod remove;
@@ -107,5 +107,7 @@ fn print(text: &str) {
 
 /// Everything else goes to stderr.
 fn eprint(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+    if !text.is_empty() {
+        let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) use failure::failure_of;
 pub(crate) use gauges::Gauges;
 pub(crate) use lane::{ControlLane, ControlSettings, NotedEnd, Request};
 pub(crate) use lock_holders::name_lock_holders;
-pub(crate) use relay_row::{MadeFor, read_set_up};
+pub(crate) use relay_row::{MadeFor, read_set_up, relay_names};
 pub(crate) use requests::PartLimits;
 pub(crate) use stuck_statement::{StuckStatement, What};
 pub(crate) use turn::TAKE_TURN;

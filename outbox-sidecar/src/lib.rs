@@ -9,6 +9,7 @@ mod driver;
 mod exit;
 mod failpoint;
 mod http;
+mod operator;
 mod redelivery;
 mod report;
 mod setup;

@@ -17,7 +17,7 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use asking::{Answer, LeftOut, Wish, ask};
+pub(crate) use asking::{Answer, Wish, ask};
 pub(crate) use error::RedeliveryError;
 pub(crate) use plan::{Plan, preview};
 pub(crate) use selection::{Chosen, Order, Selection, choose};

@@ -15,31 +15,26 @@ mod error;
 mod filter;
 mod json;
 mod order;
-mod outcome;
 mod page;
 mod plan;
 mod request;
 mod row;
-mod session;
 mod shown;
 mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
-mod waiting;
 
+#[cfg(test)]
+pub(crate) use asking::Rest;
 pub(crate) use asking::{Answer, Wish, ask};
 pub(crate) use edit::{Edit, EditError};
 pub(crate) use error::StuckError;
-pub(crate) use filter::{Filter, StateFilter, Values};
-pub(crate) use json::time_text;
-pub(crate) use outcome::{Outcome, Progress, TakenBy};
+pub(crate) use filter::{Filter, StateFilter};
 pub(crate) use page::{Page, PageOptions, list};
 #[cfg(test)]
 pub(crate) use plan::RefusedKey;
-pub(crate) use plan::{Plan, plan};
+pub(crate) use plan::{Plan, TakenBy, plan};
 pub(crate) use request::Kind;
 pub(crate) use row::ParkedRow;
-pub(crate) use session::{Presence, Session, column, count, time};
 pub(crate) use shown::{LastRequest, ShownRow, show};
 pub(crate) use summary::{ReasonCount, Summary, summarise};
-pub(crate) use waiting::await_done;

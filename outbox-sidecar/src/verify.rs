@@ -60,6 +60,7 @@ use broker::Readable;
 use comparison::{Comparison, JOIN_BYTES, ORDER_BYTES};
 use digest::Digester;
 use findings::Findings;
+use frontier::Waited;
 use gather::{Due, Gathered};
 use report::Report;
 use snapshot::Snapshot;
@@ -96,12 +97,26 @@ pub(crate) async fn verify(
     progress.step("reading the outbox");
     let mut snapshot = snapshot::take(settings, options, &digester, progress).await?;
 
+    if options.window.is_bounded() && snapshot.rows.records() == 0 {
+        return Err(VerifyError::NothingInRange { rows: 0 });
+    }
+
     progress.step("waiting for the relay's checkpoint");
     let mut sink = assemble(settings)?;
     let end = options.positions.frontier(Frontier::at(snapshot.end));
     let wait_max = options.wait_max;
     let waiting = move || frontier::await_frontier(sink.as_mut(), end, wait_max);
-    let checkpoint = tokio::task::spawn_blocking(waiting).await??;
+    let checkpoint = match tokio::task::spawn_blocking(waiting).await?? {
+        Waited::Passed(checkpoint) => checkpoint,
+        Waited::Behind(frontier) => {
+            return Err(VerifyError::Behind {
+                frontier: frontier.lsn,
+                end: end.lsn,
+                waited_s: wait_max.as_secs(),
+                relay_text: frontier::relay_text(settings).await,
+            });
+        }
+    };
 
     progress.step("reading what was set aside");
     let system_id = checkpoint.system_id;
@@ -188,5 +203,9 @@ fn compare(
         order_bytes: ORDER_BYTES,
     };
     (report.findings, report.tally) = comparison.run(|step| progress.step(step))?;
+    if options.positions.is_bounded() && report.tally.in_range == 0 && !report.has_findings() {
+        let rows = report.rows;
+        return Err(VerifyError::NothingInRange { rows });
+    }
     Ok(report)
 }

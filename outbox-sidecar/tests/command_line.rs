@@ -123,18 +123,28 @@ fn a_bad_url() {
 }
 
 #[test]
-fn tls_that_this_release_does_not_speak() {
-    let outcome = Directory::with_configuration(CONFIGURATION).run(&[
-        "--set",
-        "postgres.url=postgres://relay@db/app?sslmode=verify-full",
-        "run",
-    ]);
-    assert_eq!(outcome.code, 2);
-    assert!(
-        outcome.stderr.contains("sslmode=verify-full asks for TLS"),
-        "{}",
-        outcome.stderr
-    );
+fn what_a_connection_cannot_keep_is_refused_before_it_is_made() {
+    for (more, said) in [
+        (
+            "sslmode=verify",
+            "sslmode of the PostgreSQL URL must be one of",
+        ),
+        (
+            "sslcrl=/crl.pem",
+            "sslcrl of the PostgreSQL URL is not supported",
+        ),
+        (
+            "sslrootcert=system&sslmode=require",
+            "sslrootcert=system needs sslmode=verify-full",
+        ),
+    ] {
+        let url = format!("postgres.url=postgres://relay:canary@db/app?{more}");
+        let directory = Directory::with_configuration(CONFIGURATION);
+        let outcome = directory.run(&["--set", &url, "run"]);
+        assert_eq!(outcome.code, 2);
+        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("canary"), "{}", outcome.stderr);
+    }
 }
 
 #[test]

@@ -365,6 +365,10 @@ async fn a_slot_of_another_database_is_left_alone() {
         let text = "belongs to database";
         assert!(refused.stderr.contains(text), "{}", refused.stderr);
     }
+    // Nobody is told to drop it.
+    let checked = scenario.command(&["check"], &[]).await;
+    let fix = "is not to be dropped: look at postgres.url and relay.name";
+    assert!(checked.stdout.contains(fix), "{}", checked.stdout);
     let drop = "select pg_drop_replication_slot($1)";
     elsewhere.execute(drop, &[&scenario.slot()]).await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! One relay between a database and a topic of its own, run by the real program.
 
 pub(crate) mod observation;
+pub(crate) mod slot;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -11,13 +12,11 @@ use testbed::history::Record;
 use testbed::{KafkaAddress, PostgresAddress, Program, ReservedPort, Spawn, unique, wait};
 use tokio_postgres::Client;
 
+use self::slot::DroppedSlot;
 use crate::target::{Target, Topic};
 
 /// The longest any condition may take on a busy machine with two cores.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
-
-/// The longest a test waits at its end for its slot to be free.
-const SLOT_DROP_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) struct Scenario {
     pub(crate) relay: String,
@@ -25,40 +24,13 @@ pub(crate) struct Scenario {
     pub(crate) target: Target,
     port: ReservedPort,
     directory: PathBuf,
+    _slot: DroppedSlot,
 }
 
 impl Drop for Scenario {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory);
-        // A shared server has few slots. Errors pass: one of the test's own may be down for good.
-        let (url, slot) = (self.database_url.clone(), self.slot());
-        let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime.unwrap().block_on(async {
-                let _ = tokio::time::timeout(SLOT_DROP_MAX, drop_slot(&url, &slot)).await;
-            });
-        });
-        let _ = dropping.join();
     }
-}
-
-/// The relay was killed a moment ago: its walsender may need another to notice.
-async fn drop_slot(url: &str, slot: &str) -> Result<(), testbed::Error> {
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
-        .await
-        .map_err(testbed::Error::because("connect"))?;
-    let connection = tokio::spawn(connection);
-    let sql = "select pg_drop_replication_slot(slot_name) from pg_replication_slots \
-               where slot_name = $1";
-    wait::until("the slot dropped", SLOT_DROP_MAX, || async {
-        client.query(sql, &[&slot]).await.is_ok()
-    })
-    .await?;
-    drop(client);
-    let _ = connection.await;
-    Ok(())
 }
 
 impl Scenario {
@@ -71,8 +43,13 @@ impl Scenario {
     pub(crate) async fn to(postgres: &PostgresAddress, target: Target) -> Self {
         let database = postgres.create_database().await.unwrap();
         let relay = unique::name("relay").replace('-', "_");
+        let database_url = postgres.url(postgres.superuser(), &database);
         let scenario = Self {
-            database_url: postgres.url(postgres.superuser(), &database),
+            _slot: DroppedSlot {
+                database_url: database_url.clone(),
+                name: format!("outbox_{relay}"),
+            },
+            database_url,
             target,
             port: ReservedPort::find().unwrap(),
             directory: std::env::temp_dir().join(unique::name("scenario")),

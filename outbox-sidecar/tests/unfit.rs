@@ -62,3 +62,23 @@ async fn a_relay_that_was_never_set_up() {
         &["not set up", "outbox-sidecar init"],
     );
 }
+
+/// It would look like a relay that has lost its slot.
+#[tokio::test]
+async fn a_name_that_is_mistyped() {
+    let scenario = Scenario::initialised().await;
+    let said = format!(
+        "was never set up in this database; set up are: {}",
+        scenario.relay
+    );
+    let status = ["--set", "relay.name=mistyped", "status"];
+    let status = scenario.command(&status, &[]).await;
+    assert!(status.stdout.contains(&said), "{}", status.stdout);
+    let checked = ["--set", "relay.name=mistyped", "check"];
+    let checked = scenario.command(&checked, &[]).await;
+    let said = format!(
+        "relay mistyped was never set up; set up are: {}",
+        scenario.relay
+    );
+    assert!(checked.stdout.contains(&said), "{}", checked.stdout);
+}

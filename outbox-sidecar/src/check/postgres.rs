@@ -5,7 +5,7 @@ use tokio_postgres::{Client, Error};
 
 use super::Findings;
 use crate::config::Settings;
-use crate::control::{MadeFor, Waiting, connect, failure_of, read_set_up};
+use crate::control::{MadeFor, Waiting, connect, failure_of, read_set_up, relay_names};
 use crate::source::connection::Startup;
 use crate::source::publication::read_publication;
 use crate::source::replication::Replication;
@@ -245,11 +245,21 @@ impl Look<'_> {
                 self.findings
                     .error("set-up", failure.message, "outbox-sidecar init");
             }
-            Ok(None) => self.findings.error(
-                "set-up",
-                format!("relay {} was never set up", settings.relay),
-                "outbox-sidecar init",
-            ),
+            Ok(None) => {
+                let others = relay_names(self.client, &settings.schema).await;
+                let (found, fix) = if others.is_empty() {
+                    (String::new(), "outbox-sidecar init")
+                } else {
+                    let fix = "look at relay.name; for one that is new: outbox-sidecar init";
+                    (format!("; set up are: {}", others.join(", ")), fix)
+                };
+                let relay = &settings.relay;
+                self.findings.error(
+                    "set-up",
+                    format!("relay {relay} was never set up{found}"),
+                    fix,
+                );
+            }
             Ok(Some(set_up)) => {
                 self.seen.genesis_written = set_up.row.genesis_written;
                 if let Some((exit_code, reason)) = &set_up.row.held {
@@ -305,11 +315,13 @@ impl Look<'_> {
         };
         self.seen.confirmed_flush = Some(slot.state.confirmed_flush);
         if let Some(fault) = slot.state.fault {
-            self.findings.error(
-                "slot",
-                format!("{name} cannot be read: {fault}"),
-                "set the relay up anew: outbox-sidecar remove, then init --backlog publish",
-            );
+            let fix = if slot.is_foreign {
+                "it is another's, and is not to be dropped: look at postgres.url and relay.name"
+            } else {
+                "set the relay up anew: outbox-sidecar remove, then init --backlog publish"
+            };
+            self.findings
+                .error("slot", format!("{name} cannot be read: {fault}"), fix);
         } else if slot.wal_status == "unreserved" {
             self.findings.error(
                 "slot",

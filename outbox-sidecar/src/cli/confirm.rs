@@ -1,6 +1,9 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
-use crate::cli::CliError;
+use super::asking_arguments::AskingArguments;
+use super::described::Described;
+use super::{CliError, eprint};
+use crate::operator::Presence;
 
 /// Asks on a terminal whether `what` is meant; without one only `--yes` says so.
 pub(super) fn confirm(what: &str) -> Result<(), CliError> {
@@ -17,4 +20,22 @@ pub(super) fn confirm(what: &str) -> Result<(), CliError> {
     } else {
         Err(CliError::Declined)
     }
+}
+
+/// Asks before so many messages are asked for, and says what stands in front of them.
+pub(super) fn confirm_asking(
+    described: &Described<'_>,
+    asking: &AskingArguments,
+    messages: u64,
+    question: impl FnOnce() -> String,
+) -> Result<(), CliError> {
+    let is_asked = messages > 1 && !asking.yes;
+    eprint(&described.open_text());
+    if is_asked {
+        confirm(&question())?;
+    }
+    if asking.wait && described.presence != Presence::Running {
+        eprint(&described.presence_text());
+    }
+    Ok(())
 }

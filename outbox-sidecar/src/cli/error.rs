@@ -34,8 +34,13 @@ pub(crate) enum CliError {
     #[error("nothing was done")]
     Declined,
     /// The times do not go together.
-    #[error("--to must be later than --from")]
-    Window,
+    #[error("--{until} must be later than --{since}")]
+    Window {
+        /// The option of the first moment.
+        since: &'static str,
+        /// And of the last.
+        until: &'static str,
+    },
     /// The relay stopped.
     #[error("{0}")]
     Stopped(Stop),
@@ -53,6 +58,9 @@ pub(crate) enum CliError {
     /// Metrics could not be collected.
     #[error("cannot collect metrics: {0}")]
     Metrics(#[from] metrics::SetRecorderError<crate::telemetry::FixedRecorder>),
+    /// Signalled twice.
+    #[error("ended by a second signal: outbox.request says how far it came")]
+    Signalled,
     /// Signals could not be received.
     #[error("cannot receive signals: {0}")]
     Signals(#[source] io::Error),
@@ -70,7 +78,7 @@ impl CliError {
             Self::Config(_)
             | Self::Unconfirmed(_)
             | Self::AdminUrl(_)
-            | Self::Window
+            | Self::Window { .. }
             | Self::Choice(_) => ExitCode::Usage.number(),
             Self::Stuck(error) => error.exit_code().number(),
             Self::Redelivery(error) => error.exit_code().number(),
@@ -81,6 +89,7 @@ impl CliError {
             | Self::Listen { .. }
             | Self::Metrics(_)
             | Self::Signals(_)
+            | Self::Signalled
             | Self::Declined => ExitCode::Failed.number(),
         }
     }

@@ -9,18 +9,22 @@ pub(super) use arguments::RedeliverArguments;
 
 use outbox_core::Message;
 
-use self::report::{Described, answer_json, answer_text, plan_json, plan_text};
+use self::report::{answer_json, answer_text, plan_json, plan_text};
 use super::actor::actor;
-use super::confirm::confirm;
-use super::progress_line::shown;
+use super::confirm::confirm_asking;
+use super::described::Described;
+use super::progress_line::{shown, shown_until_signalled};
 use super::words::counted;
-use super::{CliError, eprint, print};
+use super::{CliError, print};
 use crate::config::Settings;
 use crate::exit::ExitCode;
+use crate::operator::{Progress, Session};
 use crate::redelivery::{
     Answer, Chosen, Order, Plan, RedeliveryError, Selection, Wish, ask, choose, preview,
 };
-use crate::stuck::{Presence, Progress, Session};
+
+/// What PostgreSQL calls the command's connection.
+const APPLICATION: &str = "outbox-sidecar redeliver";
 
 /// Asks the relay to publish what is chosen once more.
 pub(super) async fn execute(
@@ -29,36 +33,33 @@ pub(super) async fn execute(
 ) -> Result<u8, CliError> {
     let selection = command.selection(settings.row_filter.clone());
     if selection.to <= selection.from {
-        return Err(CliError::Window);
+        return Err(CliError::Window {
+            since: "from",
+            until: "to",
+        });
     }
     if let Some(destination) = &command.destination {
         // Any type does: the destination is looked at.
         let valid = Message::new(destination, "type").validate(settings.sink.message_bytes_max());
         valid.map_err(RedeliveryError::Destination)?;
     }
-    let session = Session::open_as(settings, "outbox-sidecar redeliver").await?;
+    let session = Session::open(settings, APPLICATION)
+        .await
+        .map_err(RedeliveryError::from)?;
     let progress = Progress::default();
     progress.say("choosing messages");
     let looking = look(&session, &selection, command.asking.dry_run);
     let (chosen, plan) = shown(|| progress.line(), looking).await?;
-    let presence = session.presence().await?;
-    let described = Described {
-        relay: session.relay(),
-        slot: session.slot(),
-        destination: command.destination.as_deref(),
-        presence,
-        is_dry_run: command.asking.dry_run,
-    };
+    let destination = command.destination.as_deref();
+    let described = Described::by(&session, destination, command.asking.dry_run);
+    let described = described.await.map_err(RedeliveryError::from)?;
     let mixes = mixes(command, &plan);
-    let Some(chosen) = chosen.filter(|_| plan.chosen > 0 && mixes.is_none()) else {
+    let Some(chosen) = chosen.filter(|_| plan.chosen.messages > 0 && mixes.is_none()) else {
         return only_said(command, &described, &plan, mixes);
     };
-    if plan.chosen > 1 && !command.asking.yes {
-        confirm(&question(&described, &plan))?;
-    }
-    if command.asking.wait && presence != Presence::Running {
-        eprint(&described.presence_text());
-    }
+    confirm_asking(&described, &command.asking, plan.chosen.messages, || {
+        question(&described, &plan)
+    })?;
     let wish = Wish {
         destination: command.destination.clone(),
         actor: actor(command.asking.actor.as_deref()),
@@ -67,7 +68,7 @@ pub(super) async fn execute(
         wait_max: command.asking.wait_max(),
     };
     let asked = ask(&session, &wish, &chosen, &progress);
-    let (answer, ended) = shown(|| progress.line(), asked).await;
+    let (answer, ended) = shown_until_signalled(&progress, asked).await?;
     if !answer.requests.is_empty() {
         if command.asking.json {
             print(&format!("{:#}", answer_json(&described, &plan, &answer)));
@@ -97,8 +98,8 @@ async fn look(
 fn mixes(command: &RedeliverArguments, plan: &Plan) -> Option<RedeliveryError> {
     let destination = command.destination.clone()?;
     let is_said = !command.of_destination.is_empty();
-    (plan.destination_count > 1 && !is_said).then_some(RedeliveryError::Mixes {
-        count: plan.destination_count,
+    (plan.chosen.destination_count > 1 && !is_said).then_some(RedeliveryError::Mixes {
+        count: plan.chosen.destination_count,
         destination,
     })
 }
@@ -117,7 +118,7 @@ fn only_said(
     }
     match mixes {
         Some(mixes) => Err(mixes.into()),
-        None if plan.chosen == 0 => Err(RedeliveryError::NothingFits.into()),
+        None if plan.chosen.messages == 0 => Err(RedeliveryError::NothingFits.into()),
         None => Ok(ExitCode::Done.number()),
     }
 }
@@ -137,7 +138,7 @@ fn question(described: &Described<'_>, plan: &Plan) -> String {
     format!(
         "this asks relay {} to redeliver {} of {}{whereto}",
         described.relay,
-        counted(plan.chosen, "message"),
-        counted(plan.keys, "key"),
+        counted(plan.chosen.messages, "message"),
+        counted(plan.chosen.keys, "key"),
     )
 }

@@ -6,7 +6,7 @@ use super::arguments::ReportArguments;
 use super::{CliError, print};
 use crate::assembly::assemble;
 use crate::config::Settings;
-use crate::control::{Waiting, connect, failure_of, read_set_up};
+use crate::control::{Waiting, connect, failure_of, read_set_up, relay_names};
 use crate::exit::ExitCode;
 use crate::http::fetch_status;
 use crate::setup::SetupError;
@@ -95,6 +95,17 @@ fn verdict(report: &Value, settings: &Settings) -> String {
              word; see `outbox_unclean_ends` in docs/metrics.md\n"
         )
     });
+    let others = at("/database/other_relays").and_then(Value::as_array);
+    let others: Vec<_> = others
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let relay = &settings.relay;
+    if !others.is_empty() {
+        let others = others.join(", ");
+        return format!("relay {relay} was never set up in this database; set up are: {others}\n");
+    }
     let slot_gone = at("/database/slot").is_none() && at("/database/error").is_none();
     let slot = if slot_gone {
         format!("slot {} does not exist\n", settings.slot())
@@ -116,6 +127,10 @@ async fn database(settings: &Settings) -> Result<Value, SetupError> {
     let failed = |error| SetupError::from(failure_of(&error, "reading the relay's state"));
     let slot = read_slot(&client, &settings.slot()).await.map_err(failed)?;
     let set_up = read_set_up(&client, &settings.schema, &settings.relay).await?;
+    let others = match set_up {
+        Some(_) => Vec::new(),
+        None => relay_names(&client, &settings.schema).await,
+    };
     let confirmed = slot
         .as_ref()
         .map(|slot| slot.state.confirmed_flush.to_string());
@@ -143,6 +158,7 @@ async fn database(settings: &Settings) -> Result<Value, SetupError> {
             "held_by": slot.state.holder.map(|holder| holder.pid),
             "fault": slot.state.fault,
         })),
+        "other_relays": others,
         "set_up": set_up.as_ref().is_some_and(|set_up| set_up.row.genesis_written),
         "held": set_up.and_then(|set_up| set_up.row.held).map(|(exit_code, reason)| json!({
             "exit_code": exit_code, "reason": reason,

@@ -13,6 +13,8 @@ pub(super) use arguments::StuckCommand;
 
 use super::CliError;
 use crate::config::Settings;
+use crate::operator::Session;
+use crate::stuck::StuckError;
 
 /// Runs one of the commands.
 pub(super) async fn execute(command: StuckCommand, settings: &Settings) -> Result<u8, CliError> {
@@ -22,4 +24,9 @@ pub(super) async fn execute(command: StuckCommand, settings: &Settings) -> Resul
         StuckCommand::Replay(command) => change::replay(&command, settings).await,
         StuckCommand::Skip(command) => change::skip(&command, settings).await,
     }
+}
+
+/// Connects, under the name of these commands.
+async fn open(settings: &Settings) -> Result<Session, StuckError> {
+    Ok(Session::open(settings, "outbox-sidecar stuck").await?)
 }

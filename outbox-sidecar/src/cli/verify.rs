@@ -18,7 +18,10 @@ pub(super) async fn execute(
         to: command.to,
     };
     if window.is_empty() {
-        return Err(CliError::Window);
+        return Err(CliError::Window {
+            since: "from",
+            until: "to",
+        });
     }
     let options = VerifyOptions {
         window,

@@ -2,7 +2,7 @@
 
 use outbox_core::Timestamp;
 
-use crate::stuck::time_text;
+use crate::sink::message_text::timestamp_text;
 
 /// On one line, without control characters: what a service or a broker wrote must not steer a
 /// terminal.
@@ -41,7 +41,7 @@ pub(super) fn short(text: &str, characters_max: usize) -> String {
 
 /// To the second.
 pub(super) fn moment(time: Option<Timestamp>) -> String {
-    let text = time.map(time_text).unwrap_or_default();
+    let text = time.map(timestamp_text).unwrap_or_default();
     match text.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
         None => text,

@@ -1,9 +1,9 @@
+mod inspecting;
+mod upkeep;
+
 use std::time::Instant;
 
-use outbox_core::Lsn;
-use outbox_core::relay::{
-    Claim, Event, FailureKind, Holder, Inspection, SourceFailure, Stop, Ticket,
-};
+use outbox_core::relay::{Claim, Event, FailureKind, Holder, SourceFailure, Stop, Ticket};
 use outbox_core::schema::SchemaName;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
@@ -11,14 +11,13 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::claim::Writer;
+use super::connect;
 use super::connection::bounded;
-use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader, PARTITIONS_INTERVAL, WAITING_INTERVAL};
-use super::relay_row::{MadeFor, claim_epoch, read_set_up, record_hold};
+use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader};
+use super::relay_row::{MadeFor, claim_epoch, record_hold};
 use super::stuck_statement::{self, StuckStatement};
-use super::{Waiting, connect, failure_of};
 use crate::source::connection::Address;
-use crate::source::publication::read_publication;
-use crate::source::slot::{read_slot, terminate_holder};
+use crate::source::slot::terminate_holder;
 
 /// What the SQL side needs to know.
 #[derive(Clone, Debug)]
@@ -98,44 +97,11 @@ impl ControlLane {
     }
 }
 
-/// Whether the server is a standby, and how far its log is flushed (or replayed).
-async fn read_log(client: &Client) -> Result<(bool, Lsn), tokio_postgres::Error> {
-    let sql = "select pg_catalog.pg_is_in_recovery(), coalesce( \
-               case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() \
-               else pg_catalog.pg_current_wal_flush_lsn() end, '0/0')::text";
-    let row = client.query_one(sql, &[]).await?;
-    let end: String = row.try_get(1)?;
-    Ok((row.try_get(0)?, end.parse().unwrap_or(Lsn::ZERO)))
-}
-
-/// Makes partitions ahead; how many there are, and how many rows none of them took.
-async fn make_partitions(
-    client: &Client,
-    schema: &SchemaName,
-) -> Result<(i32, i64), SourceFailure> {
-    let doing = "making partitions";
-    let sql = format!(
-        "select partitions_ahead, default_rows_left from {}.maintain_partitions()",
-        schema.quoted()
-    );
-    let row = bounded(doing, client.query_one(&sql, &[])).await?;
-    let read = || Ok((row.try_get(0)?, row.try_get(1)?));
-    read().map_err(|error| failure_of(&error, doing))
-}
-
 /// Whether a statement that notes this process was carried out.
 const fn was_noted(answer: &Event) -> bool {
     matches!(
         answer,
         Event::TryNoted(_, Ok(_)) | Event::ParkedLoaded(_, Ok(_))
-    )
-}
-
-/// Whether the server went away, rather than refuse.
-fn is_outage(failure: &SourceFailure) -> bool {
-    matches!(
-        failure.kind,
-        FailureKind::Unreachable | FailureKind::ServerShutdown
     )
 }
 
@@ -166,7 +132,7 @@ impl Task {
                 },
                 // Only on a connection that exists: whether to connect is the relay's decision.
                 _ = ticks.tick(), if self.client.is_some() => {
-                    let read = self.read_gauges().await;
+                    let read = self.keep_up().await;
                     if let Err(failure) = &read {
                         tracing::debug!(%failure, "reading gauges");
                     }
@@ -255,40 +221,6 @@ impl Task {
         })
     }
 
-    async fn inspect(&mut self) -> Result<Inspection, SourceFailure> {
-        let settings = self.settings.clone();
-        let client = self.client().await?;
-        let set_up = read_set_up(client, &settings.schema, &settings.relay).await?;
-        let slot = bounded("reading the slot", read_slot(client, &settings.slot)).await?;
-        // After the slot: whoever held it then has written nothing beyond this end.
-        let (in_recovery, wal_end) =
-            bounded("reading the end of the log", read_log(client)).await?;
-        let publication = bounded(
-            "reading the publication",
-            read_publication(client, &settings.publication, &settings.schema),
-        )
-        .await?;
-        let (relay, differs) = match set_up {
-            Some(set_up) => {
-                let differs = set_up.made_for.differs(&settings.made_for);
-                (Some(set_up.row), differs)
-            }
-            None => (None, None),
-        };
-        Ok(Inspection {
-            in_recovery,
-            wal_end,
-            slot: slot.map(|slot| slot.state),
-            relay,
-            publication_fingerprint: publication
-                .as_ref()
-                .map(crate::source::publication::Publication::fingerprint),
-            publication_fault: publication
-                .and_then(|publication| publication.fault)
-                .or(differs),
-        })
-    }
-
     async fn claim(&mut self) -> Result<u64, SourceFailure> {
         let settings = self.settings.clone();
         let client = self.client().await?;
@@ -341,54 +273,6 @@ impl Task {
         let noted = settings.writer().survive(client).await;
         self.owes_survival = noted.is_err();
         self.let_go_unless(&noted);
-    }
-
-    async fn read_gauges(&mut self) -> Result<(), SourceFailure> {
-        let settings = self.settings.clone();
-        let due = self
-            .partitions_at
-            .is_none_or(|at| at.elapsed() >= PARTITIONS_INTERVAL);
-        let count = self
-            .waiting_at
-            .is_none_or(|at| at.elapsed() >= WAITING_INTERVAL);
-        let client = self.client().await?;
-        let slot = bounded("reading the slot", read_slot(client, &settings.slot)).await?;
-        let end = "select case when pg_catalog.pg_is_in_recovery() then null \
-                   else pg_catalog.pg_current_wal_lsn()::text end";
-        let row = bounded("reading the end of the log", client.query_one(end, &[])).await?;
-        let wal_end: Option<String> = row.try_get(0).ok().flatten();
-        let mut waiting = None;
-        if count {
-            let counted = Waiting::read(client, &settings.schema, &settings.relay).await;
-            self.waiting_at = Some(Instant::now());
-            waiting = Some(counted?);
-        }
-        let client = self.client().await?;
-        let mut partitions = None;
-        if due && wal_end.is_some() {
-            match make_partitions(client, &settings.schema).await {
-                Ok(made) => partitions = Some(made),
-                // The next connection tries again, and whoever serves the stream says what happened.
-                Err(failure) if is_outage(&failure) => return Err(failure),
-                Err(failure) => tracing::error!(%failure, "cannot make partitions ahead"),
-            }
-            // Tried again in a day either way: the gauges say how many are left.
-            self.partitions_at = Some(Instant::now());
-        }
-        self.gauges.send_modify(|gauges| {
-            gauges.read_at = Some(Instant::now());
-            gauges.wal_end = wal_end.and_then(|text| text.parse().ok());
-            gauges.slot_safe_wal_bytes = slot.as_ref().and_then(|slot| slot.safe_wal_bytes);
-            gauges.slot_wal_status = slot.map(|slot| slot.wal_status);
-            if waiting.is_some() {
-                gauges.waiting = waiting;
-            }
-            if let Some((ahead, left)) = partitions {
-                gauges.partitions_ahead = Some(ahead);
-                gauges.default_partition_rows = Some(left);
-            }
-        });
-        Ok(())
     }
 }
 

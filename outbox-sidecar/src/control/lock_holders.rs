@@ -8,24 +8,22 @@ use super::failure_of;
 
 /// Adds to a failure for want of a lock who holds one, as far as the server says. The transaction
 /// that failed must be over.
-pub(crate) async fn name_lock_holders<T>(
+pub(crate) async fn name_lock_holders(
     client: &Client,
     (schema, relay): (&SchemaName, &str),
-    answer: Result<T, SourceFailure>,
-) -> Result<T, SourceFailure> {
-    match answer {
-        Err(failure) if failure.kind == FailureKind::Locked => {
-            let holders = match read(client, schema, relay).await {
-                Ok(holders) if holders.is_empty() => "nobody holds a lock any more".to_owned(),
-                Ok(holders) => holders.join("; "),
-                Err(error) => format!("who holds the lock is not known: {error}"),
-            };
-            Err(SourceFailure {
-                kind: failure.kind,
-                message: format!("{}: {holders}", failure.message),
-            })
-        }
-        answer => answer,
+    failure: SourceFailure,
+) -> SourceFailure {
+    if failure.kind != FailureKind::Locked {
+        return failure;
+    }
+    let holders = match read(client, schema, relay).await {
+        Ok(holders) if holders.is_empty() => "nobody holds a lock any more".to_owned(),
+        Ok(holders) => holders.join("; "),
+        Err(error) => format!("who holds the lock is not known: {error}"),
+    };
+    SourceFailure {
+        kind: failure.kind,
+        message: format!("{}: {holders}", failure.message),
     }
 }
 

@@ -53,6 +53,23 @@ impl MadeFor {
     }
 }
 
+/// So many relays are named.
+const NAMED_MAX: i64 = 10;
+
+/// The relays that are set up here: whoever mistypes a name finds it among them. None, if nothing
+/// answers.
+pub(crate) async fn relay_names(client: &Client, schema: &SchemaName) -> Vec<String> {
+    let sql = format!(
+        "select array(select name from {}.relay order by name limit $1)",
+        schema.quoted()
+    );
+    let doing = "reading the names of relays";
+    let row = bounded(doing, client.query_one(&sql, &[&NAMED_MAX])).await;
+    row.ok()
+        .and_then(|row| row.try_get(0).ok())
+        .unwrap_or_default()
+}
+
 /// Reads what `init` noted about the relay; `None` when it never ran.
 pub(crate) async fn read_set_up(
     client: &Client,

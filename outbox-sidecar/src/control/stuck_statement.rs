@@ -80,9 +80,7 @@ impl StuckStatement {
                 let table = ParkedTable { writer, system_id };
                 let loaded = table.read(client, claim, (frontier, sequence), stuck_writes);
                 let loaded = loaded.await;
-                let loaded = name_lock_holders(client, (writer.schema, writer.relay), loaded).await;
-                let is_of_use = answered(&loaded);
-                (Event::ParkedLoaded(ticket, loaded), is_of_use)
+                concluded(client, writer, ticket, loaded, Event::ParkedLoaded).await
             }
             What::Park {
                 cluster: (system_id, timeline),
@@ -90,14 +88,11 @@ impl StuckStatement {
             } => {
                 let table = ParkedTable { writer, system_id };
                 let parked = table.insert(client, claim, timeline, &messages).await;
-                let parked = name_lock_holders(client, (writer.schema, writer.relay), parked).await;
-                let is_of_use = answered(&parked);
-                (Event::Parked(ticket, parked), is_of_use)
+                concluded(client, writer, ticket, parked, Event::Parked).await
             }
             What::Try { batch } => {
                 let noted = writer.try_batch(client, claim, batch).await;
-                let is_of_use = answered(&noted);
-                (Event::TryNoted(ticket, noted), is_of_use)
+                concluded(client, writer, ticket, noted, Event::TryNoted).await
             }
             What::Take {
                 system_id,
@@ -105,9 +100,7 @@ impl StuckStatement {
                 limits,
             } => {
                 let taken = writer.take(client, claim, system_id, place, limits).await;
-                let taken = name_lock_holders(client, (writer.schema, writer.relay), taken).await;
-                let is_of_use = answered(&taken);
-                (Event::RequestTaken(ticket, taken), is_of_use)
+                concluded(client, writer, ticket, taken, Event::RequestTaken).await
             }
             What::PutBack {
                 request,
@@ -116,19 +109,33 @@ impl StuckStatement {
             } => {
                 let left = writer.put_back(client, claim, request, &refused, through);
                 let left = left.await;
-                let left = name_lock_holders(client, (writer.schema, writer.relay), left).await;
-                let is_of_use = answered(&left);
-                (Event::WasPutBack(ticket, left), is_of_use)
+                concluded(client, writer, ticket, left, Event::WasPutBack).await
             }
             What::Finish { request } => {
                 let finished = writer.finish(client, claim, request).await;
-                let finished =
-                    name_lock_holders(client, (writer.schema, writer.relay), finished).await;
-                let is_of_use = answered(&finished);
-                (Event::RequestFinished(ticket, finished), is_of_use)
+                concluded(client, writer, ticket, finished, Event::RequestFinished).await
             }
         }
     }
+}
+
+/// What the relay hears of it, who holds a lock named; and whether the connection still is of use.
+async fn concluded<T>(
+    client: &Client,
+    writer: Writer<'_>,
+    ticket: Ticket,
+    answer: Result<T, SourceFailure>,
+    event: fn(Ticket, Result<T, SourceFailure>) -> Event,
+) -> (Event, bool) {
+    let answer = match answer {
+        Ok(answer) => Ok(answer),
+        Err(failure) => {
+            let of = (writer.schema, writer.relay);
+            Err(name_lock_holders(client, of, failure).await)
+        }
+    };
+    let is_of_use = answered(&answer);
+    (event(ticket, answer), is_of_use)
 }
 
 impl What {

@@ -1,23 +1,17 @@
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use outbox_core::MessageId;
-use outbox_core::relay::FailureKind;
 use uuid::Uuid;
 
 use super::{Chosen, RedeliveryError};
-use crate::stuck::{Outcome, Progress, Session, StuckError, await_done, column};
+use crate::operator::{
+    LeftOut, Outcome, Pace, Progress, RequestError, Session, await_done, column,
+};
 
 /// The most messages of a request, and of their bytes, if it has more than one.
-const MESSAGES_MAX: i64 = 1000;
+const MESSAGES_MAX: u32 = 1000;
 /// See [`MESSAGES_MAX`].
 const BYTES_MAX: i64 = 64 * 1024 * 1024;
-
-/// So many messages are named that were left out; all are counted.
-const NAMED_MAX: usize = 10;
-
-/// How a message's text is cut that says why it was left out.
-const ERROR_CHARACTERS_MAX: i32 = 250;
 
 /// What an operator wants.
 #[derive(Clone, Debug)]
@@ -43,17 +37,6 @@ pub(crate) struct Answer {
     pub(crate) outcome: Option<Outcome>,
     /// The first of those that were left out.
     pub(crate) left_out: Vec<LeftOut>,
-}
-
-/// A message that was not published once more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LeftOut {
-    pub(crate) request: Uuid,
-    pub(crate) id: MessageId,
-    /// Where it was published before.
-    pub(crate) destination: String,
-    pub(crate) reason: String,
-    pub(crate) error: String,
 }
 
 /// Asks the relay to publish what was put by once more, request by request. The answer says how far
@@ -90,8 +73,8 @@ struct Asking<'a> {
 impl Asking<'_> {
     async fn ask(&mut self) -> Result<(), RedeliveryError> {
         while self.asked < self.chosen.messages {
-            let began = Instant::now();
-            let through = self.through().await?;
+            let pace = Pace::begin(self.wish.rate);
+            let through = self.through(pace.messages(MESSAGES_MAX)).await?;
             let request = self.make(through).await?;
             let messages = u64::try_from(through - self.asked).unwrap_or_default();
             self.asked = through;
@@ -99,17 +82,16 @@ impl Asking<'_> {
             self.answer.requests.push(request);
             self.follow_up(request).await?;
             if self.asked < self.chosen.messages {
-                self.keep_pace(messages, began).await;
+                pace.keep(messages, self.progress, &self.so_far()).await?;
             }
         }
         Ok(())
     }
 
-    /// The place of the next request's last message: a second's worth, as far as a request takes them.
-    async fn through(&self) -> Result<i64, RedeliveryError> {
+    /// The place of the next request's last message.
+    async fn through(&self, messages_max: u32) -> Result<i64, RedeliveryError> {
         const DOING: &str = "cutting a request";
-        let rate = self.wish.rate.map(|rate| i64::from(rate.get()));
-        let messages_max = rate.unwrap_or(MESSAGES_MAX).min(MESSAGES_MAX);
+        let messages_max = i64::from(messages_max);
         let sql = "select max(place) as place from (
                        select place, sum(coalesce(octet_length(payload), 0)) over (order by place)
                                          as bytes
@@ -125,24 +107,18 @@ impl Asking<'_> {
     }
 
     /// Writes the next request, with its messages, or nothing.
-    async fn make(&self, through: i64) -> Result<Uuid, RedeliveryError> {
+    async fn make(&self, through: i64) -> Result<Uuid, RequestError> {
         let request = Uuid::now_v7();
-        let made = self.attempt_to_make(request, through).await;
-        if made.is_err() {
-            // Where the connection is gone, the server has done that already.
-            let _ = self
-                .session
-                .control("giving a request up", "rollback")
-                .await;
-        }
-        made.map(|()| request)
+        let writing = self.session.write_request(self.progress, async || {
+            self.write(request, through).await?;
+            Ok((Some(request), ()))
+        });
+        writing.await?;
+        Ok(request)
     }
 
-    async fn attempt_to_make(&self, request: Uuid, through: i64) -> Result<(), RedeliveryError> {
+    async fn write(&self, request: Uuid, through: i64) -> Result<(), RequestError> {
         let session = self.session;
-        let begin = "begin isolation level read committed";
-        session.control("beginning a request", begin).await?;
-        session.take_turn().await?;
         let chosen = through - self.asked;
         let sql = "insert into {schema}.request (id, relay, kind, chosen, destination, actor, note)
                    values ($1, $2, 'redeliver', $3, $4, coalesce($5::text, session_user::text), $6)";
@@ -172,35 +148,24 @@ impl Asking<'_> {
             .await?;
         let chosen = u64::try_from(chosen).unwrap_or_default();
         if found != chosen {
-            return Err(RedeliveryError::Miscounted {
+            return Err(RequestError::Miscounted {
                 request,
                 chosen,
                 found,
             });
         }
-        let committed = session.control("committing a request", "commit").await;
-        committed.map_err(|failure| match failure.kind {
-            FailureKind::Unreachable | FailureKind::ServerShutdown => {
-                RedeliveryError::InDoubt { request, failure }
-            }
-            _ => RedeliveryError::Database(failure),
-        })
+        Ok(())
     }
 
     /// Waits for its outcome where that is wanted.
     async fn follow_up(&mut self, request: Uuid) -> Result<(), RedeliveryError> {
-        let so_far = format!("{} of {} messages", self.asked, self.chosen.messages);
+        let so_far = self.so_far();
         self.progress.say(so_far.clone());
         let Some(wait_max) = self.wish.wait_max else {
             return Ok(());
         };
-        let waited = await_done(self.session, request, wait_max, self.progress, &so_far).await;
-        let outcome = waited.map_err(|error| match error {
-            StuckError::NotDone {
-                request, waited, ..
-            } => RedeliveryError::NotDone { request, waited },
-            other => other.into(),
-        })?;
+        let waited = await_done(self.session, request, wait_max, self.progress, &so_far);
+        let outcome = waited.await?;
         self.answer.outcome.get_or_insert_default().add(outcome);
         if outcome.returned > 0 {
             self.name_left_out(request).await?;
@@ -208,37 +173,16 @@ impl Asking<'_> {
         Ok(())
     }
 
-    async fn name_left_out(&mut self, request: Uuid) -> Result<(), RedeliveryError> {
-        const DOING: &str = "reading what was left out";
-        let left = NAMED_MAX.saturating_sub(self.answer.left_out.len());
-        let limit = i64::try_from(left).unwrap_or_default();
-        let sql =
-            "select id, left(destination, $3) as destination, reason, left(error, $3) as error
-                   from {schema}.redelivery where request = $1 and reason is not null
-                   order by number limit $2";
-        let rows = self
-            .session
-            .rows(DOING, sql, &[&request, &limit, &ERROR_CHARACTERS_MAX])
-            .await?;
-        for row in &rows {
-            self.answer.left_out.push(LeftOut {
-                request,
-                id: column::<Uuid>(row, "id", DOING)?.into(),
-                destination: column(row, "destination", DOING)?,
-                reason: column(row, "reason", DOING)?,
-                error: column(row, "error", DOING)?,
-            });
-        }
-        Ok(())
+    fn so_far(&self) -> String {
+        format!("{} of {} messages", self.asked, self.chosen.messages)
     }
 
-    async fn keep_pace(&self, messages: u64, began: Instant) {
-        if let Some(rate) = self.wish.rate {
-            // At most 1,000 messages.
-            let messages = u32::try_from(messages).unwrap_or(u32::MAX);
-            let due = Duration::from_secs(1) * messages / rate.get();
-            tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
-        }
+    async fn name_left_out(&mut self, request: Uuid) -> Result<(), RedeliveryError> {
+        let left = LeftOut::NAMED_MAX.saturating_sub(self.answer.left_out.len());
+        let rows = "{schema}.redelivery where request = $1 and reason is not null order by number";
+        let named = LeftOut::read(self.session, request, left, rows).await?;
+        self.answer.left_out.extend(named);
+        Ok(())
     }
 
     /// Says how far it came, and how to go on.

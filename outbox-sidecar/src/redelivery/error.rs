@@ -1,11 +1,9 @@
-use std::time::Duration;
-
 use outbox_core::relay::{FailureKind, SourceFailure};
 use outbox_core::{MessageError, Timestamp};
-use uuid::Uuid;
 
 use crate::exit::ExitCode;
-use crate::stuck::{StuckError, time_text};
+use crate::operator::RequestError;
+use crate::sink::message_text::timestamp_text;
 
 /// Why messages could not be asked to be published once more.
 #[derive(Debug, thiserror::Error)]
@@ -13,9 +11,9 @@ pub(crate) enum RedeliveryError {
     /// PostgreSQL refused a statement, or is away.
     #[error("{0}{hint}", hint = hint(.0))]
     Database(#[from] SourceFailure),
-    /// What the commands about stuck messages say, too.
-    #[error(transparent)]
-    Stuck(#[from] StuckError),
+    /// A request could not be written, or waited for.
+    #[error("{0}")]
+    Request(#[source] RequestError),
     /// Nothing was published that fits.
     #[error("no message of that range was published that fits: nothing was done")]
     NothingFits,
@@ -33,41 +31,11 @@ pub(crate) enum RedeliveryError {
     /// The destination cannot be one.
     #[error("--destination: {0}")]
     Destination(#[source] MessageError),
-    /// A request whose outcome is not known yet.
-    #[error(
-        "request {request} is not carried out after {} s (--wait-s): it stays, and is carried out \
-         when the relay comes to it; see `outbox-sidecar status`",
-        waited.as_secs()
-    )]
-    NotDone {
-        /// Which.
-        request: Uuid,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// The connection broke just when a request was to be written.
-    #[error("{failure}: whether request {request} was written is not known (outbox.request says)")]
-    InDoubt {
-        /// Which.
-        request: Uuid,
-        /// What happened.
-        failure: SourceFailure,
-    },
-    /// A bug: a request without all of its messages is not written.
-    #[error("request {request} says {chosen} messages and has {found}: a bug, it was not written")]
-    Miscounted {
-        /// Which.
-        request: Uuid,
-        /// What it said.
-        chosen: u64,
-        /// What was found.
-        found: u64,
-    },
     /// It ended before everything was asked for.
     #[error(
         "{source}; {asked} of {chosen} messages are asked for and go their way: for the others repeat \
          the command with --from {}, which may send some of these again",
-        time_text(*.from)
+        timestamp_text(*.from)
     )]
     Ended {
         /// How many are asked for.
@@ -87,6 +55,15 @@ impl RedeliveryError {
         match self {
             Self::Mixes { .. } | Self::Destination(_) => ExitCode::Usage,
             _ => ExitCode::Failed,
+        }
+    }
+}
+
+impl From<RequestError> for RedeliveryError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Database(failure) => Self::Database(failure),
+            error => Self::Request(error),
         }
     }
 }

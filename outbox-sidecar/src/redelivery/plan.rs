@@ -1,23 +1,14 @@
 use super::RedeliveryError;
 use super::selection::{CHOOSING_MAX, Order, Selection};
-use crate::stuck::{Session, Values, column, count};
+use crate::operator::{Extent, Session, Values, count};
 
 const DOING: &str = "counting messages of outbox.message";
-
-/// So many destinations are named; all are counted.
-const NAMED_MAX: usize = 10;
 
 /// What a selection means, before anything is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// Messages that are to be published once more.
-    pub(crate) chosen: u64,
-    /// The bytes of their payloads.
-    pub(crate) payload_bytes: u64,
-    pub(crate) keys: u64,
-    /// Where most of them were published.
-    pub(crate) destinations: Vec<(String, u64)>,
-    pub(crate) destination_count: u64,
+    /// What is to be published once more, by where it was published.
+    pub(crate) chosen: Extent,
     /// Messages that fit and were never published: they wait in `outbox.parked`, or were given up there.
     pub(crate) set_aside: u64,
     pub(crate) order: Order,
@@ -72,32 +63,21 @@ async fn count_in(
          group by grouping sets ((), (c.destination))
          having grouping(c.destination) = 1 or count(*) filter (where {is_chosen}) > 0
          order by grouping(c.destination) desc, messages desc, c.destination
-         limit {NAMED_MAX} + 1"
+         limit {} + 1",
+        Extent::NAMED_MAX
     );
     let rows = session
         .rows_for(CHOOSING_MAX, DOING, &sql, &values.as_parameters())
         .await?;
     let mut plan = Plan {
-        chosen: 0,
-        payload_bytes: 0,
-        keys: 0,
-        destinations: Vec::new(),
-        destination_count: 0,
+        chosen: Extent::default(),
         set_aside: 0,
         order,
     };
-    let Some((total, destinations)) = rows.split_first() else {
-        return Ok(plan);
-    };
-    plan.chosen = count(total, "messages", DOING)?;
-    plan.payload_bytes = count(total, "payload_bytes", DOING)?;
-    plan.keys = count(total, "keys", DOING)?;
-    plan.set_aside = count(total, "set_aside", DOING)?;
-    plan.destination_count = count(total, "destinations", DOING)?;
-    for row in destinations {
-        let destination = column(row, "destination", DOING)?;
-        plan.destinations
-            .push((destination, count(row, "messages", DOING)?));
+    if let Some((total, destinations)) = rows.split_first() {
+        plan.chosen = Extent::read(total, DOING)?;
+        plan.chosen.add_destinations(destinations, DOING)?;
+        plan.set_aside = count(total, "set_aside", DOING)?;
     }
     Ok(plan)
 }

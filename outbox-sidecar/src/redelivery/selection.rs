@@ -2,11 +2,10 @@ use std::time::Duration;
 
 use outbox_core::relay::SourceFailure;
 use outbox_core::{MessageId, Timestamp};
-use uuid::Uuid;
 
 use super::RedeliveryError;
-use crate::sink::message_text::write_timestamp;
-use crate::stuck::{Session, Values, column, count, time};
+use crate::operator::{Session, Values, column, conditions, count, time};
+use crate::sink::message_text::timestamp_text;
 
 const DOING: &str = "choosing messages of outbox.message";
 
@@ -14,7 +13,7 @@ const DOING: &str = "choosing messages of outbox.message";
 pub(super) const CHOOSING_MAX: Duration = Duration::from_secs(3600);
 
 /// Of so many messages is kept together from which time on to repeat the command.
-const BLOCK: i64 = 1000;
+const BLOCK: i64 = 100;
 
 /// Which messages: those that were enqueued in this range and fit every condition that was given, and
 /// of each condition any value.
@@ -54,11 +53,7 @@ impl Selection {
     /// The messages as they were published: `place` in their order, none of what is set aside; corrected
     /// or sent elsewhere where their replay was.
     pub(super) fn sql(&self, order: Order, values: &mut Values) -> String {
-        let [from, to] = [self.from, self.to].map(|time| {
-            let mut text = String::new();
-            write_timestamp(&mut text, time);
-            values.add(text)
-        });
+        let [from, to] = [self.from, self.to].map(|time| values.add(timestamp_text(time)));
         let carried = self.row_filter.as_deref().unwrap_or("true");
         let fits = self.conditions(values);
         let by = match order {
@@ -111,22 +106,12 @@ impl Selection {
     }
 
     fn conditions(&self, values: &mut Values) -> String {
-        let mut conditions = vec!["true".to_owned()];
-        if !self.ids.is_empty() {
-            let ids: Vec<Uuid> = self.ids.iter().copied().map(Uuid::from).collect();
-            conditions.push(format!("c.id = any({}::uuid[])", values.add(ids)));
-        }
-        for (column, texts) in [
+        let columns = [
             ("destination", &self.destinations),
             ("key", &self.keys),
             ("type", &self.types),
-        ] {
-            if !texts.is_empty() {
-                let texts = values.add(texts.clone());
-                conditions.push(format!("c.{column} = any({texts}::text[])"));
-            }
-        }
-        conditions.join(" and ")
+        ];
+        conditions('c', &self.ids, &columns, values).join(" and ")
     }
 }
 

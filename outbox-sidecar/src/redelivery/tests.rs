@@ -3,12 +3,13 @@
 use std::num::NonZeroU32;
 
 use outbox_core::Timestamp;
+use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{Answer, Order, Plan, RedeliveryError, Selection, Wish, ask, choose, preview};
+use crate::operator::{Extent, Progress, Session};
 use crate::stuck::tests::support::{Database, SOON, id};
-use crate::stuck::{Progress, Session};
 
 /// So many seconds after the first message.
 fn second(number: i64) -> Timestamp {
@@ -27,6 +28,14 @@ fn between(from: i64, to: i64) -> Selection {
     }
 }
 
+/// Of all times.
+fn everything() -> Selection {
+    Selection {
+        to: Timestamp::from_unix_us(4_000_000_000_000_000),
+        ..between(0, 1)
+    }
+}
+
 fn wish() -> Wish {
     Wish {
         destination: None,
@@ -35,6 +44,13 @@ fn wish() -> Wish {
         rate: None,
         wait_max: None,
     }
+}
+
+/// A message that is enqueued now.
+async fn write(client: &Client, payload: &str) {
+    let sql = "insert into outbox.message (destination, type, payload)
+               values ('d', 'T', convert_to($1, 'UTF8'))";
+    client.execute(sql, &[&payload]).await.unwrap();
 }
 
 impl Database {
@@ -82,8 +98,14 @@ async fn a_range_begins_at_its_first_moment_and_ends_before_its_last() {
     }
     let (answer, plan) = database.asked(&between(1, 4), &wish()).await;
     assert_eq!((answer.asked, answer.requests.len()), (3, 1));
-    assert_eq!((plan.chosen, plan.keys, plan.payload_bytes), (3, 1, 3));
-    assert_eq!(plan.destinations, [("d".to_owned(), 3)]);
+    let chosen = Extent {
+        messages: 3,
+        payload_bytes: 3,
+        keys: 1,
+        destinations: vec![("d".to_owned(), 3)],
+        destination_count: 1,
+    };
+    assert_eq!(plan.chosen, chosen);
     assert_eq!(database.copies().await, "d 2 T0, d 3 T1, d 4 T0");
     let request =
         "select concat_ws(' ', kind, chosen, actor, note, state, relay) from outbox.request";
@@ -96,18 +118,13 @@ async fn a_range_begins_at_its_first_moment_and_ends_before_its_last() {
 #[tokio::test]
 async fn within_a_transaction_messages_keep_their_order() {
     let database = Database::new().await;
-    let sql = "begin;
-               insert into outbox.message (destination, type, payload) values ('d', 'T', '5');
-               insert into outbox.message (destination, type, payload) values ('d', 'T', '3');
-               insert into outbox.message (destination, type, payload) values ('d', 'T', '4'),
-                                                                           ('d', 'T', '1');
-               commit";
-    database.client.batch_execute(sql).await.unwrap();
-    let all = Selection {
-        to: Timestamp::from_unix_us(4_000_000_000_000_000),
-        ..between(0, 1)
-    };
-    database.asked(&all, &wish()).await;
+    let several = "insert into outbox.message (destination, type, payload)
+                   values ('d', 'T', '4'), ('d', 'T', '1'); commit";
+    database.client.batch_execute("begin").await.unwrap();
+    write(&database.client, "5").await;
+    write(&database.client, "3").await;
+    database.client.batch_execute(several).await.unwrap();
+    database.asked(&everything(), &wish()).await;
     assert_eq!(database.copies().await, "d 5 T, d 3 T, d 4 T, d 1 T");
 }
 
@@ -115,22 +132,19 @@ async fn within_a_transaction_messages_keep_their_order() {
 #[tokio::test]
 async fn what_is_written_within_savepoints_keeps_its_order_too() {
     let database = Database::new().await;
-    let sql = "begin;
-               savepoint a;
-               insert into outbox.message (destination, type, payload) values ('d', 'T', '1');
-               release a;
-               insert into outbox.message (destination, type, payload) values ('d', 'T', '2');
-               savepoint b;
-               insert into outbox.message (destination, type, payload) values ('d', 'T', '3');
-               release b;
-               insert into outbox.message (destination, type, payload) values ('d', 'T', '4');
-               commit";
-    database.client.batch_execute(sql).await.unwrap();
-    let all = Selection {
-        to: Timestamp::from_unix_us(4_000_000_000_000_000),
-        ..between(0, 1)
-    };
-    database.asked(&all, &wish()).await;
+    let client = &database.client;
+    let transaction = [
+        "begin; savepoint s",
+        "release s",
+        "savepoint s",
+        "release s",
+    ];
+    for (step, payload) in transaction.iter().zip(["1", "2", "3", "4"]) {
+        client.batch_execute(step).await.unwrap();
+        write(client, payload).await;
+    }
+    client.batch_execute("commit").await.unwrap();
+    database.asked(&everything(), &wish()).await;
     assert_eq!(database.copies().await, "d 1 T, d 2 T, d 3 T, d 4 T");
 }
 
@@ -160,9 +174,9 @@ async fn a_request_has_the_copies_that_it_was_written_with_and_no_other() {
 async fn nothing_is_asked_of_a_relay_that_is_not_set_up() {
     let database = Database::new().await;
     database.publish(1, "d", None, 0).await;
+    let session = database.session().await;
     let removed = "delete from outbox.relay";
     database.client.batch_execute(removed).await.unwrap();
-    let session = database.session().await;
     let range = between(0, 1);
     let chosen = choose(&session, &range, Order::CreatedAt).await.unwrap();
     let (_, ended) = ask(&session, &wish(), &chosen, &Progress::default()).await;
@@ -188,10 +202,17 @@ async fn every_condition_must_hold_and_the_relay_must_carry_it() {
     };
     let (session, count) = (database.session().await, async |selection: Selection| {
         let session = database.session().await;
-        database.previewed(&session, &selection).await.chosen
+        database
+            .previewed(&session, &selection)
+            .await
+            .chosen
+            .messages
     });
     let plan = database.previewed(&session, &carried).await;
-    assert_eq!((plan.chosen, plan.destination_count), (8, 2));
+    assert_eq!(
+        (plan.chosen.messages, plan.chosen.destination_count),
+        (8, 2)
+    );
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let of = Selection {
         destinations: texts(&["a", "c"]),
@@ -316,7 +337,7 @@ async fn a_command_that_ends_early_says_how_to_go_on() {
         .await
         .unwrap();
         let end = "select count(pg_terminate_backend(pid))::text from pg_stat_activity
-                   where application_name = 'outbox-sidecar stuck' and datname = current_database()";
+                   where application_name = 'outbox-sidecar tests' and datname = current_database()";
         assert_eq!(database.text(end).await, "1");
     };
     let ((answer, ended), ()) = tokio::join!(ask(&session, &slowly, &chosen, &progress), killed);
@@ -330,7 +351,7 @@ async fn a_command_that_ends_early_says_how_to_go_on() {
         panic!("{ended:?}");
     };
     assert_eq!((asked, chosen, answer.requests.len()), (1, 3, 1));
-    assert_eq!(from, second(1), "to the block of a thousand");
+    assert_eq!(from, second(1), "to the block of a hundred");
     assert_eq!(database.copies().await, "d 2 T0");
 }
 
@@ -341,9 +362,7 @@ async fn the_order_is_that_of_commits_where_the_server_keeps_their_times() {
     let mut database = Database::on(server.address()).await;
     // Of what was there before, it has none.
     for payload in ["8", "9"] {
-        let write = "insert into outbox.message (destination, type, payload) values ('d', 'T', $1)";
-        let payload = payload.as_bytes();
-        database.client.execute(write, &[&payload]).await.unwrap();
+        write(&database.client, payload).await;
     }
     let keep = "alter system set track_commit_timestamp = on";
     database.client.batch_execute(keep).await.unwrap();
@@ -352,22 +371,14 @@ async fn the_order_is_that_of_commits_where_the_server_keeps_their_times() {
     let address = server.address();
     let client = address.connect(address.superuser(), &database.name).await;
     database.client = client.unwrap();
-    let first = server
-        .address()
-        .connect(server.address().superuser(), &database.name)
-        .await
-        .unwrap();
-    let write = "insert into outbox.message (destination, type, payload) values ('d', 'T', $1)";
+    let first = address.connect(address.superuser(), &database.name).await;
+    let first = first.unwrap();
     first.batch_execute("begin").await.unwrap();
-    first.execute(write, &[&&b"2"[..]]).await.unwrap();
-    database.client.execute(write, &[&&b"1"[..]]).await.unwrap();
-    first.execute(write, &[&&b"3"[..]]).await.unwrap();
+    write(&first, "2").await;
+    write(&database.client, "1").await;
+    write(&first, "3").await;
     first.batch_execute("commit").await.unwrap();
-    database.client.execute(write, &[&&b"4"[..]]).await.unwrap();
-    let all = Selection {
-        to: Timestamp::from_unix_us(4_000_000_000_000_000),
-        ..between(0, 1)
-    };
+    write(&database.client, "4").await;
     for (order, expected) in [
         (
             Order::CommitTime,
@@ -377,7 +388,7 @@ async fn the_order_is_that_of_commits_where_the_server_keeps_their_times() {
     ] {
         let session = database.session().await;
         assert_eq!(Order::of(&session).await.unwrap(), Order::CommitTime);
-        let chosen = choose(&session, &all, order).await.unwrap();
+        let chosen = choose(&session, &everything(), order).await.unwrap();
         let (_, ended) = ask(&session, &wish(), &chosen, &Progress::default()).await;
         ended.unwrap();
         assert_eq!(database.copies().await, expected);

@@ -141,7 +141,7 @@ impl Sink for KafkaSink {
         let Activation { producer, newest } =
             activate(&self.settings, &mut self.properties, &mut self.closing)?;
         // The look-up before a destination's first message also makes it known to this producer.
-        self.destinations = Destinations::default();
+        self.destinations.forget();
         self.active = Some(Active {
             transaction: Transaction::new(producer.traces().mark()),
             producer,
@@ -208,7 +208,7 @@ impl Sink for KafkaSink {
                 self.retire();
             }
             // A destination may have been deleted meanwhile: each is looked up again.
-            Outcome::Abort { .. } => self.destinations = Destinations::default(),
+            Outcome::Abort { .. } => self.destinations.forget(),
             Outcome::Durable => {
                 self.isolation = Isolation::default();
                 *careful_batches = careful_batches.map(|left| left.saturating_sub(1));

@@ -72,6 +72,13 @@ pub(crate) fn write_timestamp(buffer: &mut String, time: Timestamp) {
     );
 }
 
+/// The same in a text of its own, where speed does not matter.
+pub(crate) fn timestamp_text(time: Timestamp) -> String {
+    let mut text = String::new();
+    write_timestamp(&mut text, time);
+    text
+}
+
 /// What [`write_position`] wrote.
 pub(super) fn read_position(text: &str) -> Option<(TimelineId, Position)> {
     let (timeline, rest) = text.split_once(':')?;

@@ -1,17 +1,15 @@
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use outbox_core::{Lsn, Position};
 use uuid::Uuid;
 
+use super::StuckError;
 use super::edit::Edit;
 use super::filter::Filter;
-use super::outcome::{Outcome, Progress, TakenBy};
-use super::plan::{Plan, taken_by_others};
+use super::plan::{Plan, TakenBy, taken_by_others};
 use super::request::{CHOSEN_MAX, Choice, Draft, Kind, Made, make, released_sql};
-use super::session::count;
-use super::waiting::await_done;
-use super::{Session, StuckError};
+use crate::operator::{LeftOut, Outcome, Pace, Progress, Session, await_done, count};
 
 /// How often the rest of a key is asked for that is busier than one request takes along.
 const ROUNDS_MAX: u64 = 100;
@@ -42,14 +40,23 @@ pub(crate) struct Answer {
     pub(crate) asked: u64,
     /// Chosen messages behind one of their key that waits again.
     pub(crate) left_out: u64,
-    /// Chosen messages that somebody else asked for first.
-    pub(crate) taken: Vec<TakenBy>,
     /// How often the rest of busy keys was asked for.
     pub(crate) rounds: u64,
-    /// Keys whose messages merely wait still.
-    pub(crate) unreleased_keys: u64,
+    /// What is known once everything was asked for.
+    pub(crate) rest: Option<Rest>,
     /// What became of them, as far as it was waited for.
     pub(crate) outcome: Option<Outcome>,
+    /// The first of those that were returned, what merely waits behind others aside.
+    pub(crate) returned: Vec<LeftOut>,
+}
+
+/// What was not asked for, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// Chosen messages that somebody else asked for first.
+    pub(crate) taken: Vec<TakenBy>,
+    /// Keys whose messages merely wait still.
+    pub(crate) unreleased_keys: u64,
 }
 
 /// Asks the relay to replay or to skip what waits and fits, as far as `plan` has seen it. The answer
@@ -67,11 +74,12 @@ pub(crate) async fn ask(
         session,
         wish,
         progress,
-        chosen: plan.chosen,
+        chosen: plan.chosen.messages,
         answer: Answer::default(),
     };
     let asked = asking.ask(plan).await;
-    (asking.answer, asked)
+    let ended = asked.map_err(|error| asking.ended(error));
+    (asking.answer, ended)
 }
 
 struct Asking<'a> {
@@ -91,17 +99,22 @@ impl Asking<'_> {
                 keys: plan.refused_keys.clone(),
             });
         }
-        if self.wish.edit.is_some() && plan.chosen != 1 {
-            return Err(StuckError::EditsSeveral(plan.chosen));
+        if self.wish.edit.is_some() && plan.chosen.messages != 1 {
+            return Err(StuckError::EditsSeveral(plan.chosen.messages));
         }
         if let Some(last) = plan.last {
             self.ask_for_chosen(last).await?;
         }
-        if self.wish.wait_max.is_some() {
-            self.ask_for_released().await?;
-        }
+        let unreleased_keys = if self.wish.wait_max.is_some() {
+            self.ask_for_released().await?
+        } else {
+            0
+        };
         let (filter, ours) = (&self.wish.filter, &self.answer.requests);
-        self.answer.taken = taken_by_others(self.session, filter, ours).await?;
+        self.answer.rest = Some(Rest {
+            taken: taken_by_others(self.session, filter, ours).await?,
+            unreleased_keys,
+        });
         Ok(())
     }
 
@@ -123,71 +136,61 @@ impl Asking<'_> {
                 after,
                 until,
             };
-            let began = Instant::now();
-            let Some(made) = make(self.session, &draft, choice, self.request_max()).await? else {
+            let pace = Pace::begin(wish.rate);
+            let messages_max = pace.messages(CHOSEN_MAX);
+            let Some(made) =
+                make(self.session, self.progress, &draft, choice, messages_max).await?
+            else {
                 return Ok(());
             };
             after = Some(made.last);
             self.answer.asked += made.chosen;
             self.answer.left_out += made.left_out;
-            self.follow_up(&made).await?;
+            let outcome = self.follow_up(&made).await?;
             if made.last >= until {
                 return Ok(());
             }
-            self.keep_pace(&made, began).await;
+            let messages = made.chosen.max(outcome.published);
+            pace.keep(messages, self.progress, &self.so_far()).await?;
         }
     }
 
-    /// So many messages a request: a second's worth, as far as a request takes them.
-    fn request_max(&self) -> usize {
-        let rate = self.wish.rate.map(|rate| usize::try_from(rate.get()));
-        rate.and_then(Result::ok)
-            .unwrap_or(CHOSEN_MAX)
-            .min(CHOSEN_MAX)
-    }
-
-    /// Notes the request, and waits for its outcome where that is wanted.
-    async fn follow_up(&mut self, made: &Made) -> Result<(), StuckError> {
+    /// Notes the request, and waits for its outcome where that is wanted; what that is, as far as it
+    /// is known.
+    async fn follow_up(&mut self, made: &Made) -> Result<Outcome, StuckError> {
         let Some(request) = made.request else {
-            return Ok(());
+            return Ok(Outcome::default());
         };
         self.answer.requests.push(request);
-        let so_far = format!("{} of {} messages", self.answer.asked, self.chosen);
+        let so_far = self.so_far();
         self.progress.say(so_far.clone());
         let Some(wait_max) = self.wish.wait_max else {
-            return Ok(());
+            return Ok(Outcome::default());
         };
-        let waited = await_done(self.session, request, wait_max, self.progress, &so_far).await;
-        let not_asked = self
-            .chosen
-            .saturating_sub(self.answer.asked + self.answer.left_out);
-        let outcome = waited.map_err(|error| match error {
-            StuckError::NotDone {
-                request, waited, ..
-            } => StuckError::NotDone {
-                request,
-                waited,
-                not_asked,
-            },
-            other => other,
-        })?;
+        let waited = await_done(self.session, request, wait_max, self.progress, &so_far);
+        let outcome = waited.await?;
         self.answer.outcome.get_or_insert_default().add(outcome);
-        Ok(())
-    }
-
-    async fn keep_pace(&self, made: &Made, began: Instant) {
-        if let Some(rate) = self.wish.rate
-            && made.request.is_some()
-        {
-            // At most 1,000 messages.
-            let messages = u32::try_from(made.chosen).unwrap_or(u32::MAX);
-            let due = Duration::from_secs(1) * messages / rate.get();
-            tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
+        if outcome.returned > 0 {
+            let left = LeftOut::NAMED_MAX.saturating_sub(self.answer.returned.len());
+            let rows = "(select p.id, p.reason, p.error,
+                                case when p.request_index < r.chosen and r.destination is not null
+                                     then r.destination else p.destination end as destination
+                         from {schema}.parked as p join {schema}.request as r on r.id = p.request
+                         where p.request = $1 and p.state = 'waiting' and p.reason <> 'key-blocked'
+                         order by p.commit_lsn, p.index) as p";
+            let named = LeftOut::read(self.session, request, left, rows).await?;
+            self.answer.returned.extend(named);
         }
+        Ok(outcome)
     }
 
-    /// What merely waited, and was more than one request takes along. It is never skipped.
-    async fn ask_for_released(&mut self) -> Result<(), StuckError> {
+    fn so_far(&self) -> String {
+        format!("{} of {} messages", self.answer.asked, self.chosen)
+    }
+
+    /// What merely waited, and was more than one request takes along. It is never skipped. Says of
+    /// how many keys there is still some.
+    async fn ask_for_released(&mut self) -> Result<u64, StuckError> {
         let wish = self.wish;
         let draft = Draft {
             kind: Kind::Replay,
@@ -199,21 +202,35 @@ impl Asking<'_> {
         while !self.answer.requests.is_empty() && self.answer.rounds < ROUNDS_MAX {
             let ours = self.answer.requests.clone();
             let choice = Choice::Released(&ours);
-            let began = Instant::now();
-            let Some(made) = make(self.session, &draft, choice, self.request_max()).await? else {
-                return Ok(());
+            let pace = Pace::begin(wish.rate);
+            let messages_max = pace.messages(CHOSEN_MAX);
+            let Some(made) =
+                make(self.session, self.progress, &draft, choice, messages_max).await?
+            else {
+                return Ok(0);
             };
             self.answer.rounds += 1;
-            let before = self.answer.outcome.unwrap_or_default();
-            self.follow_up(&made).await?;
-            let published = self.answer.outcome.unwrap_or_default().published - before.published;
-            if made.request.is_none() || published == 0 {
+            let outcome = self.follow_up(&made).await?;
+            if outcome.published == 0 {
                 break;
             }
-            self.keep_pace(&made, began).await;
+            pace.keep(outcome.published, self.progress, &self.so_far())
+                .await?;
         }
-        self.answer.unreleased_keys = self.unreleased_keys().await?;
-        Ok(())
+        self.unreleased_keys().await
+    }
+
+    /// Says how far it came.
+    fn ended(&self, error: StuckError) -> StuckError {
+        let asked = self.answer.asked + self.answer.left_out;
+        match self.chosen.saturating_sub(asked) {
+            0 => error,
+            _ if asked == 0 => error,
+            messages => StuckError::NotAsked {
+                messages,
+                source: Box::new(error),
+            },
+        }
     }
 
     async fn unreleased_keys(&self) -> Result<u64, StuckError> {

@@ -1,12 +1,10 @@
-use std::time::Duration;
-
 use outbox_core::relay::{FailureKind, SourceFailure};
 use outbox_core::{MessageError, MessageId};
-use uuid::Uuid;
 
 use super::edit::EditError;
 use super::plan::RefusedKey;
 use crate::exit::ExitCode;
+use crate::operator::RequestError;
 
 /// Why a command about stuck messages failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +23,12 @@ pub(crate) enum StuckError {
         /// Whose table was looked at.
         relay: String,
     },
-    /// A request that nobody will ever meet in the log.
-    #[error("relay {0} is not set up: nothing was asked; run `outbox-sidecar init` first")]
-    NoRelay(String),
     /// Nothing waits that fits.
-    #[error("no message waits that fits: nothing was done")]
-    NothingFits,
+    #[error("no message waits that fits{}: nothing was done", in_all(*waiting))]
+    NothingFits {
+        /// So many do not fit.
+        waiting: u64,
+    },
     /// The choice would break the order of a key.
     #[error("{}: nothing was done", refused(.keys, *.messages, *.key_count))]
     OutOfOrder {
@@ -50,44 +48,16 @@ pub(crate) enum StuckError {
     /// The destination cannot be one.
     #[error("--to: {0}")]
     Destination(#[source] MessageError),
-    /// A request whose outcome is not known yet.
-    #[error(
-        "request {request} is not carried out after {} s (--wait-s): it stays, and is carried out \
-         when the relay comes to it; see `outbox-sidecar status`, and `outbox-sidecar stuck list \
-         --state all`{left}",
-        waited.as_secs(),
-        left = left(*.not_asked)
-    )]
-    NotDone {
-        /// Which.
-        request: Uuid,
-        /// How long it was waited for.
-        waited: Duration,
-        /// How many chosen messages no request names yet.
-        not_asked: u64,
-    },
-    /// The connection broke just when a request was to be written.
-    #[error(
-        "{failure}: whether request {request} was written is not known; see `outbox-sidecar stuck \
-         list --state all`, and repeat the command if its messages wait"
-    )]
-    InDoubt {
-        /// Which.
-        request: Uuid,
-        /// What happened.
-        failure: SourceFailure,
-    },
-    /// Rows changed though they were locked.
-    #[error(
-        "request {request} named {chosen} messages and {found} were there: a bug, nothing was done"
-    )]
-    Miscounted {
-        /// Which.
-        request: Uuid,
-        /// What it said.
-        chosen: usize,
-        /// What was found.
-        found: u64,
+    /// A request could not be written, or waited for.
+    #[error("{0}")]
+    Request(#[source] RequestError),
+    /// It ended before everything was asked for.
+    #[error("{source}; {messages} of the chosen messages were not asked for")]
+    NotAsked {
+        /// How many.
+        messages: u64,
+        /// Why.
+        source: Box<StuckError>,
     },
 }
 
@@ -100,6 +70,15 @@ impl StuckError {
             | Self::Edit(_)
             | Self::Destination(_) => ExitCode::Usage,
             _ => ExitCode::Failed,
+        }
+    }
+}
+
+impl From<RequestError> for StuckError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Database(failure) => Self::Database(failure),
+            error => Self::Request(error),
         }
     }
 }
@@ -119,10 +98,11 @@ fn hint(failure: &SourceFailure) -> &'static str {
     }
 }
 
-fn left(not_asked: u64) -> String {
-    match not_asked {
+fn in_all(waiting: u64) -> String {
+    match waiting {
         0 => String::new(),
-        count => format!("; {count} of the chosen messages were not asked for"),
+        1 => " (1 waits in all)".to_owned(),
+        more => format!(" ({more} wait in all)"),
     }
 }
 

@@ -1,8 +1,7 @@
 use outbox_core::{MessageId, Timestamp};
-use tokio_postgres::types::ToSql;
-use uuid::Uuid;
 
-use crate::sink::message_text::write_timestamp;
+use crate::operator::{Values, conditions};
+use crate::sink::message_text::timestamp_text;
 
 /// Which messages: those that fit every condition that was given, and of each condition any value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,27 +37,16 @@ impl Filter {
 
     /// The condition on a row `p` of the table.
     pub(super) fn sql(&self, values: &mut Values) -> String {
-        let mut conditions = vec!["true".to_owned()];
-        if !self.ids.is_empty() {
-            let ids: Vec<Uuid> = self.ids.iter().copied().map(Uuid::from).collect();
-            conditions.push(format!("p.id = any({}::uuid[])", values.add(ids)));
-        }
-        for (column, texts) in [
+        let columns = [
             ("key", &self.keys),
             ("destination", &self.destinations),
             ("type", &self.types),
             ("reason", &self.reasons),
-        ] {
-            if !texts.is_empty() {
-                let texts = values.add(texts.clone());
-                conditions.push(format!("p.{column} = any({texts}::text[])"));
-            }
-        }
+        ];
+        let mut conditions = conditions('p', &self.ids, &columns, values);
         for (comparison, time) in [(">=", self.since), ("<", self.until)] {
             if let Some(time) = time {
-                let mut text = String::new();
-                write_timestamp(&mut text, time);
-                let time = values.add(text);
+                let time = values.add(timestamp_text(time));
                 conditions.push(format!(
                     "p.parked_at {comparison} {time}::text::timestamptz"
                 ));
@@ -76,26 +64,6 @@ impl StateFilter {
             Self::Only(state) => format!("p.state = '{state}'"),
             Self::All => "true".to_owned(),
         }
-    }
-}
-
-/// The values of a statement, in the order of their numbers.
-#[derive(Default)]
-pub(crate) struct Values(Vec<Box<dyn ToSql + Sync + Send>>);
-
-impl Values {
-    /// Adds a value, and says how the statement names it.
-    pub(crate) fn add(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
-        self.0.push(Box::new(value));
-        format!("${}", self.0.len())
-    }
-
-    /// As a statement takes them.
-    pub(crate) fn as_parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
-        self.0
-            .iter()
-            .map(|value| -> &(dyn ToSql + Sync) { value.as_ref() })
-            .collect()
     }
 }
 

@@ -2,20 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use outbox_core::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::row::ParkedRow;
 use super::shown::{LastRequest, ShownRow};
 use super::summary::Summary;
-use crate::sink::message_text::write_timestamp;
-
-/// As brokers show it.
-pub(crate) fn time_text(time: Timestamp) -> String {
-    let mut text = String::new();
-    write_timestamp(&mut text, time);
-    text
-}
+use crate::sink::message_text::timestamp_text;
 
 impl ParkedRow {
     /// One object.
@@ -32,19 +24,19 @@ impl ParkedRow {
             "type": self.message_type,
             "content_type": self.content_type,
             "payload_bytes": self.payload_bytes,
-            "created_at": self.created_at.map(time_text),
+            "created_at": self.created_at.map(timestamp_text),
             "reason": self.reason,
             "error": self.error,
             "attempts": self.attempts,
             "blocks_key": self.blocks_key,
             "state": self.state,
-            "parked_at": self.parked_at.map(time_text),
+            "parked_at": self.parked_at.map(timestamp_text),
             "age_s": self.age_s,
             "actor": self.actor,
             "note": self.note,
             "request": self.request.map(|id| id.to_string()),
             "replays": self.replays,
-            "settled_at": self.settled_at.map(time_text),
+            "settled_at": self.settled_at.map(timestamp_text),
         })
     }
 }
@@ -61,7 +53,7 @@ impl ShownRow {
         for (name, value) in [
             ("timeline", json!(self.timeline)),
             ("xid", json!(self.xid)),
-            ("commit_time", json!(self.commit_time.map(time_text))),
+            ("commit_time", json!(self.commit_time.map(timestamp_text))),
             ("headers", headers.unwrap_or_else(|_| json!(self.headers))),
             ("waiting_behind", json!(self.waiting_behind)),
             ("waits_for", json!(waits_for)),
@@ -102,8 +94,8 @@ impl LastRequest {
             "role": self.role,
             "note": self.note,
             "state": self.state,
-            "requested_at": self.requested_at.map(time_text),
-            "finished_at": self.finished_at.map(time_text),
+            "requested_at": self.requested_at.map(timestamp_text),
+            "finished_at": self.finished_at.map(timestamp_text),
         })
     }
 }

@@ -10,8 +10,7 @@ use outbox_core::Position;
 use outbox_core::relay::SourceFailure;
 use tokio_postgres::Row;
 
-use super::Session;
-use super::session::{column, count, position};
+use crate::operator::{Session, column, count, position};
 
 const DOING: &str = "looking for messages that would overtake";
 

@@ -1,8 +1,9 @@
 use outbox_core::Position;
 
+use super::StuckError;
 use super::filter::{Filter, StateFilter};
 use super::row::{LISTED_CHARACTERS_MAX, ParkedRow, columns};
-use super::{Session, StuckError};
+use crate::operator::Session;
 
 const DOING: &str = "listing outbox.parked";
 

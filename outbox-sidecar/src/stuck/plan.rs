@@ -5,10 +5,9 @@ use outbox_core::{MessageId, Position};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::StuckError;
 use super::filter::Filter;
-use super::outcome::TakenBy;
-use super::session::{column, count, position};
-use super::{Session, StuckError};
+use crate::operator::{Extent, Session, column, count, position};
 
 const DOING: &str = "counting what is chosen";
 
@@ -18,14 +17,12 @@ const NAMED_MAX: usize = 10;
 /// What a choice of messages means, before anything is asked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
-    /// Messages that wait and fit.
-    pub(crate) chosen: u64,
-    /// The bytes of their payloads.
-    pub(crate) payload_bytes: u64,
-    pub(crate) keys: u64,
-    /// The destinations with the most of them.
-    pub(crate) destinations: Vec<(String, u64)>,
-    pub(crate) destination_count: u64,
+    /// What waits and fits.
+    pub(crate) chosen: Extent,
+    /// How many of them were never refused, and merely wait for their key.
+    pub(crate) merely_wait: u64,
+    /// How many wait in all, if none of them fits.
+    pub(crate) waiting: u64,
     /// The last of them: what is set aside from now on is not chosen.
     pub(crate) last: Option<Position>,
     pub(crate) last_id: Option<MessageId>,
@@ -41,6 +38,15 @@ pub(crate) struct Plan {
     pub(crate) settled: u64,
     /// What fits, waits, and lies in another cluster's log.
     pub(crate) foreign: u64,
+}
+
+/// Messages that somebody else's request names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TakenBy {
+    pub(crate) request: Uuid,
+    pub(crate) kind: String,
+    pub(crate) actor: String,
+    pub(crate) messages: u64,
 }
 
 /// A key of which chosen messages would overtake others.
@@ -85,10 +91,12 @@ pub(crate) async fn plan(session: &Session, filter: &Filter) -> Result<Plan, Stu
         ..Plan::default()
     };
     count_fitting(session, filter, &mut plan).await?;
-    if plan.chosen > 0 {
+    if plan.chosen.messages > 0 {
         (plan.last, plan.last_id) = last(session, filter).await?.unzip();
         count_destinations(session, filter, &mut plan).await?;
         judge_order(session, filter, &mut plan).await?;
+    } else {
+        plan.waiting = count_waiting(session).await?;
     }
     Ok(plan)
 }
@@ -101,7 +109,7 @@ async fn require_known(session: &Session, ids: &[MessageId]) -> Result<(), Stuck
     let sql = "select g.id from unnest($2::uuid[]) as g (id)
                where not exists (select from {schema}.parked as p
                                  where p.relay = $1 and p.id = g.id)";
-    let rows = session.rows(DOING, sql, &[&session.relay, &ids]).await?;
+    let rows = session.rows(DOING, sql, &[&session.relay(), &ids]).await?;
     let unknown = rows
         .iter()
         .map(|row| column::<Uuid>(row, "id", DOING).map(MessageId::from));
@@ -111,7 +119,7 @@ async fn require_known(session: &Session, ids: &[MessageId]) -> Result<(), Stuck
     }
     Err(StuckError::Unknown {
         ids: unknown,
-        relay: session.relay.clone(),
+        relay: session.relay().to_owned(),
     })
 }
 
@@ -124,22 +132,30 @@ async fn count_fitting(
     let filter = filter.sql(&mut values);
     let chosen = "p.state = 'waiting' and p.system_id = $2";
     let sql = format!(
-        "select count(*) filter (where {chosen}) as chosen,
+        "select count(*) filter (where {chosen}) as messages,
                 coalesce(sum(octet_length(p.payload)) filter (where {chosen}), 0)::int8
                     as payload_bytes,
                 (count(distinct (p.destination, p.key))
                     filter (where {chosen} and p.key is not null))::int8 as keys,
+                count(*) filter (where {chosen} and p.reason = 'key-blocked') as merely_wait,
                 count(*) filter (where p.state in ('replayed', 'skipped')) as settled,
                 count(*) filter (where p.state = 'waiting' and p.system_id <> $2) as foreign_rows
          from {{schema}}.parked as p where p.relay = $1 and {filter}"
     );
     let row = session.row(DOING, &sql, &values.as_parameters()).await?;
-    plan.chosen = count(&row, "chosen", DOING)?;
-    plan.payload_bytes = count(&row, "payload_bytes", DOING)?;
-    plan.keys = count(&row, "keys", DOING)?;
+    plan.chosen = Extent::read(&row, DOING)?;
+    plan.merely_wait = count(&row, "merely_wait", DOING)?;
     plan.settled = count(&row, "settled", DOING)?;
     plan.foreign = count(&row, "foreign_rows", DOING)?;
     Ok(())
+}
+
+async fn count_waiting(session: &Session) -> Result<u64, SourceFailure> {
+    let sql = "select count(*) as messages from {schema}.parked
+               where (relay, system_id) = ($1, $2) and state = 'waiting'";
+    let values = session.values();
+    let row = session.row(DOING, sql, &values.as_parameters()).await?;
+    count(&row, "messages", DOING)
 }
 
 async fn last(
@@ -174,15 +190,11 @@ async fn count_destinations(
          from {{schema}}.parked as p
          where (p.relay, p.system_id) = ($1, $2) and p.state = 'waiting' and {filter}
          group by p.destination
-         order by count(*) desc, p.destination limit {NAMED_MAX}"
+         order by count(*) desc, p.destination limit {}",
+        Extent::NAMED_MAX
     );
-    for row in session.rows(DOING, &sql, &values.as_parameters()).await? {
-        plan.destination_count = count(&row, "destinations", DOING)?;
-        let destination = column(&row, "destination", DOING)?;
-        plan.destinations
-            .push((destination, count(&row, "messages", DOING)?));
-    }
-    Ok(())
+    let rows = session.rows(DOING, &sql, &values.as_parameters()).await?;
+    plan.chosen.add_destinations(&rows, DOING)
 }
 
 /// The rule of [`super::order`], for everything that fits, and what goes with it.

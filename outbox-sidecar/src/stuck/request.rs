@@ -1,15 +1,15 @@
 use outbox_core::Position;
-use outbox_core::relay::{FailureKind, SourceFailure};
+use outbox_core::relay::SourceFailure;
 use uuid::Uuid;
 
+use super::StuckError;
 use super::edit::Edit;
 use super::filter::Filter;
 use super::order::{columns, overtaking};
-use super::session::position;
-use super::{Session, StuckError};
+use crate::operator::{Progress, RequestError, Session, position};
 
 /// The most messages that a request may name.
-pub(super) const CHOSEN_MAX: usize = 1000;
+pub(super) const CHOSEN_MAX: u32 = 1000;
 
 /// How often a request is tried again that met another one locking the same rows.
 const ATTEMPTS_MAX: usize = 3;
@@ -75,28 +75,24 @@ pub(super) struct Made {
 /// Writes one request for so many messages, or none when nothing waits any more.
 pub(super) async fn make(
     session: &Session,
+    progress: &Progress,
     draft: &Draft<'_>,
     choice: Choice<'_>,
-    messages_max: usize,
+    messages_max: u32,
 ) -> Result<Option<Made>, StuckError> {
     let mut attempt = 1;
     loop {
-        let made = attempt_to_make(session, draft, choice, messages_max).await;
-        if made.is_err() {
-            // Where the connection is gone, the server has done that already.
-            let _ = session.control("giving a request up", "rollback").await;
-        }
-        match made {
-            Err(StuckError::Database(failure))
+        let writing = session.write_request(progress, async || {
+            let made = write(session, draft, choice, messages_max).await?;
+            Ok((made.and_then(|made| made.request), made))
+        });
+        match writing.await {
+            Err(RequestError::Database(failure))
                 if attempt < ATTEMPTS_MAX && was_victim(&failure) =>
             {
                 attempt += 1;
             }
-            Err(StuckError::Database(failure)) => {
-                let named = session.name_lock_holders(Err(failure)).await;
-                return named.map_err(StuckError::Database);
-            }
-            made => return made,
+            made => return Ok(made?),
         }
     }
 }
@@ -107,19 +103,15 @@ fn was_victim(failure: &SourceFailure) -> bool {
     failure.message.contains(DEADLOCK_DETECTED)
 }
 
-async fn attempt_to_make(
+/// Says which messages are chosen, and what was written about them.
+async fn write(
     session: &Session,
     draft: &Draft<'_>,
     choice: Choice<'_>,
-    messages_max: usize,
-) -> Result<Option<Made>, StuckError> {
-    // Each statement sees what is committed when it begins, whatever the role's default is.
-    let begin = "begin isolation level read committed";
-    session.control("beginning a request", begin).await?;
-    session.take_turn().await?;
+    messages_max: u32,
+) -> Result<Option<Made>, RequestError> {
     let mut positions = lock(session, choice, messages_max.min(CHOSEN_MAX)).await?;
     let Some(last) = positions.last().copied() else {
-        session.control("ending a request", "rollback").await?;
         return Ok(None);
     };
     let overtaking = overtaking(session, &positions).await?;
@@ -136,25 +128,18 @@ async fn attempt_to_make(
         last,
     };
     let Some(request) = made.request else {
-        session.control("ending a request", "rollback").await?;
         return Ok(Some(made));
     };
     insert(session, draft, request, positions.len()).await?;
     let found = assign(session, draft, request, &positions).await?;
     if found != made.chosen {
-        return Err(StuckError::Miscounted {
+        let chosen = made.chosen;
+        return Err(RequestError::Miscounted {
             request,
-            chosen: positions.len(),
+            chosen,
             found,
         });
     }
-    let committed = session.control("committing a request", "commit").await;
-    committed.map_err(|failure| match failure.kind {
-        FailureKind::Unreachable | FailureKind::ServerShutdown => {
-            StuckError::InDoubt { request, failure }
-        }
-        _ => StuckError::Database(failure),
-    })?;
     Ok(Some(made))
 }
 
@@ -163,7 +148,7 @@ async fn attempt_to_make(
 async fn lock(
     session: &Session,
     choice: Choice<'_>,
-    messages_max: usize,
+    messages_max: u32,
 ) -> Result<Vec<Position>, SourceFailure> {
     const DOING: &str = "locking messages of outbox.parked";
     let mut values = session.values();
@@ -191,7 +176,7 @@ async fn lock(
             format!("(p.commit_lsn, p.index) in ({})", released_sql(&requests))
         }
     };
-    let limit = values.add(i64::try_from(messages_max).unwrap_or(i64::MAX));
+    let limit = values.add(i64::from(messages_max));
     let sql = format!(
         "select p.commit_lsn::text as lsn, p.index from {{schema}}.parked as p
          where (p.relay, p.system_id) = ($1, $2) and p.state = 'waiting' and {fits}
@@ -247,7 +232,7 @@ async fn insert(
             sql,
             &[
                 &request,
-                &session.relay,
+                &session.relay(),
                 &kind,
                 &chosen,
                 &draft.destination,
@@ -286,8 +271,8 @@ async fn assign(
             "putting messages into a request",
             sql,
             &[
-                &session.relay,
-                &session.system_id,
+                &session.relay(),
+                &session.system_id(),
                 &request,
                 &lsns,
                 &indexes,

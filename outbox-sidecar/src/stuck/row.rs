@@ -3,7 +3,7 @@ use outbox_core::{MessageId, Position, Timestamp};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::session::{column, count, position, time};
+use crate::operator::{column, count, position, time};
 
 /// A message that was set aside, without its payload and headers. Its texts may be shortened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@ use outbox_core::{MessageId, Timestamp};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::StuckError;
 use super::row::{ParkedRow, columns};
-use super::session::{column, count, time};
-use super::{Session, StuckError};
+use crate::operator::{Session, column, count, time};
 
 const DOING: &str = "reading a message of outbox.parked";
 

@@ -1,6 +1,6 @@
+use super::StuckError;
 use super::filter::{Filter, StateFilter};
-use super::session::{column, count};
-use super::{Session, StuckError};
+use crate::operator::{Session, column, count};
 
 const DOING: &str = "counting outbox.parked";
 

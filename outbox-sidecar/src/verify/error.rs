@@ -34,14 +34,23 @@ pub(crate) enum VerifyError {
     /// The checkpoint cannot be read.
     #[error("reading the checkpoint: {0}")]
     Checkpoint(#[from] AcquireError),
+    /// A range that holds nothing is no proof of anything.
+    #[error(
+        "nothing was compared: of {rows} rows of outbox.message none lies in that range (--from, --to, \
+         --from-position, --to-position)"
+    )]
+    NothingInRange {
+        /// Rows that lie in the window of time.
+        rows: u64,
+    },
     /// No relay has ever begun.
     #[error("there is no checkpoint: run `outbox-sidecar init`")]
     NeverSetUp,
     /// The relay has not published yet what is compared.
     #[error(
         "the relay is behind by {} bytes: its checkpoint stands at {frontier}, what is compared \
-         was committed before {end}; see `outbox-sidecar status`, or wait longer (--wait-s, \
-         now {waited_s})",
+         was committed before {end}; {relay_text}; see `outbox-sidecar status`, or wait longer \
+         (--wait-s, now {waited_s})",
         end.bytes_since(*frontier)
     )]
     Behind {
@@ -51,6 +60,8 @@ pub(crate) enum VerifyError {
         end: Lsn,
         /// How long it was waited for.
         waited_s: u64,
+        /// Whether anyone reads from the slot.
+        relay_text: &'static str,
     },
     /// The broker could not be read to its end.
     #[error("{0}")]

@@ -5,6 +5,33 @@ use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{AcquireError, Sink};
 
 use super::error::VerifyError;
+use crate::config::Settings;
+use crate::control::connect;
+use crate::source::slot::read_slot;
+
+/// What became of waiting.
+pub(super) enum Waited {
+    /// Everything is published or set aside.
+    Passed(Checkpoint),
+    /// In time only what stands before this is.
+    Behind(Frontier),
+}
+
+/// Why nobody comes further, as far as the slot says it.
+pub(super) async fn relay_text(settings: &Settings) -> &'static str {
+    let slot = async {
+        let client = connect(&settings.address, "outbox-sidecar verify", || {})
+            .await
+            .ok()?;
+        read_slot(&client, &settings.slot()).await.ok()
+    };
+    match slot.await {
+        None => "whether a relay runs is not known",
+        Some(None) => "its slot does not exist, and no relay can come further",
+        Some(Some(slot)) if slot.state.holder.is_none() => "no relay reads from its slot",
+        Some(Some(_)) => "a relay reads from its slot",
+    }
+}
 
 /// The pause between looks at the checkpoint.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -15,19 +42,13 @@ pub(super) fn await_frontier(
     sink: &mut dyn Sink,
     end: Frontier,
     wait_max: Duration,
-) -> Result<Checkpoint, VerifyError> {
+) -> Result<Waited, VerifyError> {
     let began = Instant::now();
     loop {
         let is_late = began.elapsed() >= wait_max;
         match sink.peek() {
-            Ok(Some(found)) if found.frontier >= end => return Ok(found),
-            Ok(Some(found)) if is_late => {
-                return Err(VerifyError::Behind {
-                    frontier: found.frontier.lsn,
-                    end: end.lsn,
-                    waited_s: wait_max.as_secs(),
-                });
-            }
+            Ok(Some(found)) if found.frontier >= end => return Ok(Waited::Passed(found)),
+            Ok(Some(found)) if is_late => return Ok(Waited::Behind(found.frontier)),
             Ok(Some(_)) => {}
             Ok(None) => return Err(VerifyError::NeverSetUp),
             Err(AcquireError::Unavailable(_)) if !is_late => {}

@@ -13,6 +13,11 @@ impl Window {
         matches!((self.from, self.to), (Some(from), Some(to)) if to <= from)
     }
 
+    /// Whether it leaves anything out.
+    pub(super) const fn is_bounded(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
+    }
+
     /// Whether it lets through what was enqueued then.
     pub(super) fn contains(&self, created_at: Timestamp) -> bool {
         self.from.is_none_or(|from| from <= created_at) && self.to.is_none_or(|to| created_at < to)

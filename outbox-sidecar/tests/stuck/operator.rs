@@ -5,6 +5,7 @@ use testbed::{unique, wait};
 use tokio_postgres::Client;
 
 use crate::program::{Directory, Outcome, outcome};
+use crate::scenario::slot::DroppedSlot;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -19,6 +20,7 @@ pub(crate) struct Operator {
     pub(crate) client: Client,
     pub(crate) relay: String,
     pub(crate) database: String,
+    _slot: DroppedSlot,
 }
 
 impl Operator {
@@ -30,7 +32,15 @@ impl Operator {
         // Slots, by which a relay is looked for, are shared by all databases of a server.
         let relay = unique::name("stuck").replace('-', "_");
         let url = server.url(server.superuser(), &database);
+        let slot = format!("outbox_{relay}");
+        // Without one nobody would ever carry a request out. It keeps nothing.
+        let make = "select pg_create_physical_replication_slot($1)";
+        client.execute(make, &[&slot]).await.unwrap();
         let operator = Self {
+            _slot: DroppedSlot {
+                database_url: url.clone(),
+                name: slot,
+            },
             directory: Directory::with_configuration(&configuration(&relay, &url)),
             client,
             relay,

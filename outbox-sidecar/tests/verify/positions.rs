@@ -49,6 +49,16 @@ async fn messages_are_judged_by_where_they_stand() {
     let since = verify(&scenario, &["--from-position", lsn], 0).await;
     assert_eq!((rows(&since), &since["to_position"]), (153, &Value::Null));
 
+    // What holds nothing proves nothing.
+    for nothing in [
+        ["--from-position", "FFFFFFFF/0"],
+        ["--from", "2999-01-01T00:00:00Z"],
+    ] {
+        let ran = run(&scenario, &nothing).await;
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains("nothing was compared"), "{ran:?}");
+    }
+
     // One fault before, one within, one behind the range; two rows whose place nothing tells.
     change(&client, "type = 'Altered'", "49").await;
     let altered = change(&client, "type = 'Altered'", "50").await;
@@ -85,6 +95,8 @@ async fn messages_are_judged_by_where_they_stand() {
     enqueue(&scenario, &client, 10).await;
     let behind = run(&scenario, &["--wait-s", "0", "--from-position", &from]).await;
     assert_eq!(behind.code, Some(1), "{behind:?}");
+    let said = "no relay reads from its slot";
+    assert!(behind.stderr.contains(said), "{behind:?}");
     let published = [&range[..], &["--wait-s", "10"]].concat();
     let report = verify(&scenario, &published, 3).await;
     assert_eq!(

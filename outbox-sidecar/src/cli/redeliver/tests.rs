@@ -2,9 +2,23 @@
 
 use uuid::Uuid;
 
-use super::report::{Described, answer_text, plan_text};
-use crate::redelivery::{Answer, LeftOut, Order, Plan};
-use crate::stuck::{Outcome, Presence};
+use super::report::{answer_text, plan_text};
+use crate::cli::described::Described;
+use crate::operator::{Extent, LeftOut, OpenRequest, OpenRequests, Outcome, Presence};
+use crate::redelivery::{Answer, Order, Plan};
+
+/// Asked before, and not carried out.
+fn open() -> OpenRequests {
+    OpenRequests {
+        count: 2,
+        newest: Some(OpenRequest {
+            kind: "redeliver".to_owned(),
+            actor: "anna\x07".to_owned(),
+            chosen: 12,
+            age_s: 75,
+        }),
+    }
+}
 
 fn described(destination: Option<&'static str>) -> Described<'static> {
     Described {
@@ -12,6 +26,7 @@ fn described(destination: Option<&'static str>) -> Described<'static> {
         slot: "outbox_policy",
         destination,
         presence: Presence::Running,
+        open: OpenRequests::default(),
         is_dry_run: true,
     }
 }
@@ -19,11 +34,13 @@ fn described(destination: Option<&'static str>) -> Described<'static> {
 #[test]
 fn a_plan() {
     let plan = Plan {
-        chosen: 12,
-        payload_bytes: 345,
-        keys: 1,
-        destinations: vec![("policy-events".to_owned(), 11), ("claims\n".to_owned(), 1)],
-        destination_count: 2,
+        chosen: Extent {
+            messages: 12,
+            payload_bytes: 345,
+            keys: 1,
+            destinations: vec![("policy-events".to_owned(), 11), ("claims\n".to_owned(), 1)],
+            destination_count: 2,
+        },
         set_aside: 2,
         order: Order::CreatedAt,
     };
@@ -32,11 +49,16 @@ would redeliver 12 messages of 1 key, 345 bytes, in 2 destinations: 11 of policy
 they would go to elsewhere
 2 messages are set aside, or given up, and were never published: left out, see `outbox-sidecar stuck list --state all`
 they go in the order in which they were enqueued: the server does not keep the times of commits (track_commit_timestamp)
+2 requests of relay policy are still to be carried out; the newest is to redeliver 12 messages, by anna\\u{7}, 1m 15s ago
 relay policy runs: it reads from slot outbox_policy
 ";
-    assert_eq!(plan_text(&described(Some("elsewhere")), &plan), expected);
+    let twice = Described {
+        open: open(),
+        ..described(Some("elsewhere"))
+    };
+    assert_eq!(plan_text(&twice, &plan), expected);
     let nothing = Plan {
-        chosen: 0,
+        chosen: Extent::default(),
         set_aside: 0,
         ..plan
     };

@@ -6,6 +6,7 @@ use outbox_core::relay::ParkReason;
 use outbox_core::sink::RefusalReason;
 use outbox_core::{MessageId, Position, Timestamp};
 
+use crate::cli::CliError;
 use crate::cli::arguments::time;
 use crate::cli::asking_arguments::AskingArguments;
 use crate::stuck::{Filter, StateFilter};
@@ -59,8 +60,18 @@ fn reasons() -> PossibleValuesParser {
 }
 
 impl FilterArguments {
-    pub(super) fn filter(&self) -> Filter {
-        Filter {
+    pub(super) fn filter(&self) -> Result<Filter, CliError> {
+        let is_empty = self
+            .since
+            .zip(self.until)
+            .is_some_and(|(since, until)| until <= since);
+        if is_empty {
+            return Err(CliError::Window {
+                since: "since",
+                until: "until",
+            });
+        }
+        Ok(Filter {
             ids: self.id.clone(),
             keys: self.key.clone(),
             destinations: self.destination.clone(),
@@ -68,7 +79,7 @@ impl FilterArguments {
             reasons: self.reason.clone(),
             since: self.since,
             until: self.until,
-        }
+        })
     }
 }
 

@@ -4,18 +4,20 @@ use std::path::Path;
 use outbox_core::Message;
 
 use super::arguments::{ChangeArguments, ReplayArguments, SkipArguments};
-use super::change_report::{Described, answer_json, answer_text, plan_json, plan_text};
+use super::change_report::{Change, answer_json, answer_text, plan_json, plan_text};
+use super::open;
 use super::show::PAYLOAD_BYTES_MAX;
 use crate::cli::actor::actor;
-use crate::cli::confirm::confirm;
-use crate::cli::progress_line::shown;
+use crate::cli::confirm::confirm_asking;
+use crate::cli::described::Described;
+use crate::cli::progress_line::shown_until_signalled;
 use crate::cli::words::counted;
-use crate::cli::{CliError, eprint, print};
+use crate::cli::{CliError, print};
 use crate::config::Settings;
 use crate::exit::ExitCode;
+use crate::operator::{Progress, Session};
 use crate::stuck::{
-    Answer, Edit, EditError, Kind, Plan, Presence, Progress, Session, ShownRow, StuckError, Wish,
-    ask, plan, show,
+    Answer, Edit, EditError, Kind, Plan, ShownRow, StuckError, Wish, ask, plan, show,
 };
 
 /// A file to edit by: a payload in Base64 and as much again.
@@ -51,7 +53,7 @@ fn wish(
     command: &ChangeArguments,
     destination: Option<String>,
 ) -> Result<Wish, CliError> {
-    let filter = command.filter.filter();
+    let filter = command.filter.filter()?;
     match (filter.is_empty(), command.all) {
         (true, false) => {
             return Err(CliError::Choice(
@@ -84,37 +86,36 @@ async fn execute(
     mut wish: Wish,
     edit: Option<(&Path, usize)>,
 ) -> Result<u8, CliError> {
-    let session = Session::open(settings).await?;
+    let session = open(settings).await?;
     let plan = plan(&session, &wish.filter).await?;
-    let presence = session.presence().await?;
-    let described = Described {
+    let destination = wish.destination.clone();
+    let described = Described::by(&session, destination.as_deref(), command.asking.dry_run);
+    let change = Change {
         kind: wish.kind,
-        relay: session.relay(),
-        slot: session.slot(),
-        destination: wish.destination.as_deref(),
-        presence,
-        is_dry_run: command.asking.dry_run,
+        of: described.await.map_err(StuckError::from)?,
     };
-    if let Some((file, limit)) = edit.filter(|_| plan.chosen > 0) {
+    if let Some((file, limit)) = edit.filter(|_| plan.chosen.messages > 0) {
         wish.edit = Some(read_edit(&session, file, limit, &plan, &wish).await?);
     }
-    if command.asking.dry_run || plan.chosen == 0 {
-        return only_said(command, &described, &plan);
+    if command.asking.dry_run || plan.chosen.messages == 0 {
+        return only_said(command, &change, &plan);
     }
-    if plan.chosen > 1 && plan.refused == 0 && !command.asking.yes {
-        confirm(&question(&described, &plan))?;
-    }
-    if wish.wait_max.is_some() && presence != Presence::Running {
-        eprint(&described.presence_text());
-    }
+    let messages = match plan.refused {
+        0 => plan.chosen.messages,
+        // It is refused without a question.
+        _ => 0,
+    };
+    confirm_asking(&change.of, &command.asking, messages, || {
+        question(&change, &plan)
+    })?;
     let progress = Progress::default();
     let asked = ask(&session, &wish, &plan, &progress);
-    let (answer, ended) = shown(|| progress.line(), asked).await;
+    let (answer, ended) = shown_until_signalled(&progress, asked).await?;
     if !answer.requests.is_empty() || ended.is_ok() {
         if command.asking.json {
-            print(&format!("{:#}", answer_json(&described, &plan, &answer)));
+            print(&format!("{:#}", answer_json(&change, &plan, &answer)));
         } else {
-            print(&answer_text(&described, &plan, &answer));
+            print(&answer_text(&change, &plan, &answer));
         }
     }
     ended?;
@@ -122,24 +123,26 @@ async fn execute(
 }
 
 /// A dry run, or nothing to do.
-fn only_said(
-    command: &ChangeArguments,
-    described: &Described<'_>,
-    plan: &Plan,
-) -> Result<u8, CliError> {
+fn only_said(command: &ChangeArguments, change: &Change<'_>, plan: &Plan) -> Result<u8, CliError> {
     if command.asking.json {
-        print(&format!("{:#}", plan_json(described, plan)));
+        print(&format!("{:#}", plan_json(change, plan)));
     } else {
-        print(&plan_text(described, plan));
+        print(&plan_text(change, plan));
     }
-    let code = match plan {
+    let code = match (plan.chosen.messages, plan.refused) {
         // Everything is nothing: so it is to be.
-        Plan { chosen: 0, .. } if command.all => ExitCode::Done,
-        Plan { chosen: 0, .. } => return Err(CliError::Stuck(StuckError::NothingFits)),
-        Plan { refused: 0, .. } => ExitCode::Done,
+        (0, _) if command.all => ExitCode::Done,
+        (0, _) => return Err(nothing_fits(plan).into()),
+        (_, 0) => ExitCode::Done,
         _ => ExitCode::Usage,
     };
     Ok(code.number())
+}
+
+const fn nothing_fits(plan: &Plan) -> StuckError {
+    StuckError::NothingFits {
+        waiting: plan.waiting,
+    }
 }
 
 const fn code_of(answer: &Answer) -> ExitCode {
@@ -147,7 +150,11 @@ const fn code_of(answer: &Answer) -> ExitCode {
         Some(outcome) => outcome.returned,
         None => 0,
     };
-    if returned > 0 || answer.left_out > 0 || answer.unreleased_keys > 0 {
+    let unreleased_keys = match &answer.rest {
+        Some(rest) => rest.unreleased_keys,
+        None => 0,
+    };
+    if returned > 0 || answer.left_out > 0 || unreleased_keys > 0 {
         ExitCode::Findings
     } else if answer.asked == 0 {
         // Somebody else was faster.
@@ -157,13 +164,17 @@ const fn code_of(answer: &Answer) -> ExitCode {
     }
 }
 
-fn question(described: &Described<'_>, plan: &Plan) -> String {
+fn question(change: &Change<'_>, plan: &Plan) -> String {
+    let given_up = match change.gives_up_waiting(plan) {
+        Some(which) => format!(" ({which})"),
+        None => String::new(),
+    };
     format!(
-        "this asks relay {} to {} {} of {}",
-        described.relay,
-        described.kind.as_str(),
-        counted(plan.chosen, "message"),
-        counted(plan.keys, "key"),
+        "this asks relay {} to {} {} of {}{given_up}",
+        change.of.relay,
+        change.kind.as_str(),
+        counted(plan.chosen.messages, "message"),
+        counted(plan.chosen.keys, "key"),
     )
 }
 
@@ -174,12 +185,13 @@ async fn read_edit(
     plan: &Plan,
     wish: &Wish,
 ) -> Result<Edit, CliError> {
-    let (Some(id), Some(position), 1) = (plan.last_id, plan.last, plan.chosen) else {
-        return Err(StuckError::EditsSeveral(plan.chosen).into());
+    let (Some(id), Some(position), 1) = (plan.last_id, plan.last, plan.chosen.messages) else {
+        return Err(StuckError::EditsSeveral(plan.chosen.messages).into());
     };
     let rows = show(session, id, PAYLOAD_BYTES_MAX).await?;
     let is_it = |shown: &&ShownRow| shown.row.position == position && !shown.row.is_foreign;
-    let original = rows.iter().find(is_it).ok_or(StuckError::NothingFits)?;
+    let original = rows.iter().find(is_it);
+    let original = original.ok_or_else(|| nothing_fits(plan))?;
     let text = read_file(file).map_err(StuckError::Edit)?;
     let edit = Edit::read(&text, original, wish.destination.as_deref(), limit);
     Ok(edit.map_err(StuckError::Edit)?)

@@ -2,67 +2,40 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::cli::presence::{presence_text, presence_word};
+use crate::cli::described::{
+    Described, extent_members, extent_text, left_out_json, left_out_text, object, requests_json,
+    requests_text,
+};
 use crate::cli::words::{counted, either, plain};
-use crate::stuck::{Answer, Kind, Outcome, Plan, Presence, TakenBy};
+use crate::operator::Outcome;
+use crate::stuck::{Answer, Kind, Plan, TakenBy};
 
 /// What is asked, and of whom.
-pub(super) struct Described<'a> {
+pub(super) struct Change<'a> {
     pub(super) kind: Kind,
-    pub(super) relay: &'a str,
-    pub(super) slot: &'a str,
-    pub(super) destination: Option<&'a str>,
-    pub(super) presence: Presence,
-    pub(super) is_dry_run: bool,
-}
-
-impl Described<'_> {
-    /// Whether anyone carries requests out now.
-    pub(super) fn presence_text(&self) -> String {
-        presence_text(self.presence, self.relay, self.slot)
-    }
-
-    const fn presence_word(&self) -> &'static str {
-        presence_word(self.presence)
-    }
+    pub(super) of: Described<'a>,
 }
 
 /// A line for each thing that would happen.
-pub(super) fn plan_text(described: &Described<'_>, plan: &Plan) -> String {
+pub(super) fn plan_text(change: &Change<'_>, plan: &Plan) -> String {
     // Writing to a string cannot fail.
     let mut text = String::new();
-    if plan.chosen == 0 {
-        text.push_str("no message waits that fits");
+    if plan.chosen.messages == 0 {
+        text.push_str("no message waits that fits\n");
     } else {
-        let _ = write!(
+        let (kind, chosen) = (change.kind.as_str(), extent_text(&plan.chosen, "to"));
+        let _ = writeln!(text, "would {kind} {chosen}");
+    }
+    if let Some(which) = change.gives_up_waiting(plan) {
+        let _ = writeln!(
             text,
-            "would {} {}",
-            described.kind.as_str(),
-            counted(plan.chosen, "message")
-        );
-        let named: Vec<_> = plan
-            .destinations
-            .iter()
-            .map(|(name, messages)| format!("{messages} to {}", plain(name)))
-            .collect();
-        let more = plan.destination_count.saturating_sub(named.len() as u64);
-        let more = match more {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
-        let _ = write!(
-            text,
-            " of {}, {} bytes, in {}: {}{more}",
-            counted(plan.keys, "key"),
-            plan.payload_bytes,
-            counted(plan.destination_count, "destination"),
-            named.join(", "),
+            "{which}: with the --reason of the others they would be published instead"
         );
     }
-    text.push('\n');
-    if let Some(destination) = described.destination.filter(|_| plan.chosen > 0) {
+    let destination = change.of.destination;
+    if let Some(destination) = destination.filter(|_| plan.chosen.messages > 0) {
         let _ = writeln!(text, "they would go to {} instead", plain(destination));
     }
     if plan.taken_along > 0 {
@@ -103,18 +76,15 @@ pub(super) fn plan_text(described: &Described<'_>, plan: &Plan) -> String {
             either(plan.foreign, "lies", "lie")
         );
     }
-    if plan.chosen > 0 {
-        let _ = writeln!(text, "{}", described.presence_text());
+    if plan.chosen.messages > 0 {
+        text.push_str(&change.of.open_text());
+        let _ = writeln!(text, "{}", change.of.presence_text());
     }
     text
 }
 
 /// The same, for programs.
-pub(super) fn plan_json(described: &Described<'_>, plan: &Plan) -> Value {
-    let destinations = plan
-        .destinations
-        .iter()
-        .map(|(name, messages)| json!({ "destination": name, "messages": messages }));
+pub(super) fn plan_json(change: &Change<'_>, plan: &Plan) -> Value {
     let refused = plan.refused_keys.iter().map(|key| {
         json!({
             "destination": key.destination,
@@ -124,49 +94,55 @@ pub(super) fn plan_json(described: &Described<'_>, plan: &Plan) -> Value {
             "first": key.first.to_string(),
         })
     });
-    json!({
-        "dry_run": described.is_dry_run,
-        "kind": described.kind.as_str(),
-        "relay": described.relay,
-        "presence": described.presence_word(),
-        "to": described.destination,
-        "chosen": plan.chosen,
-        "payload_bytes": plan.payload_bytes,
-        "keys": plan.keys,
-        "destination_count": plan.destination_count,
-        "destinations": destinations.collect::<Vec<_>>(),
-        "taken_along": plan.taken_along,
-        "refused": plan.refused,
-        "refused_key_count": plan.refused_key_count,
-        "refused_keys": refused.collect::<Vec<_>>(),
-        "taken": taken_json(&plan.taken),
-        "settled": plan.settled,
-        "foreign": plan.foreign,
-    })
+    let mut answer = change.head();
+    answer.extend(extent_members(&plan.chosen));
+    answer.extend(object([
+        ("merely_wait", json!(plan.merely_wait)),
+        ("taken_along", json!(plan.taken_along)),
+        ("refused", json!(plan.refused)),
+        ("refused_key_count", json!(plan.refused_key_count)),
+        ("refused_keys", refused.collect()),
+        ("taken", taken_json(&plan.taken)),
+        ("settled", json!(plan.settled)),
+        ("foreign", json!(plan.foreign)),
+    ]));
+    answer.into()
+}
+
+impl Change<'_> {
+    /// Which messages are given up though nobody ever refused them, in words.
+    pub(super) fn gives_up_waiting(&self, plan: &Plan) -> Option<String> {
+        let count = plan.merely_wait;
+        (self.kind == Kind::Skip && count > 0).then(|| {
+            format!(
+                "{count} of them {} never refused, and merely {} for {} key",
+                either(count, "was", "were"),
+                either(count, "waits", "wait"),
+                either(count, "its", "their"),
+            )
+        })
+    }
+
+    fn head(&self) -> Map<String, Value> {
+        let mut head = self.of.head();
+        head.extend(object([
+            ("kind", json!(self.kind.as_str())),
+            ("to", json!(self.of.destination)),
+        ]));
+        head
+    }
 }
 
 /// What was asked, and what came of it as far as it was waited for.
-pub(super) fn answer_text(described: &Described<'_>, plan: &Plan, answer: &Answer) -> String {
+pub(super) fn answer_text(change: &Change<'_>, plan: &Plan, answer: &Answer) -> String {
+    let requests = (answer.requests.len() as u64).saturating_sub(answer.rounds);
     let mut text = format!(
-        "asked relay {} to {} {} in {}",
-        described.relay,
-        described.kind.as_str(),
+        "asked relay {} to {} {} in {}\n",
+        change.of.relay,
+        change.kind.as_str(),
         counted(answer.asked, "message"),
-        counted(
-            (answer.requests.len() as u64).saturating_sub(answer.rounds),
-            "request"
-        ),
+        requests_text(requests, &answer.requests),
     );
-    match answer.requests.as_slice() {
-        [only] => {
-            let _ = write!(text, " ({only})");
-        }
-        [first, .., last] => {
-            let _ = write!(text, " ({first} to {last})");
-        }
-        [] => {}
-    }
-    text.push('\n');
     if let Some(outcome) = answer.outcome {
         let _ = writeln!(
             text,
@@ -174,10 +150,12 @@ pub(super) fn answer_text(described: &Described<'_>, plan: &Plan, answer: &Answe
             outcome.published, outcome.skipped, outcome.returned
         );
     }
+    text.push_str(&left_out_text("returned", &answer.returned));
     if answer.outcome.is_some_and(|outcome| outcome.returned > 0) {
         let _ = writeln!(
             text,
-            "what was returned waits again, with its new error: see `outbox-sidecar stuck list`"
+            "what was returned waits again, what was refused once more with its new error: see \
+             `outbox-sidecar stuck list`"
         );
     }
     if answer.rounds > 0 {
@@ -191,12 +169,13 @@ pub(super) fn answer_text(described: &Described<'_>, plan: &Plan, answer: &Answe
             }
         );
     }
-    if answer.unreleased_keys > 0 {
+    let unreleased_keys = answer.rest.as_ref().map_or(0, |rest| rest.unreleased_keys);
+    if unreleased_keys > 0 {
         let _ = writeln!(
             text,
             "{} still {} messages that merely wait: repeat the command with --reason key-blocked",
-            counted(answer.unreleased_keys, "key"),
-            either(answer.unreleased_keys, "has", "have")
+            counted(unreleased_keys, "key"),
+            either(unreleased_keys, "has", "have")
         );
     }
     if answer.left_out > 0 {
@@ -206,8 +185,10 @@ pub(super) fn answer_text(described: &Described<'_>, plan: &Plan, answer: &Answe
             counted(answer.left_out, "message")
         );
     }
-    text.push_str(&taken_text(&answer.taken));
-    let gone = gone(plan, answer);
+    if let Some(rest) = &answer.rest {
+        text.push_str(&taken_text(&rest.taken));
+    }
+    let gone = gone(plan, answer).unwrap_or_default();
     if gone > 0 {
         let _ = writeln!(
             text,
@@ -217,13 +198,13 @@ pub(super) fn answer_text(described: &Described<'_>, plan: &Plan, answer: &Answe
         );
     }
     if answer.outcome.is_none() && !answer.requests.is_empty() {
-        let _ = writeln!(text, "{}", described.presence_text());
+        let _ = writeln!(text, "{}", change.of.presence_text());
     }
     text
 }
 
 /// The same, for programs.
-pub(super) fn answer_json(described: &Described<'_>, plan: &Plan, answer: &Answer) -> Value {
+pub(super) fn answer_json(change: &Change<'_>, plan: &Plan, answer: &Answer) -> Value {
     let outcome = answer.outcome.map(
         |Outcome {
              published,
@@ -231,31 +212,35 @@ pub(super) fn answer_json(described: &Described<'_>, plan: &Plan, answer: &Answe
              returned,
          }| json!({ "published": published, "skipped": skipped, "returned": returned }),
     );
-    let requests: Vec<_> = answer.requests.iter().map(ToString::to_string).collect();
-    json!({
-        "dry_run": described.is_dry_run,
-        "kind": described.kind.as_str(),
-        "relay": described.relay,
-        "presence": described.presence_word(),
-        "to": described.destination,
-        "chosen": plan.chosen,
-        "asked": answer.asked,
-        "requests": requests,
-        "outcome": outcome,
-        "rounds": answer.rounds,
-        "unreleased_keys": answer.unreleased_keys,
-        "left_out": answer.left_out,
-        "taken": taken_json(&answer.taken),
-        "gone": gone(plan, answer),
-    })
+    let mut members = change.head();
+    members.extend(object([
+        ("chosen", json!(plan.chosen.messages)),
+        ("asked", json!(answer.asked)),
+        ("requests", requests_json(&answer.requests)),
+        ("outcome", json!(outcome)),
+        ("returned", left_out_json(&answer.returned)),
+        ("rounds", json!(answer.rounds)),
+        (
+            "unreleased_keys",
+            json!(answer.rest.as_ref().map(|rest| rest.unreleased_keys)),
+        ),
+        ("left_out", json!(answer.left_out)),
+        (
+            "taken",
+            json!(answer.rest.as_ref().map(|rest| taken_json(&rest.taken))),
+        ),
+        ("gone", json!(gone(plan, answer))),
+    ]));
+    members.into()
 }
 
 /// What was chosen, and neither asked for nor left out nor taken by others: it was replayed or
-/// skipped meanwhile, as what went along with others.
-fn gone(plan: &Plan, answer: &Answer) -> u64 {
-    let new_taken = sum(&answer.taken).saturating_sub(sum(&plan.taken));
-    plan.chosen
-        .saturating_sub(answer.asked + answer.left_out + new_taken)
+/// skipped meanwhile, as what went along with others. Not known of a command that ended early.
+fn gone(plan: &Plan, answer: &Answer) -> Option<u64> {
+    let rest = answer.rest.as_ref()?;
+    let new_taken = sum(&rest.taken).saturating_sub(sum(&plan.taken));
+    let accounted = answer.asked + answer.left_out + new_taken;
+    Some(plan.chosen.messages.saturating_sub(accounted))
 }
 
 fn sum(taken: &[TakenBy]) -> u64 {

@@ -3,11 +3,12 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::arguments::ShowArguments;
+use super::open;
 use crate::cli::words::{age, counted, moment, plain, plain_lines};
 use crate::cli::{CliError, print};
 use crate::config::Settings;
 use crate::exit::ExitCode;
-use crate::stuck::{LastRequest, Session, ShownRow, StuckError, show};
+use crate::stuck::{LastRequest, ShownRow, StuckError, show};
 
 /// So much of a payload is shown to people.
 const PAYLOAD_SHOWN_BYTES_MAX: usize = 16 * 1024;
@@ -22,7 +23,7 @@ pub(super) async fn execute(command: &ShowArguments, settings: &Settings) -> Res
     } else {
         PAYLOAD_SHOWN_BYTES_MAX
     };
-    let session = Session::open(settings).await?;
+    let session = open(settings).await?;
     let rows = show(&session, command.id, payload_bytes_max).await?;
     if rows.is_empty() {
         return Err(CliError::Stuck(StuckError::Unknown {

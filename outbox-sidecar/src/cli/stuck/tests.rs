@@ -3,12 +3,14 @@
 use outbox_core::{Lsn, Position, Timestamp};
 use uuid::Uuid;
 
-use super::change_report::{Described, answer_text, plan_text};
+use super::change_report::{Change, answer_text, plan_text};
 use super::list;
 use super::show;
+use crate::cli::described::Described;
+use crate::operator::{Extent, LeftOut, OpenRequests, Outcome, Presence};
 use crate::stuck::{
-    Answer, Kind, LastRequest, Outcome, Page, ParkedRow, Plan, Presence, ReasonCount, RefusedKey,
-    ShownRow, Summary, TakenBy,
+    Answer, Kind, LastRequest, Page, ParkedRow, Plan, ReasonCount, RefusedKey, Rest, ShownRow,
+    Summary, TakenBy,
 };
 
 fn time() -> Option<Timestamp> {
@@ -49,14 +51,17 @@ fn row() -> ParkedRow {
     }
 }
 
-fn described(presence: Presence) -> Described<'static> {
-    Described {
+fn replay(presence: Presence, destination: Option<&'static str>) -> Change<'static> {
+    Change {
         kind: Kind::Replay,
-        relay: "policy",
-        slot: "outbox_policy",
-        destination: None,
-        presence,
-        is_dry_run: true,
+        of: Described {
+            relay: "policy",
+            slot: "outbox_policy",
+            destination,
+            presence,
+            open: OpenRequests::default(),
+            is_dry_run: true,
+        },
     }
 }
 
@@ -95,8 +100,8 @@ position       id                                    destination                
 
 1041 messages: 1040 key-blocked waiting, 1 too-large replaying; 1 blocked key; the oldest was set aside 3h 12m ago
 more: the same with --after 16/B3748000:2";
-    assert_eq!(list::text(&page, &summary), expected);
-    let nothing = list::text(&Page::default(), &Summary::default());
+    assert_eq!(list::text(&page, &summary, 3), expected);
+    let nothing = list::text(&Page::default(), &Summary::default(), 0);
     assert_eq!(nothing, "no messages");
 }
 
@@ -190,11 +195,15 @@ payload: 20000 bytes, of which 17 are shown (all: --json)
 #[test]
 fn a_plan() {
     let plan = Plan {
-        chosen: 12,
-        payload_bytes: 4096,
-        keys: 3,
-        destinations: vec![("policy-events".to_owned(), 10), ("claims".to_owned(), 1)],
-        destination_count: 3,
+        chosen: Extent {
+            messages: 12,
+            payload_bytes: 4096,
+            keys: 3,
+            destinations: vec![("policy-events".to_owned(), 10), ("claims".to_owned(), 1)],
+            destination_count: 3,
+        },
+        merely_wait: 4,
+        waiting: 0,
         last: None,
         last_id: None,
         taken_along: 40,
@@ -216,10 +225,7 @@ fn a_plan() {
         settled: 1,
         foreign: 2,
     };
-    let elsewhere = Described {
-        destination: Some("other-events"),
-        ..described(Presence::Away)
-    };
+    let elsewhere = replay(Presence::Away, Some("other-events"));
     let expected = "\
 would replay 12 messages of 3 keys, 4096 bytes, in 3 destinations: 10 to policy-events, 1 to claims, and 1 more
 they would go to other-events instead
@@ -232,14 +238,17 @@ refused: messages of 1 more keys
 no relay reads from slot outbox_policy: the request waits until a relay policy runs
 ";
     assert_eq!(plan_text(&elsewhere, &plan), expected);
-    let nothing = plan_text(&described(Presence::Running), &Plan::default());
+    let nothing = plan_text(&replay(Presence::Running, None), &Plan::default());
     assert_eq!(nothing, "no message waits that fits\n");
 }
 
 #[test]
 fn an_answer() {
     let plan = Plan {
-        chosen: 100,
+        chosen: Extent {
+            messages: 100,
+            ..Extent::default()
+        },
         ..Plan::default()
     };
     let asked = Answer {
@@ -252,31 +261,41 @@ asked relay policy to replay 100 messages in 1 request (00000000-0000-0000-0000-
 relay policy runs: it reads from slot outbox_policy
 ";
     assert_eq!(
-        answer_text(&described(Presence::Running), &plan, &asked),
+        answer_text(&replay(Presence::Running, None), &plan, &asked),
         expected
     );
     let waited = Answer {
         requests: vec![uuid(7), uuid(8), uuid(9)],
         asked: 90,
         left_out: 4,
-        taken: vec![TakenBy {
-            request: uuid(3),
-            kind: "replay".to_owned(),
-            actor: "bert\x07".to_owned(),
-            messages: 5,
-        }],
+        rest: Some(Rest {
+            taken: vec![TakenBy {
+                request: uuid(3),
+                kind: "replay".to_owned(),
+                actor: "bert\x07".to_owned(),
+                messages: 5,
+            }],
+            unreleased_keys: 1,
+        }),
         rounds: 1,
-        unreleased_keys: 1,
         outcome: Some(Outcome {
             published: 9000,
             skipped: 0,
             returned: 3,
         }),
+        returned: vec![LeftOut {
+            request: uuid(8),
+            id: uuid(4).into(),
+            destination: "claims".to_owned(),
+            reason: "rejected".to_owned(),
+            error: "no\x1b".to_owned(),
+        }],
     };
     let expected = "\
 asked relay policy to replay 90 messages in 2 requests (00000000-0000-0000-0000-000000000007 to 00000000-0000-0000-0000-000000000009)
 9000 published, 0 skipped, 3 returned
-what was returned waits again, with its new error: see `outbox-sidecar stuck list`
+returned: 00000000-0000-0000-0000-000000000004 of claims: rejected: no\\u{1b}
+what was returned waits again, what was refused once more with its new error: see `outbox-sidecar stuck list`
 asked once more for the rest of keys that were busier than one request takes along
 1 key still has messages that merely wait: repeat the command with --reason key-blocked
 4 messages left out: an earlier one of their key waits again
@@ -284,7 +303,7 @@ asked once more for the rest of keys that were busier than one request takes alo
 1 message not asked for any more: it has gone along with others, or somebody has decided
 ";
     assert_eq!(
-        answer_text(&described(Presence::Running), &plan, &waited),
+        answer_text(&replay(Presence::Running, None), &plan, &waited),
         expected
     );
 }

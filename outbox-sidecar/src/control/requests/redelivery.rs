@@ -6,9 +6,9 @@
 use outbox_core::relay::{FinishedRequest, RefusedAgain, SourceFailure};
 use uuid::Uuid;
 
-use super::Step;
 use super::refused_columns;
-use crate::control::stuck_rows::{column, number, unsigned};
+use super::step::Step;
+use crate::control::stuck_rows::{column, unsigned};
 
 impl Step<'_> {
     /// Whether the request is one.
@@ -37,8 +37,7 @@ impl Step<'_> {
             .await?;
         let left = "select number from {schema}.redelivery
                     where request = $1 and reason is null and number <= $2";
-        let left = self.rows(left, &[&id, &i64::from(through)]).await?;
-        left.iter().map(|row| number(row, 0)).collect()
+        self.numbers(left, id, through).await
     }
 
     /// Notes what became of it, and forgets what is published.

@@ -19,6 +19,9 @@ const CREATION_PAUSE: Duration = Duration::from_millis(50);
 /// How long a topic must be missing before that is believed: a broker may hear of a topic later
 /// than whoever created it.
 const MISSING_PATIENCE: Duration = Duration::from_secs(3);
+/// For so long a topic that was missing is believed to be missing still, without patience, when it is
+/// looked up again: longer than the relay waits between messages that try whether it is back.
+const MISSING_REMEMBERED: Duration = Duration::from_secs(60);
 /// How many destinations are remembered; past it the memory starts afresh.
 const DESTINATIONS_MAX: usize = 10_000;
 /// The longest name of a topic, by Kafka's rules.
@@ -31,8 +34,28 @@ const TOPIC_NAME_BYTES_MAX: usize = 249;
 #[derive(Debug, Default)]
 pub(super) struct Destinations {
     known: HashSet<ByteString>,
-    /// What was not found, and since when.
-    missing: HashMap<String, Instant>,
+    /// What was not found. It outlives producers: each message that tries a missing topic would hold
+    /// everything else up again.
+    missing: HashMap<String, Missing>,
+}
+
+/// A topic that is not there.
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    since: Instant,
+    looked_up: Instant,
+}
+
+impl Missing {
+    /// Not found now, after what is known of it; whether that is believed.
+    fn again(known: Option<Self>, now: Instant) -> (Self, bool) {
+        let known = known.filter(|known| now - known.looked_up < MISSING_REMEMBERED);
+        let missing = Self {
+            since: known.map_or(now, |known| known.since),
+            looked_up: now,
+        };
+        (missing, now - missing.since >= MISSING_PATIENCE)
+    }
 }
 
 /// Why messages of a destination cannot be sent now.
@@ -49,6 +72,11 @@ impl Destinations {
         self.known.contains(destination)
     }
 
+    /// Another producer, or other topics by now: each is looked up again.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+    }
+
     /// Makes sure that a destination exists.
     pub(super) fn look_up<C: ClientContext>(
         &mut self,
@@ -60,8 +88,10 @@ impl Destinations {
         check_name(destination, settings)?;
         if topic_state(client, destination)? == TopicState::Missing {
             if !settings.create_topics {
-                let since = self.missing.entry(destination.to_string());
-                if since.or_insert_with(Instant::now).elapsed() < MISSING_PATIENCE {
+                let known = self.missing.get::<str>(destination).copied();
+                let (missing, is_believed) = Missing::again(known, Instant::now());
+                self.missing.insert(destination.to_string(), missing);
+                if !is_believed {
                     return Err(DestinationError::Unavailable(format!(
                         "the topic {destination:?} is not known to the broker (yet)"
                     )));
@@ -241,6 +271,24 @@ pub(super) fn wait_until_visible<C: ClientContext>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_is_missing_once_that_was_seen_for_a_while_and_not_long_ago() {
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        let (first, believed) = Missing::again(None, began);
+        assert!(!believed);
+        let (second, believed) = Missing::again(Some(first), after(1));
+        assert!(!believed);
+        let (third, believed) = Missing::again(Some(second), after(3));
+        assert!(believed);
+        // The next that tries it.
+        let (fourth, believed) = Missing::again(Some(third), after(33));
+        assert!(believed);
+        // Somebody may have made it long since, and this broker has not heard of it.
+        let (_, believed) = Missing::again(Some(fourth), after(200));
+        assert!(!believed);
+    }
 
     #[test]
     fn names_that_cannot_be_topics_are_refused_before_the_broker_is_asked() {

@@ -84,7 +84,7 @@ impl Publisher for KafkaPublisher {
             let reason = "earlier clients are still closing their connections";
             return Err(AcquireError::Unavailable(reason.to_owned()));
         }
-        self.destinations = Destinations::default();
+        self.destinations.forget();
         let config = self.properties.lasting_producer();
         let producer = Producer::start(&config)
             .map_err(|error| AcquireError::Unavailable(error.to_string()))?;

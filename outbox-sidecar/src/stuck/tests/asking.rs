@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 use super::relay::Relay;
 use super::support::{Database, SOON, alone, at_rate, behind, of_ids, of_key, refused, replay};
-use crate::stuck::{Filter, Kind, Outcome, StuckError, Wish};
+use crate::operator::{Outcome, RequestError};
+use crate::stuck::{Filter, Kind, Rest, StuckError, Wish};
 
 fn and_wait(wish: Wish) -> Wish {
     Wish {
@@ -124,7 +125,7 @@ async fn an_outcome_is_waited_for() {
         returned: 1,
     };
     assert_eq!(answer.outcome, Some(outcome));
-    assert_eq!((answer.rounds, answer.unreleased_keys), (0, 0));
+    assert_eq!((answer.rounds, answer.rest), (0, Some(Rest::default())));
     assert_eq!(database.in_state("waiting").await, [4]);
 }
 
@@ -164,7 +165,11 @@ async fn a_key_that_is_busier_than_a_request_takes_along_is_asked_for_until_it_i
         asked.unwrap();
         // 10 go along with each request; what is asked for in a round is one more.
         assert_eq!(
-            (answer.asked, answer.rounds, answer.unreleased_keys),
+            (
+                answer.asked,
+                answer.rounds,
+                answer.rest.unwrap().unreleased_keys
+            ),
             (2, 2, 0),
             "{kind:?}"
         );
@@ -194,8 +199,15 @@ async fn a_request_that_nobody_carries_out_stays() {
     };
     let (answer, asked) = database.ask(&wish).await;
     let error = asked.unwrap_err();
+    let StuckError::NotAsked {
+        messages: 1,
+        source,
+    } = &error
+    else {
+        panic!("{error}");
+    };
     assert!(
-        matches!(error, StuckError::NotDone { not_asked: 1, .. }),
+        matches!(**source, StuckError::Request(RequestError::NotDone { .. })),
         "{error}"
     );
     assert!(

@@ -2,9 +2,8 @@ use outbox_core::MessageError;
 use serde_json::{Value, json};
 
 use super::support::{Database, alone, behind, id, of_ids, refused, replay};
-use crate::stuck::{
-    Edit, EditError, Filter, Progress, ShownRow, StuckError, Wish, ask, plan, show,
-};
+use crate::operator::Progress;
+use crate::stuck::{Edit, EditError, Filter, ShownRow, StuckError, Wish, ask, plan, show};
 
 const LIMIT: usize = 1 << 20;
 
@@ -212,7 +211,7 @@ async fn only_the_message_that_was_looked_at_is_edited() {
         asked.unwrap();
         let session = database.session().await;
         let only = plan(&session, &Filter::default()).await.unwrap();
-        assert_eq!((only.chosen, only.last_id), (1, Some(id(4))));
+        assert_eq!((only.chosen.messages, only.last_id), (1, Some(id(4))));
         let edit = read("{}", &shown(&database, 4).await).unwrap();
         let back = "update outbox.parked set state = 'waiting'";
         database.client.batch_execute(back).await.unwrap();

@@ -24,11 +24,17 @@ async fn a_plan_says_what_a_choice_means_and_changes_nothing() {
             ..Filter::default()
         })
         .await;
-    assert_eq!((chosen.chosen, chosen.keys, chosen.refused), (3, 2, 0));
-    assert_eq!(chosen.payload_bytes, 3 * 13);
+    assert_eq!(
+        (chosen.chosen.messages, chosen.chosen.keys, chosen.refused),
+        (3, 2, 0)
+    );
+    assert_eq!(chosen.chosen.payload_bytes, 3 * 13);
     let destinations = [("policy-events".to_owned(), 2), ("claims".to_owned(), 1)];
     assert_eq!(
-        (chosen.destinations.as_slice(), chosen.destination_count),
+        (
+            chosen.chosen.destinations.as_slice(),
+            chosen.chosen.destination_count
+        ),
         (&destinations[..], 2)
     );
     assert_eq!(chosen.taken_along, 2);
@@ -57,7 +63,7 @@ async fn what_would_overtake_is_refused_by_its_key() {
     let database = Database::with(&rows).await;
     let plan = database.plan(&of_ids(&[1, 4, 5, 6])).await;
     assert_eq!(
-        (plan.chosen, plan.refused, plan.refused_key_count),
+        (plan.chosen.messages, plan.refused, plan.refused_key_count),
         (4, 1, 1)
     );
     let key = &plan.refused_keys[0];
@@ -130,7 +136,10 @@ async fn messages_of_no_key_and_of_keys_that_are_not_blocked_are_free() {
     let earlier = super::support::Parked { number: 2, ..free };
     let database = Database::with(&[earlier, free, alone(4), alone(5)]).await;
     let plan = database.plan(&of_ids(&[3, 5])).await;
-    assert_eq!((plan.chosen, plan.refused, plan.taken_along), (2, 0, 0));
+    assert_eq!(
+        (plan.chosen.messages, plan.refused, plan.taken_along),
+        (2, 0, 0)
+    );
 }
 
 #[tokio::test]
@@ -145,7 +154,7 @@ async fn an_id_that_was_never_set_aside_is_an_error_and_others_rows_are_not_ours
     let unknown = plan(&session, &of_ids(&[2, 3])).await;
     assert!(matches!(&unknown, Err(StuckError::Unknown { ids, .. }) if *ids == [id(2)]));
     let foreign = database.plan(&of_ids(&[3])).await;
-    assert_eq!((foreign.chosen, foreign.foreign), (0, 1));
+    assert_eq!((foreign.chosen.messages, foreign.foreign), (0, 1));
     let (answer, asked) = database.ask(&replay(Filter::default())).await;
     asked.unwrap();
     assert_eq!((answer.asked, answer.requests.len()), (0, 0));

@@ -3,10 +3,12 @@ use std::time::Duration;
 
 use outbox_core::MessageId;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::config::{Layers, Overrides, Settings};
-use crate::stuck::{Answer, Filter, Kind, Plan, Progress, Session, StuckError, Wish, ask, plan};
+use crate::operator::{Progress, Session};
+use crate::stuck::{Answer, Filter, Kind, Plan, StuckError, Wish, ask, plan};
 
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
@@ -87,6 +89,11 @@ impl Database {
         outbox_core::schema::migrate(&client).await.unwrap();
         let relay = "insert into outbox.relay (name) values ('tests')";
         client.batch_execute(relay).await.unwrap();
+        // Without one nobody would ever carry a request out. All databases share it; it keeps nothing.
+        let make = "select pg_create_physical_replication_slot('outbox_tests')";
+        if let Err(error) = client.batch_execute(make).await {
+            assert_eq!(error.code(), Some(&SqlState::DUPLICATE_OBJECT), "{error}");
+        }
         let settings = settings(&server.url(server.superuser(), &name));
         Self {
             name,
@@ -103,7 +110,9 @@ impl Database {
     }
 
     pub(crate) async fn session(&self) -> Session {
-        Session::open(&self.settings).await.unwrap()
+        Session::open(&self.settings, "outbox-sidecar tests")
+            .await
+            .unwrap()
     }
 
     /// Sets rows aside, with number 256 at 0/100, two to a transaction.

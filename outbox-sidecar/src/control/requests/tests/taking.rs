@@ -94,8 +94,8 @@ async fn who_stands_in_the_way_is_named() {
     let patience = "set lock_timeout = '100ms'";
     database.client.batch_execute(patience).await.unwrap();
     let taken = database.take(request, ALL).await;
-    let named = name_lock_holders(&database.client, (&database.schema, "tests"), taken).await;
-    let failure = named.unwrap_err();
+    let of = (&database.schema, "tests");
+    let failure = name_lock_holders(&database.client, of, taken.unwrap_err()).await;
     assert_eq!(failure.kind, FailureKind::Locked, "{failure}");
     for word in ["\"by hand\"", &format!("pg_terminate_backend({pid})")] {
         assert!(failure.message.contains(word), "{failure}");

@@ -139,14 +139,14 @@ pub(super) fn payloads(batches: &[(u64, u32)]) -> Vec<String> {
 }
 
 /// Goes the way of a relay: the same batch again after `Retry` and `Abort`, the checkpoint decides
-/// after anything else. Returns once the batch is durable.
-pub(super) fn publish_surely(sink: &mut KafkaSink, batch: &Batch) {
+/// after anything else. Returns once the batch is durable: whether with the producer that was there.
+pub(super) fn publish_surely(sink: &mut KafkaSink, batch: &Batch) -> bool {
     let deadline = Instant::now() + SOON;
-    let mut held = true;
+    let (mut held, mut stayed) = (true, true);
     while Instant::now() < deadline {
         if !held {
             match sink.acquire(1) {
-                Ok(Some(found)) if found.sequence == batch.checkpoint.sequence => return,
+                Ok(Some(found)) if found.sequence == batch.checkpoint.sequence => return false,
                 Ok(Some(found)) => {
                     assert_eq!(found.sequence + 1, batch.checkpoint.sequence);
                     held = true;
@@ -156,9 +156,9 @@ pub(super) fn publish_surely(sink: &mut KafkaSink, batch: &Batch) {
             }
         }
         match sink.publish(batch) {
-            Outcome::Durable => return,
+            Outcome::Durable => return stayed,
             Outcome::Retry { .. } | Outcome::Ongoing { .. } | Outcome::Abort { .. } => {}
-            Outcome::Indefinite { .. } | Outcome::Fenced { .. } => held = false,
+            Outcome::Indefinite { .. } | Outcome::Fenced { .. } => (held, stayed) = (false, false),
             outcome => panic!("{outcome:?}"),
         }
     }

@@ -1,30 +1,12 @@
 -- What merely waits behind the messages of a request, in their keys, up to what was refused itself, or
 -- was chosen and must wait, or belongs to a later request.
 with keys as (
-    select distinct on (p.destination, p.key)
-           p.relay, p.system_id, p.destination, p.key, p.commit_lsn, p.index
-    from {schema}.parked as p
-    where p.request = $1 and p.state = 'replaying'
-      and (p.destination, p.key) in (
-          select b.destination, b.key from {schema}.parked as b
-          where b.request = $1 and b.state = 'replaying' and b.blocks_key
-      )
-    order by p.destination, p.key, p.commit_lsn desc, p.index desc
+    {freed_keys}
 ), bounded as (
     select k.*, e.commit_lsn as end_lsn, e.index as end_index
     from keys as k left join lateral (
-        select f.commit_lsn, f.index
-        from (
-            select commit_lsn, index
-            from {schema}.parked
-            where key = k.key and destination = k.destination
-              and (relay, system_id) = (k.relay, k.system_id)
-              and state in ('waiting', 'replaying')
-              and (commit_lsn, index) > (k.commit_lsn, k.index)
-              and (state = 'replaying' or reason <> 'key-blocked' or request = $1)
-            offset 0 -- by its key: planned as one, the whole table would be read in its order
-        ) as f
-        order by f.commit_lsn, f.index limit 1
+        {first where (commit_lsn, index) > (k.commit_lsn, k.index)
+            and (state = 'replaying' or reason <> 'key-blocked' or request = $1)}
     ) as e on true
 ), followers as (
     select p.relay, p.system_id, p.commit_lsn, p.index

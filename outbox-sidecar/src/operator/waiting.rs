@@ -2,9 +2,8 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::outcome::{Outcome, Progress};
-use super::session::{column, count};
-use super::{Session, StuckError};
+use super::columns::{column, count};
+use super::{Outcome, Progress, RequestError, Session};
 
 /// How often a request is looked at.
 const POLL: Duration = Duration::from_millis(200);
@@ -12,14 +11,14 @@ const POLL: Duration = Duration::from_millis(200);
 /// Waits until a request is carried out.
 ///
 /// # Errors
-/// [`StuckError::NotDone`] when that takes too long; the request stays.
+/// [`RequestError::NotDone`] when that takes too long; the request stays. [`RequestError::Interrupted`].
 pub(crate) async fn await_done(
     session: &Session,
     request: Uuid,
     wait_max: Duration,
     progress: &Progress,
     so_far: &str,
-) -> Result<Outcome, StuckError> {
+) -> Result<Outcome, RequestError> {
     const DOING: &str = "looking at a request";
     let sql = "select r.state, r.published, r.skipped, r.returned,
                       exists (select from pg_catalog.pg_replication_slots as s
@@ -40,10 +39,9 @@ pub(crate) async fn await_done(
         }
         let waited = began.elapsed();
         if waited >= wait_max {
-            return Err(StuckError::NotDone {
+            return Err(RequestError::NotDone {
                 request,
                 waited: wait_max,
-                not_asked: 0,
             });
         }
         let waits_for = if column(&row, "is_relay_there", DOING)? {
@@ -55,6 +53,6 @@ pub(crate) async fn await_done(
         progress.say(format!(
             "{so_far}: {state}, waiting for {waits_for}, {waited_s} s"
         ));
-        tokio::time::sleep(POLL.min(wait_max - waited)).await;
+        progress.pause(POLL.min(wait_max - waited)).await?;
     }
 }

@@ -7,18 +7,7 @@ with given as (
     where p.key is not null
 ), blocked as (
     select k.*, b.commit_lsn, b.index
-    from keys as k cross join lateral (
-        select f.commit_lsn, f.index
-        from (
-            select commit_lsn, index
-            from {schema}.parked
-            where key = k.key and destination = k.destination
-              and (relay, system_id) = (k.relay, k.system_id)
-              and state in ('waiting', 'replaying') and blocks_key
-            offset 0 -- by its key: planned as one, the whole table would be read in its order
-        ) as f
-        order by f.commit_lsn, f.index limit 1
-    ) as b
+    from keys as k cross join lateral ({first where blocks_key}) as b
 ), ordered as (
     select g.number
     from given as g
