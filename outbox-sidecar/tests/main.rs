@@ -14,6 +14,7 @@ mod conformance;
 mod consumer;
 mod crash;
 mod crashes;
+mod encrypted;
 mod idle;
 mod init;
 mod large;

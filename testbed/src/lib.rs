@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+pub mod certificates;
 mod directory;
 mod error;
 pub mod history;

@@ -8,7 +8,7 @@ use super::keys;
 use super::layers::Layers;
 use super::origin::{Entry, Origin, Raw};
 use super::size::parse_bytes;
-use crate::source::connection::Address;
+use crate::source::connection::{Address, Surroundings};
 
 /// The longest delay that can be asked for: a day.
 const DELAY_MS_MAX: i64 = 24 * 3600 * 1000;
@@ -170,6 +170,9 @@ impl Reader<'_> {
         let expected = "a PostgreSQL URL such as postgres://relay@db/app";
         let (key, url) = if self.strongest(&[URL, URL_FILE])? == Some(URL_FILE) {
             (URL_FILE, self.file(URL_FILE)?.unwrap_or_default())
+        } else if self.layers.get(URL).is_none() && Surroundings::of_process().name_a_server() {
+            // The variables of libpq say it all.
+            (URL, String::new())
         } else {
             (URL, self.required(URL, expected)?)
         };

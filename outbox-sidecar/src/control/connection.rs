@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use outbox_core::relay::{FailureKind, SourceFailure};
 use tokio::sync::oneshot;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::failure_of;
 use crate::source::SourceError;
-use crate::source::connection::{Address, HostAddress};
+use crate::source::connection::{Address, Login, Socket};
 
 /// The longest any statement of ours may take on the server, and then half as long again for its
 /// answer to arrive.
@@ -28,8 +28,12 @@ pub(crate) async fn connect(
     let hosts = address.hosts();
     let mut failure = SourceError::no_host().into();
     let mut standby = None;
-    for host in &hosts {
-        match connect_to(address, host, application_name).await {
+    for host in hosts {
+        let connected = address.enter(host, |socket| {
+            let login = address.login(host, &socket);
+            connect_by(socket, login, address, application_name)
+        });
+        match connected.await {
             // With one host there is no choice: the relay itself looks whether it is a standby.
             Ok(found) if hosts.len() > 1 && is_standby(&found.0).await? => standby = Some(found),
             Ok(found) => return Ok(chosen(found, on_end)),
@@ -42,18 +46,17 @@ pub(crate) async fn connect(
     }
 }
 
-/// A connection to one host, and the way to say what is to run at its end.
-async fn connect_to(
+/// A connection by a socket, and the way to say what is to run at its end.
+async fn connect_by(
+    socket: Socket,
+    login: Login,
     address: &Address,
-    host: &HostAddress,
     application_name: &str,
 ) -> Result<(Client, oneshot::Sender<OnEnd>), SourceFailure> {
     let doing = "connecting to PostgreSQL";
-    let socket = address.connect_to(host).await?;
-    let mut config = address.config();
-    config.application_name(application_name);
+    let (config, guard) = address.for_driver(login, application_name);
     let answer_max = address.answer_max();
-    let starting = tokio::time::timeout(answer_max, config.connect_raw(socket, NoTls)).await;
+    let starting = tokio::time::timeout(answer_max, config.connect_raw(socket, guard)).await;
     let (client, connection) = starting
         .map_err(|_| timed_out(doing, answer_max))?
         .map_err(|error| failure_of(&error, doing))?;

@@ -1,11 +1,17 @@
+use std::io;
+
 use outbox_core::relay::{FailureKind, SourceFailure};
 use tokio_postgres::error::SqlState;
 
-use crate::source::kind_of_state;
+use crate::source::connection::TlsError;
+use crate::source::{SourceError, kind_of_state};
 
 /// What an error of the SQL connection means for the relay.
 pub(crate) fn failure_of(error: &tokio_postgres::Error, doing: &str) -> SourceFailure {
     let Some(db) = error.as_db_error() else {
+        if let Some(failure) = of_connection(error) {
+            return failure;
+        }
         return SourceFailure {
             kind: FailureKind::Unreachable,
             message: format!("{doing}: {}", with_sources(error)),
@@ -38,6 +44,19 @@ fn kind_of(state: &SqlState) -> FailureKind {
         }
         code => kind_of_state(code),
     }
+}
+
+/// What our own socket has said to the driver.
+fn of_connection(error: &tokio_postgres::Error) -> Option<SourceFailure> {
+    let error = std::error::Error::source(error)?.downcast_ref::<io::Error>()?;
+    if let Some(error) = TlsError::of_stream(error) {
+        return Some(SourceError::from(error).into());
+    }
+    let error = error.get_ref()?.downcast_ref::<SourceError>()?;
+    Some(SourceFailure {
+        kind: error.kind(),
+        message: error.to_string(),
+    })
 }
 
 fn with_sources(error: &dyn std::error::Error) -> String {

@@ -4,11 +4,13 @@ use fallible_iterator::FallibleIterator;
 use outbox_core::relay::{FailureKind, SourceFailure};
 use postgres_protocol::message::backend::ErrorFields;
 
+use super::connection::{TlsError, both_messages};
+
 /// What went wrong on a replication connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
     /// The connection could not be made, or broke.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", said(source))]
     Io {
         /// What we were doing.
         doing: &'static str,
@@ -39,6 +41,24 @@ pub(crate) enum SourceError {
         "the server asks for a password and none is configured (postgres.url or password_file)"
     )]
     PasswordMissing,
+    /// The login could not be bound to the server's certificate.
+    #[error("channel_binding=require cannot be had of the server: {0}")]
+    ChannelBindingMissing(&'static str),
+    /// The connection could not be encrypted.
+    #[error("connecting to PostgreSQL: {0}")]
+    Tls(#[from] TlsError),
+    /// Neither with TLS nor without.
+    #[error("{}", both_messages((.first, &.first_error.to_string()), (.second, &.second_error.to_string())))]
+    BothWays {
+        /// The way that was tried first.
+        first: &'static str,
+        /// How it failed.
+        first_error: Box<SourceError>,
+        /// The other one.
+        second: &'static str,
+        /// How that failed.
+        second_error: Box<SourceError>,
+    },
     /// The password exchange failed on our side.
     #[error("authentication failed: {0}")]
     Authentication(io::Error),
@@ -108,6 +128,12 @@ impl std::fmt::Display for ServerMessage {
     }
 }
 
+/// What an error of a stream says; TLS has its own words, and is the first to know why a server
+/// does not go on.
+fn said(error: &io::Error) -> String {
+    TlsError::of_stream(error).map_or_else(|| error.to_string(), |error| error.to_string())
+}
+
 impl SourceError {
     pub(crate) fn no_host() -> Self {
         Self::Io {
@@ -118,10 +144,17 @@ impl SourceError {
 
     pub(crate) fn kind(&self) -> FailureKind {
         match self {
-            Self::Io { .. } | Self::TimedOut { .. } => FailureKind::Unreachable,
+            Self::Io { source, .. } => match TlsError::of_stream(source) {
+                Some(error) => error.kind(),
+                None => FailureKind::Unreachable,
+            },
+            Self::TimedOut { .. } => FailureKind::Unreachable,
+            Self::Tls(error) => error.kind(),
+            Self::BothWays { second_error, .. } => second_error.kind(),
             Self::Server { doing, error } => kind_of_message(doing, error),
             Self::AuthenticationUnsupported(_)
             | Self::PasswordMissing
+            | Self::ChannelBindingMissing(_)
             | Self::Authentication(_) => FailureKind::AuthenticationRefused,
             Self::PublicationSkipped(_) => FailureKind::PublicationMissing,
             Self::Ended => FailureKind::ServerShutdown,

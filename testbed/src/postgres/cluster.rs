@@ -121,7 +121,7 @@ impl Cluster {
         )
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
         let path = self.data().join(name);
         let fail = || format!("{} cannot be written", path.display());
         fs::write(&path, text).map_err(Error::because(fail()))?;

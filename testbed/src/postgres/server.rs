@@ -6,6 +6,7 @@ use std::time::Duration;
 use testbed_supervisor::{Signal, Target};
 use tokio_postgres::Client;
 
+use crate::certificates::Certificate;
 use crate::error::Error;
 use crate::ports::ReservedPort;
 use crate::postgres::address::PostgresAddress;
@@ -237,6 +238,28 @@ impl PostgresServer {
     pub async fn set_hba(&self, lines: &[&str]) -> Result<(), Error> {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         self.cluster.authenticate(&lines)?;
+        self.reload().await
+    }
+
+    /// Writes a file, such as a certificate, into the data directory: the server's own, and
+    /// readable by nobody else. A [`reload`](Self::reload) makes the server read it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_file(&self, name: &str, text: &str) -> Result<(), Error> {
+        self.cluster.write(name, text)
+    }
+
+    /// Lets the server show this certificate, and turns TLS on.
+    ///
+    /// # Errors
+    /// When the files cannot be written, or the server is down.
+    pub async fn serve_tls(&self, certificate: &Certificate) -> Result<(), Error> {
+        self.set_file("server.crt", &certificate.pem)?;
+        self.set_file("server.key", &certificate.key_pem)?;
+        let client = self.connect(self.address.superuser(), "postgres").await?;
+        let set = client.batch_execute("alter system set ssl = on").await;
+        set.map_err(Error::because("TLS cannot be turned on"))?;
         self.reload().await
     }
 

@@ -1,85 +1,72 @@
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_postgres::Config;
-use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
-
-use super::Socket;
-use super::ssl_mode::without_ssl_mode;
-use crate::source::SourceError;
+use super::authentication::{ChannelBindingMode, Credentials, Login};
+use super::host::hosts;
+use super::parameters::Parameters;
+use super::password_file::password;
+use super::socket::Liveness;
+use super::tls::TlsSettings;
+use super::{AddressError, HostAddress, Socket, Surroundings};
 
 /// The longest one address may take to accept a connection, and a server to let us in, unless
 /// `connect_timeout` says otherwise.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// How long what we sent may stay unacknowledged, unless `tcp_user_timeout` says otherwise. Every
-/// second we send a status, so this is how soon a severed network is noticed.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
-
-/// PostgreSQL's own port.
-const PORT: u16 = 5432;
-
 /// Where PostgreSQL is and who we are there, as a libpq URL or keyword string says.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Address {
-    config: Config,
+    hosts: Vec<HostAddress>,
+    user: String,
+    database: String,
+    password: Option<String>,
+    /// A file that holds the password and nothing else.
     password_file: Option<PathBuf>,
-}
-
-/// A URL that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AddressError {
-    /// Not a libpq URL or keyword string.
-    #[error("not a PostgreSQL URL or keyword string such as postgres://user@host/database: {1}")]
-    Malformed(#[source] tokio_postgres::Error, String),
-    /// Something needed is missing.
-    #[error("the PostgreSQL URL names no {0}")]
-    Missing(&'static str),
-    /// Encryption was asked for.
-    #[error(
-        "sslmode={0} asks for TLS, which this release does not speak yet: use sslmode=disable or \
-         prefer on a network you trust, or a unix socket"
-    )]
-    TlsUnavailable(String),
-    /// A proof was asked for that only encryption gives.
-    #[error("channel_binding=require needs TLS, which this release does not speak yet")]
-    ChannelBindingUnavailable,
+    /// libpq's file of passwords for servers.
+    passwords: Option<PathBuf>,
+    options: String,
+    answer_max: Duration,
+    channel_binding: ChannelBindingMode,
+    pub(super) liveness: Liveness,
+    pub(super) tls: TlsSettings,
 }
 
 impl Address {
-    /// Reads a libpq URL or keyword string.
-    pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
-        let (url, sslmode) = without_ssl_mode(url);
-        if let Some(mode) = sslmode
-            && !matches!(mode.as_str(), "disable" | "allow" | "prefer")
-        {
-            return Err(AddressError::TlsUnavailable(mode));
+    /// Reads a libpq URL or keyword string. What it leaves open, a service and the variables of
+    /// this process say.
+    pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
+        Self::read(text, &Surroundings::of_process())
+    }
+
+    pub(super) fn read(text: &str, surroundings: &Surroundings) -> Result<Self, AddressError> {
+        let parameters = Parameters::read(text, surroundings)?;
+        let hosts = hosts(&parameters)?;
+        // Of several hosts the primary is meant, for SQL as for replication.
+        let standby = ["read-only", "standby", "prefer-standby"].map(|name| (name, Some(name)));
+        let primary = ["any", "read-write", "primary"].map(|name| (name, None));
+        let wanted: Vec<_> = primary.into_iter().chain(standby).collect();
+        if let Some(Some(standby)) = parameters.choice("target_session_attrs", &wanted)? {
+            return Err(AddressError::StandbyWanted(standby));
         }
-        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-            let reason = std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), ToString::to_string);
-            AddressError::Malformed(error, reason)
-        })?;
-        config.ssl_mode(SslMode::Disable);
-        if config.get_channel_binding() == ChannelBinding::Require {
-            return Err(AddressError::ChannelBindingUnavailable);
-        }
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(AddressError::Missing("host"));
-        }
-        if config.get_user().is_none() {
-            return Err(AddressError::Missing("user"));
-        }
-        if config.get_dbname().is_none() {
-            return Err(AddressError::Missing("database"));
-        }
-        if config.get_hosts().len().max(config.get_hostaddrs().len()) > 1 {
-            // Of several hosts the primary is meant, for SQL as for replication.
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        }
+        let binding = parameters.choice("channel_binding", &ChannelBindingMode::CHOICES)?;
         Ok(Self {
-            config,
+            hosts,
+            user: parameters.required("user")?,
+            database: parameters.required("dbname")?,
+            password: parameters.get("password").map(str::to_owned),
             password_file: None,
+            passwords: parameters
+                .get("passfile")
+                .map(PathBuf::from)
+                .or_else(|| surroundings.at_home(".pgpass")),
+            options: parameters.get("options").unwrap_or_default().to_owned(),
+            answer_max: parameters
+                .seconds("connect_timeout")?
+                .unwrap_or(CONNECT_MAX),
+            channel_binding: binding.unwrap_or_default(),
+            liveness: Liveness::read(&parameters)?,
+            tls: TlsSettings::read(&parameters, surroundings)?,
         })
     }
 
@@ -89,27 +76,33 @@ impl Address {
         self.password_file = Some(file);
     }
 
-    /// For a connection that runs SQL.
-    pub(crate) fn config(&self) -> Config {
-        let mut config = self.config.clone();
-        if let Some(password) = self.password() {
-            config.password(password);
-        }
-        config
-    }
-
     pub(crate) fn user(&self) -> &str {
-        self.config.get_user().unwrap_or_default()
+        &self.user
     }
 
     pub(crate) fn database(&self) -> &str {
-        self.config.get_dbname().unwrap_or_default()
+        &self.database
     }
 
-    /// The password as it is at present.
-    pub(crate) fn password(&self) -> Option<Vec<u8>> {
+    /// Who we are for a server that we have reached, with the password as it is at present.
+    pub(crate) fn login(&self, host: &HostAddress, socket: &Socket) -> Login {
+        Login {
+            credentials: Credentials {
+                user: self.user.clone(),
+                password: self.password(host),
+                channel_binding: self.channel_binding,
+            },
+            channel: socket.channel(),
+        }
+    }
+
+    fn password(&self, host: &HostAddress) -> Option<Vec<u8>> {
         let Some(file) = &self.password_file else {
-            return self.config.get_password().map(<[u8]>::to_vec);
+            return match (&self.password, &self.passwords) {
+                (Some(password), _) => Some(password.clone().into_bytes()),
+                (None, Some(file)) => password(file, host, &self.database, &self.user),
+                (None, None) => None,
+            };
         };
         match std::fs::read_to_string(file) {
             Ok(text) => Some(text.trim_end_matches(['\r', '\n']).as_bytes().to_vec()),
@@ -123,56 +116,30 @@ impl Address {
 
     /// Settings for the session, as `options` of the URL gives them.
     pub(crate) fn options(&self) -> &str {
-        self.config.get_options().unwrap_or_default()
+        &self.options
     }
 
     /// The hosts to try, in their order.
-    pub(crate) fn hosts(&self) -> Vec<HostAddress> {
-        let ports = self.config.get_ports();
-        let addresses = self.config.get_hostaddrs();
-        let names = self.config.get_hosts();
-        (0..names.len().max(addresses.len()))
-            .filter_map(|number| {
-                // A numeric address spares the look-up of the name beside it.
-                let host = match (addresses.get(number), names.get(number)) {
-                    (Some(address), _) => Host::Tcp(address.to_string()),
-                    (None, Some(name)) => name.clone(),
-                    (None, None) => return None,
-                };
-                let port = ports.get(number).or_else(|| ports.first());
-                Some(HostAddress {
-                    host,
-                    port: port.copied().unwrap_or(PORT),
-                })
-            })
-            .collect()
-    }
-
-    /// Connects to one of the hosts: each address that its name stands for within
-    /// [`Address::answer_max`].
-    pub(crate) async fn connect_to(&self, host: &HostAddress) -> Result<Socket, SourceError> {
-        let unanswered = self.config.get_tcp_user_timeout().copied();
-        let unanswered = unanswered.unwrap_or(UNACKNOWLEDGED_MAX);
-        Socket::connect(&host.host, host.port, self.answer_max(), unanswered)
-            .await
-            .map_err(|source| SourceError::Io {
-                doing: "connecting to PostgreSQL",
-                source,
-            })
+    pub(crate) fn hosts(&self) -> &[HostAddress] {
+        &self.hosts
     }
 
     /// The longest an address may take to accept a connection, and a server to let us in.
-    pub(crate) fn answer_max(&self) -> Duration {
-        let configured = self.config.get_connect_timeout().copied();
-        configured.unwrap_or(CONNECT_MAX)
+    pub(crate) const fn answer_max(&self) -> Duration {
+        self.answer_max
     }
 }
 
-/// One of an address's hosts.
-#[derive(Clone, Debug)]
-pub(crate) struct HostAddress {
-    host: Host,
-    port: u16,
+/// Without the password.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Address")
+            .field("hosts", &self.hosts)
+            .field("user", &self.user)
+            .field("database", &self.database)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -180,63 +147,111 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_modes_pass_and_tls_is_refused_by_name() {
-        for url in [
-            "postgres://u@h:1/db?sslmode=prefer&connect_timeout=3",
-            "host=/tmp user=u dbname=d sslmode=disable",
-            "postgres://u@h/db?connect_timeout=3&sslmode=allow",
+    fn every_mode_of_tls_is_read() {
+        for mode in [
+            "disable",
+            "allow",
+            "prefer",
+            "require",
+            "verify-ca",
+            "verify-full",
         ] {
-            assert!(Address::parse(url).is_ok(), "{url}");
+            let url = format!("postgres://u@h:1/db?sslmode={mode}&connect_timeout=3");
+            assert_eq!(Address::parse(&url).unwrap().tls.mode.as_str(), mode);
         }
-        for (url, mode) in [
-            ("postgres://u@h/db?sslmode=verify-full", "verify-full"),
-            ("host=h user=u dbname=d sslmode = 'verify-ca'", "verify-ca"),
-            ("sslmode=require host=h user=u dbname=d", "require"),
-        ] {
-            let error = Address::parse(url).unwrap_err().to_string();
-            let said = format!("sslmode={mode} asks for TLS");
-            assert!(error.starts_with(&said), "{url}: {error}");
-        }
-        let bound = Address::parse("postgres://u@h/db?channel_binding=require");
-        assert!(matches!(
-            bound,
-            Err(AddressError::ChannelBindingUnavailable)
-        ));
+        let default = Address::parse("host=/tmp user=u dbname=d").unwrap();
+        assert_eq!(default.tls.mode.as_str(), "prefer");
+        assert_eq!(default.answer_max(), CONNECT_MAX);
     }
 
     #[test]
-    fn hosts_are_tried_in_their_order_with_their_ports() {
-        let hosts = |url: &str| -> Vec<_> {
-            let address = Address::parse(url).unwrap();
-            let hosts = address.hosts().into_iter();
-            hosts
-                .map(|at| (format!("{:?}", at.host), at.port))
-                .collect()
+    fn a_mistake_is_named_with_what_to_do() {
+        for (text, said) in [
+            ("postgres://u@h", "names no database"),
+            ("host=h dbname=d", "names no user"),
+            ("user=u dbname=d", "names no host"),
+            ("not a url", "not a PostgreSQL URL"),
+            ("service=nowhere", "there is no service nowhere in"),
+            (
+                "postgres://u@h/d?sslmode=verify",
+                "sslmode of the PostgreSQL URL must be one of disable",
+            ),
+            (
+                "postgres://u@h/d?sslmode=require&sslrootcert=system",
+                "needs sslmode=verify-full",
+            ),
+            (
+                "postgres://u@h/d?sslnegotiation=direct",
+                "sslnegotiation=direct needs sslmode=require",
+            ),
+            (
+                "postgres://u@h/d?target_session_attrs=standby",
+                "asks for a standby",
+            ),
+            (
+                "postgres://u@h/d?channel_binding=yes",
+                "one of disable, prefer, require",
+            ),
+            (
+                "postgres://u@h/d?connect_timeout=soon",
+                "a whole number of seconds",
+            ),
+        ] {
+            let error = Address::parse(text).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let address = Address::parse("postgres://u:canary@h/d").unwrap();
+        let host = address.hosts().first().unwrap();
+        assert_eq!(address.password(host).unwrap(), b"canary");
+        assert!(!format!("{address:?}").contains("canary"));
+    }
+
+    #[test]
+    fn the_strongest_password_is_taken_and_files_are_read_anew() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join(".pgpass");
+        let set = |text: &str, mode: u32| {
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         };
-        assert_eq!(
-            hosts("postgres://u@a:1,b:2/d"),
-            [(r#"Tcp("a")"#.to_owned(), 1), (r#"Tcp("b")"#.to_owned(), 2)]
-        );
-        assert_eq!(
-            hosts("hostaddr=127.0.0.1 user=u dbname=d"),
-            [(r#"Tcp("127.0.0.1")"#.to_owned(), PORT)]
-        );
-        assert_eq!(
-            hosts("host=/run/pg port=7 user=u dbname=d"),
-            [(r#"Unix("/run/pg")"#.to_owned(), 7)]
-        );
-    }
+        let read = |text: &str, variables: &[(&str, &str)]| {
+            Address::read(text, &Surroundings::of(variables, home.path())).unwrap()
+        };
+        let password = |address: &Address| {
+            let password = address.password(address.hosts().first().unwrap());
+            password.map(|password| String::from_utf8(password).unwrap())
+        };
+        let address = read("postgres://u@h/d", &[]);
+        assert_eq!(password(&address), None);
+        set("h:5432:d:u:first", 0o600);
+        assert_eq!(password(&address).as_deref(), Some("first"));
+        set("h:5432:d:u:second", 0o600);
+        assert_eq!(password(&address).as_deref(), Some("second"));
+        set("h:5432:d:u:second", 0o640);
+        assert_eq!(password(&address), None);
 
-    #[test]
-    fn what_is_missing_is_named() {
-        assert!(Address::parse("postgres://u@h").is_err());
-        assert!(matches!(
-            Address::parse("host=h dbname=d"),
-            Err(AddressError::Missing("user"))
-        ));
-        assert!(matches!(
-            Address::parse("not a url"),
-            Err(AddressError::Malformed(..))
-        ));
+        set("*:*:*:*:file", 0o600);
+        let variable = [("PGPASSWORD", "variable")];
+        let address = read("postgres://u@h/d", &variable);
+        assert_eq!(password(&address).as_deref(), Some("variable"));
+        let mut address = read("postgres://u:url@h/d", &variable);
+        assert_eq!(password(&address).as_deref(), Some("url"));
+        let own = home.path().join("own");
+        std::fs::write(&own, "own\n").unwrap();
+        address.set_password_file(own);
+        assert_eq!(password(&address).as_deref(), Some("own"));
+
+        let other = home.path().join("other");
+        std::fs::rename(&file, &other).unwrap();
+        let passfile = format!("host=h user=u dbname=d passfile={}", other.display());
+        assert_eq!(password(&read(&passfile, &[])).as_deref(), Some("file"));
+        let other = other.display().to_string();
+        let address = read("host=h user=u dbname=d", &[("PGPASSFILE", other.as_str())]);
+        assert_eq!(password(&address).as_deref(), Some("file"));
     }
 }

@@ -5,7 +5,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::authentication::authenticate;
-use super::{Address, Wire};
+use super::{Address, Login, Wire};
 use crate::source::SourceError;
 
 /// How a replication connection introduces itself.
@@ -34,17 +34,14 @@ pub(crate) async fn start<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     address: &Address,
     startup: &Startup,
-    is_unix_socket: bool,
+    login: &Login,
 ) -> Result<Server, SourceError> {
-    tokio::time::timeout(
-        STARTUP_MAX,
-        exchange(wire, address, startup, is_unix_socket),
-    )
-    .await
-    .map_err(|_| SourceError::TimedOut {
-        doing: DOING,
-        limit_s: STARTUP_MAX.as_secs(),
-    })?
+    tokio::time::timeout(STARTUP_MAX, exchange(wire, address, startup, login))
+        .await
+        .map_err(|_| SourceError::TimedOut {
+            doing: DOING,
+            limit_s: STARTUP_MAX.as_secs(),
+        })?
 }
 
 const DOING: &str = "starting the replication connection";
@@ -53,7 +50,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     address: &Address,
     startup: &Startup,
-    is_unix_socket: bool,
+    login: &Login,
 ) -> Result<Server, SourceError> {
     let io_error = |source| SourceError::Io {
         doing: DOING,
@@ -70,13 +67,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     ];
     frontend::startup_message(parameters, &mut wire.output).map_err(io_error)?;
     wire.flush().await.map_err(io_error)?;
-    authenticate(
-        wire,
-        address.user(),
-        address.password().as_deref(),
-        is_unix_socket,
-    )
-    .await?;
+    authenticate(wire, login).await?;
     let mut process_id = None;
     let mut is_standby = false;
     loop {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use outbox_core::{Lsn, SystemId, TimelineHistory, TimelineId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::source::connection::{ANSWER_MAX, Address, Server, Socket, Startup, Wire, start};
+use crate::source::connection::{ANSWER_MAX, Address, Login, Server, Socket, Startup, Wire, start};
 use crate::source::quote::{quote_identifier, quote_replication_literal};
 use crate::source::{CREATING_SLOT, STARTING, SourceError};
 
@@ -46,11 +46,10 @@ impl Replication<Socket> {
         let mut failure = SourceError::no_host();
         let mut standby = None;
         for host in address.hosts() {
-            let connected = async {
-                let socket = address.connect_to(&host).await?;
-                let is_unix_socket = socket.is_unix();
-                Self::open(Wire::new(socket), address, startup, is_unix_socket).await
-            };
+            let connected = address.enter(host, |socket| async move {
+                let login = address.login(host, &socket);
+                Self::open(Wire::new(socket), address, startup, &login).await
+            });
             match connected.await {
                 Ok(connection) if connection.server.is_standby => standby = Some(connection),
                 Ok(connection) => return Ok(connection),
@@ -67,9 +66,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replication<S> {
         mut wire: Wire<S>,
         address: &Address,
         startup: &Startup,
-        is_unix_socket: bool,
+        login: &Login,
     ) -> Result<Self, SourceError> {
-        let server = start(&mut wire, address, startup, is_unix_socket).await?;
+        let server = start(&mut wire, address, startup, login).await?;
         Ok(Self { wire, server })
     }
 

@@ -1,0 +1,5 @@
+mod methods;
+mod modes;
+mod rotation;
+mod site;
+mod strangers;
