@@ -13,24 +13,26 @@ const PAYLOAD_BYTES: usize = 300;
 /// Of the number at the beginning of the payload.
 pub(crate) const NUMBER_DIGITS: usize = 10;
 pub(crate) const KEYS: u64 = 1000;
+/// Of one COPY.
+const COPY_ROWS: u64 = 1000;
 
 /// How the rows are spread over transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Shape {
     /// A thousand rows a transaction, by COPY.
     Thousands,
     /// One row a transaction, by INSERT.
     Singles,
+    /// All rows in one transaction, by COPY: the server writes it to disk before it sends any.
+    Whole,
 }
 
 impl Shape {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Thousands, Self::Singles];
-
     const fn rows_per_transaction(self) -> u64 {
         match self {
-            Self::Thousands => 1000,
+            Self::Thousands => COPY_ROWS,
             Self::Singles => 1,
+            Self::Whole => u64::MAX,
         }
     }
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Shape {
         f.pad(match self {
             Self::Thousands => "1000-row transactions",
             Self::Singles => "single-row transactions",
+            Self::Whole => "one transaction",
         })
     }
 }
@@ -67,7 +70,9 @@ impl Backlog {
         // The last row is the mark, in a transaction of its own.
         let before = rows.saturating_sub(1);
         match shape {
-            Shape::Thousands => copy(&mut client, &place.topic, before, shape).await?,
+            Shape::Thousands | Shape::Whole => {
+                copy(&mut client, &place.topic, before, shape).await?
+            }
             Shape::Singles => {
                 client
                     .batch_execute(&loop_script(&place.topic, before))
@@ -95,12 +100,15 @@ async fn copy(client: &mut Client, topic: &str, rows: u64, shape: Shape) -> anyh
     let outbox = Outbox::new();
     let mut next = 0;
     while next < rows {
-        let end = rows.min(next + shape.rows_per_transaction());
+        let end = rows.min(next.saturating_add(shape.rows_per_transaction()));
         let tx = client.transaction().await?;
-        let messages = (next..end).map(|number| message(topic, number));
-        outbox.enqueue_all(&tx, messages).await?;
+        while next < end {
+            let to = end.min(next + COPY_ROWS);
+            let messages = (next..to).map(|number| message(topic, number));
+            outbox.enqueue_all(&tx, messages).await?;
+            next = to;
+        }
         tx.commit().await?;
-        next = end;
     }
     Ok(())
 }

@@ -109,7 +109,7 @@ mod tests {
     async fn the_ceiling_reads_each_shape_to_its_end() {
         const ROWS: u64 = 2500;
         let servers = Servers::start(crate::outlet::Broker::Kafka).await.unwrap();
-        for shape in Shape::ALL {
+        for shape in [Shape::Thousands, Shape::Singles, Shape::Whole] {
             let place = servers.make_place().await.unwrap();
             let client = servers.client(&place.database).await.unwrap();
             let publication = "create publication p for table outbox.message
@@ -130,6 +130,7 @@ mod tests {
             let transactions = match shape {
                 Shape::Thousands => 4,
                 Shape::Singles => 2500,
+                Shape::Whole => 2,
             };
             let found: (i64, i32, i32, i64, i64) =
                 (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4));

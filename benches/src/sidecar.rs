@@ -38,6 +38,8 @@ pub struct Drained {
     pub elapsed: Duration,
     /// How much of it passed until the relay was active.
     pub start_up: Duration,
+    /// How much of it passed until the checkpoint moved: the first rows are published.
+    pub first_rows: Duration,
     /// Of the process, start-up included.
     pub usage: Usage,
     /// Messages of a batch, on average.
@@ -133,7 +135,14 @@ impl Sidecar {
     pub async fn drain(&mut self, backlog: &Backlog) -> anyhow::Result<Drained> {
         let started = Instant::now();
         self.start()?;
-        let active = self.reached(is_active).await?;
+        let mut before = None;
+        let active = self
+            .reached(|status| {
+                before = frontier(status);
+                is_active(status)
+            })
+            .await?;
+        let first = self.reached(|status| frontier(status) > before).await?;
         let done = self
             .reached(|status| is_active(status) && frontier(status) > Some(backlog.end))
             .await?;
@@ -146,6 +155,7 @@ impl Sidecar {
         Ok(Drained {
             elapsed: done.duration_since(started),
             start_up: active.duration_since(started),
+            first_rows: first.duration_since(started),
             usage,
             batch_messages_mean: messages / batches,
             batches,
@@ -187,7 +197,7 @@ impl Sidecar {
     }
 
     /// Asks for the status until `condition` holds of it, and says when that was.
-    async fn reached(&self, condition: impl Fn(&Value) -> bool) -> anyhow::Result<Instant> {
+    async fn reached(&self, mut condition: impl FnMut(&Value) -> bool) -> anyhow::Result<Instant> {
         let deadline = Instant::now() + RUN_MAX;
         let program = self.program()?;
         let mut last = Value::Null;

@@ -1,5 +1,6 @@
 //! One relay between a database and a topic of its own, run by the real program.
 
+pub(crate) mod memory;
 pub(crate) mod observation;
 pub(crate) mod slot;
 

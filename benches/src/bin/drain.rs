@@ -22,6 +22,14 @@ struct Options {
     /// Keys that wait behind a message that was set aside: none of those that are drained.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     blocked_keys: u32,
+    /// How the rows are spread over transactions, one measured after the other.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "thousands,singles"
+    )]
+    shapes: Vec<Shape>,
     /// What it is drained into.
     #[arg(long, value_enum, default_value_t = Broker::Kafka)]
     broker: Broker,
@@ -55,13 +63,14 @@ async fn main() -> anyhow::Result<()> {
         "of the plain client",
         "of both at once",
         "start-up s",
+        "first rows s",
         "CPU us/row",
         "MiB",
         "rows/batch",
     ]);
     note("a round that does not count: the broker compiles its code");
     run(&servers, Shape::Thousands, &options, true).await?;
-    for shape in Shape::ALL {
+    for &shape in &options.shapes {
         let mut rounds = Vec::new();
         for number in 1..=options.rounds {
             note(&format!("{shape}, round {number} of {}", options.rounds));
@@ -186,6 +195,7 @@ fn json_lines(shape: Shape, number: u32, rows: u64, round: &Round) -> anyhow::Re
         "seconds": relay.elapsed.as_secs_f64(),
         "rows_per_second": rate(rows, relay.elapsed),
         "start_up_seconds": relay.start_up.as_secs_f64(),
+        "first_rows_seconds": relay.first_rows.as_secs_f64(),
         "rows_per_second_after_start_up": rate(rows, after_start_up(relay)),
         "of_the_ceiling": rate(rows, relay.elapsed) / rate(rows, round.ceiling),
         "of_the_plain_client": of_the_plain_client(round),
@@ -249,6 +259,10 @@ fn summarise(table: &mut Table, shape: Shape, rows: u64, rounds: &[Round]) {
     row.push(format!(
         "{:.2}",
         median(|_, round| round.relay.start_up.as_secs_f64())
+    ));
+    row.push(format!(
+        "{:.2}",
+        median(|_, round| round.relay.first_rows.as_secs_f64())
     ));
     row.push(format!(
         "{:.2}",

@@ -11,6 +11,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
+use crate::scenario::memory::resident_kibibytes_max;
 use crate::scenario::{DEADLINE, Scenario, seed};
 use crate::target::Topic;
 
@@ -123,7 +124,6 @@ pub(super) async fn verify(scenario: &Scenario, code: i32) -> Value {
     let began = Instant::now();
     let watched = tokio::task::spawn_blocking(move || {
         let mut running = command.spawn().unwrap();
-        let status = format!("/proc/{}/status", running.id());
         let mut peak = 0;
         // What it prints at its end fits the pipes.
         while running.try_wait().unwrap().is_none() {
@@ -131,8 +131,7 @@ pub(super) async fn verify(scenario: &Scenario, code: i32) -> Value {
                 running.kill().unwrap();
                 panic!("verify has not ended within {VERIFY_MAX:?}");
             }
-            let status = std::fs::read_to_string(&status).unwrap_or_default();
-            peak = peak.max(resident_kibibytes_max(&status).unwrap_or_default());
+            peak = peak.max(resident_kibibytes_max(running.id()));
             std::thread::sleep(Duration::from_millis(10));
         }
         (running.wait_with_output().unwrap(), peak)
@@ -144,12 +143,6 @@ pub(super) async fn verify(scenario: &Scenario, code: i32) -> Value {
     assert_eq!(output.status.code(), Some(code), "{stdout}{stderr}");
     assert!(peak > 0 && peak <= MEMORY_KIBIBYTES_MAX, "{peak} KiB");
     serde_json::from_str(&stdout).unwrap()
-}
-
-fn resident_kibibytes_max(status: &str) -> Option<u64> {
-    let mut lines = status.lines();
-    let line = lines.find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// The records of these ids.

@@ -1,8 +1,10 @@
 //! librdkafka's errors, folded into what the sink does about them.
 
-use outbox_core::sink::{AcquireError, Outcome, RefusalReason};
+use outbox_core::sink::{AcquireError, Delivery, Outcome, RefusalReason};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+
+use super::record::record_bytes;
 
 /// What an error of a producer means for the transaction it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,6 +175,19 @@ impl DeliveryFailure {
             | Code::OperationNotAttempted => Self::Collateral,
             _ => Self::Unclear,
         }
+    }
+}
+
+/// What an operator is told of a record that was refused, by the broker's own words and more.
+pub(super) fn refusal_text(code: RDKafkaErrorCode, delivery: &Delivery) -> String {
+    match DeliveryFailure::of(code) {
+        DeliveryFailure::RefusedTogether(RefusalReason::TooLarge) => {
+            let bytes = record_bytes(delivery);
+            format!(
+                "{code}: the record has {bytes} bytes, the topic's max.message.bytes allows fewer"
+            )
+        }
+        _ => code.to_string(),
     }
 }
 

@@ -24,7 +24,7 @@ use bytestring::ByteString;
 use outbox_core::sink::{Batch, Refusal, RefusalReason};
 
 use super::deliveries::FailedDelivery;
-use super::errors::DeliveryFailure;
+use super::errors::{DeliveryFailure, refusal_text};
 use super::isolation::{Isolation, paced_bytes};
 
 /// The search for the refused messages of one batch.
@@ -127,7 +127,8 @@ impl Inquest {
             let Some(delivery) = batch.messages.get(failure.tag) else {
                 continue;
             };
-            let (destination, error) = (&delivery.row.destination, failure.code.to_string());
+            let destination = &delivery.row.destination;
+            let error = refusal_text(failure.code, delivery);
             match DeliveryFailure::of(failure.code) {
                 DeliveryFailure::RefusedTogether(reason) if tried == [failure.tag] => {
                     let refusal = Refusal {

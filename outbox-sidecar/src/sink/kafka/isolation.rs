@@ -5,7 +5,7 @@ use outbox_core::sink::{Batch, Delivery, Outcome, Refusal, RefusalReason};
 use outbox_core::{MessageId, Position};
 
 use super::deliveries::FailedDelivery;
-use super::errors::DeliveryFailure;
+use super::errors::{DeliveryFailure, refusal_text};
 use super::record::record_bytes;
 
 /// Room that a record takes beside its own bytes in a request, and its share of the request's head.
@@ -148,7 +148,7 @@ impl Isolation {
             let Some(delivery) = batch.messages.get(failure.tag) else {
                 continue;
             };
-            let error = failure.code.to_string();
+            let error = refusal_text(failure.code, delivery);
             match DeliveryFailure::of(failure.code) {
                 DeliveryFailure::Collateral => {}
                 DeliveryFailure::DestinationRefused(reason) => {
