@@ -31,4 +31,4 @@ pub use connection::Connection;
 pub(crate) use connection::sealed::Script;
 pub use migrate::{MigrateError, migrate, migrate_in};
 pub use name::{SchemaName, SchemaNameError};
-pub use steps::{Step, steps};
+pub use steps::{Step, VERSION, steps};

@@ -9,6 +9,7 @@
 
 mod away;
 mod broker;
+mod check;
 mod command_line;
 mod conformance;
 mod consumer;

@@ -10,6 +10,10 @@ pub struct Step {
     pub sql: String,
 }
 
+/// The version of the schema that this crate knows and [`migrate`](super::migrate) leads to: the
+/// highest number in the table `migration` of a schema that is up to date.
+pub const VERSION: usize = MIGRATIONS.len();
+
 /// The SQL that makes an outbox in a database that has none: what [`migrate_in`](super::migrate_in)
 /// runs, in order, for administrators who run it themselves. `migrate` then accepts it as its own.
 ///

@@ -39,6 +39,14 @@ pub(super) fn check(settings: &Settings, seen: &Seen, findings: &mut Findings) {
             format!("it stands at {}, behind the slot", found.frontier),
             recover,
         ),
+        Some(found) if seen.wal_end.is_some_and(|end| found.frontier.lsn > end) => findings.error(
+            "checkpoint",
+            format!(
+                "it stands at {}, beyond the end of the server's log: the server was set back",
+                found.frontier
+            ),
+            recover,
+        ),
         Some(found)
             if seen
                 .publication_fingerprint

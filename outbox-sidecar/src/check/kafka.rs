@@ -1,9 +1,19 @@
+mod topics;
+
+use std::time::Duration;
+
 use super::Findings;
+use super::postgres::Seen;
 use crate::config::Settings;
 use crate::sink::kafka::{BrokerSummary, KafkaAdministration, KafkaSettings};
 
-/// Looks at Kafka: brokers, checkpoint topic, the topics that are named. False when nobody answers.
-pub(super) fn check(settings: &Settings, kafka: &KafkaSettings, findings: &mut Findings) -> bool {
+/// Looks at Kafka: brokers, topics, transactions. False when nobody answers.
+pub(super) fn check(
+    settings: &Settings,
+    kafka: &KafkaSettings,
+    seen: &Seen,
+    findings: &mut Findings,
+) -> bool {
     let administration = match KafkaAdministration::new(kafka.clone()) {
         Ok(administration) => administration,
         Err(error) => {
@@ -20,84 +30,67 @@ pub(super) fn check(settings: &Settings, kafka: &KafkaSettings, findings: &mut F
         }
     };
     findings.ok("kafka", format!("{} brokers", brokers.brokers.len()));
-    checkpoint_topic(kafka, &administration, &brokers, findings);
-    destinations(settings, kafka, &administration, findings);
+    topics::checkpoints(kafka, &administration, &brokers, findings);
+    topics::destinations(settings, kafka, &administration, findings);
+    if time_out(&administration, &brokers, findings) {
+        transactions(kafka, &administration, seen, findings);
+    }
     true
 }
 
-fn checkpoint_topic(
-    kafka: &KafkaSettings,
+/// Whether the broker allows transactions of this length, as far as it says.
+fn time_out(
     administration: &KafkaAdministration,
     brokers: &BrokerSummary,
     findings: &mut Findings,
-) {
-    let topic = &kafka.checkpoint_topic;
-    match administration.describe_checkpoint_topic() {
-        Err(error) => findings.error("checkpoint topic", error.to_string(), "outbox-sidecar init"),
-        Ok(None) => findings.error(
-            "checkpoint topic",
-            format!("{topic} does not exist"),
-            "outbox-sidecar init, if this relay never published; else see exit code 5",
-        ),
-        Ok(Some(found)) => {
-            if found.partitions != 1 {
-                findings.error(
-                    "checkpoint topic",
-                    format!(
-                        "{topic} has {} partitions, it must have one",
-                        found.partitions
-                    ),
-                    "name another topic in kafka.checkpoint_topic",
-                );
-            }
-            let policy = found.cleanup_policy.as_deref();
-            if policy.is_some_and(|policy| policy != "compact") {
-                findings.error(
-                    "checkpoint topic",
-                    format!("{topic} is cleaned by {policy:?}: checkpoints will be deleted"),
-                    format!(
-                        "kafka-configs --alter --topic {topic} --add-config cleanup.policy=compact"
-                    ),
-                );
-            }
-            let replicas_max = brokers.brokers.len().min(3);
-            if found.replication_factor < replicas_max {
-                findings.warning(
-                    "checkpoint topic",
-                    format!(
-                        "{topic} has {} replicas of {replicas_max}",
-                        found.replication_factor
-                    ),
-                    "reassign it to more brokers",
-                );
-            }
-            findings.ok("checkpoint topic", topic.clone());
+) -> bool {
+    let Some(broker) = brokers.brokers.keys().next() else {
+        return true;
+    };
+    let ours = administration.transaction_timeout();
+    // What cannot be told here is told by the broker when it is tried.
+    match administration.transaction_timeout_max(*broker) {
+        Ok(Some(limit)) if limit < ours => {
+            findings.error(
+                "transactions",
+                format!(
+                    "transaction.timeout.ms is {}, above the broker's \
+                     transaction.max.timeout.ms of {}",
+                    ours.as_millis(),
+                    limit.as_millis()
+                ),
+                format!(
+                    "\"transaction.timeout.ms\" = \"{}\" in [kafka.properties]",
+                    limit.min(Duration::from_secs(30)).as_millis()
+                ),
+            );
+            false
         }
+        _ => true,
     }
 }
 
-fn destinations(
-    settings: &Settings,
+/// Tried under the relay's own transactional id, which fences whoever uses it: only where no relay can
+/// be publishing, because nobody reads the slot.
+fn transactions(
     kafka: &KafkaSettings,
     administration: &KafkaAdministration,
+    seen: &Seen,
     findings: &mut Findings,
 ) {
-    if kafka.create_topics {
+    let id = kafka.transactional_id();
+    if !seen.slot_is_free {
         return;
     }
-    for topic in settings
-        .destinations
-        .iter()
-        .filter(|pattern| !pattern.contains('*'))
-    {
-        match administration.topic_exists(topic) {
-            Ok(true) => findings.ok("destination", topic.clone()),
-            Ok(false) => findings.error(
-                "destination",
-                format!("topic {topic} does not exist: its first message is refused"),
-                format!("kafka-topics --create --topic {topic}, or kafka.create_topics = true"),
+    match administration.try_transactions() {
+        Ok(()) => findings.ok("transactions", format!("as {id}")),
+        Err(error) => findings.error(
+            "transactions",
+            error.to_string(),
+            format!(
+                "kafka-acls --add --allow-principal User:<USER> --operation Write --operation \
+                 Describe --transactional-id {id}"
             ),
-            Err(error) => findings.error("destination", error.to_string(), "check the ACLs"),
-        }
+        ),
     }
 }

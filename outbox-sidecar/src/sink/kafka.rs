@@ -39,7 +39,7 @@ mod topic_reader;
 mod transaction;
 mod unauthorised;
 
-pub use administration::{BrokerSummary, CheckpointTopicDescription, KafkaAdministration};
+pub use administration::{BrokerSummary, KafkaAdministration, TopicDescription};
 pub use publisher::KafkaPublisher;
 pub use settings::{KafkaSettings, KafkaSettingsError};
 pub(crate) use topic_reader::TopicReader;

@@ -149,16 +149,23 @@ impl Node {
     }
 
     /// Lets clients read and describe a topic, and with that nothing more.
-    pub(super) fn forbid_writes_command(&self, topic: &str, bootstrap: &str) -> Spawn {
+    /// Everyone may do these operations on a resource, and from then on no others.
+    pub(super) fn allow_only_command(
+        &self,
+        resource: [&str; 2],
+        operations: &[&str],
+        bootstrap: &str,
+    ) -> Spawn {
+        let operations = operations.iter().flat_map(|name| ["--operation", name]);
         self.java("org.apache.kafka.tools.AclCommand", &JAVA_QUICK_START)
             .args(["--bootstrap-server", bootstrap, "--add"])
             .args(["--allow-principal", "User:ANONYMOUS"])
-            .args(["--operation", "Read", "--operation", "Describe"])
-            .args(["--topic", topic])
+            .args(operations)
+            .args(resource)
     }
 
-    pub(super) fn forbid_writes_log(&self) -> PathBuf {
-        self.path("forbid_writes.log")
+    pub(super) fn allow_only_log(&self) -> PathBuf {
+        self.path("allow_only.log")
     }
 
     fn java(&self, class: &str, flags: &[&str]) -> Spawn {

@@ -124,8 +124,33 @@ impl KafkaServer {
     /// # Errors
     /// When the broker has no authorizer, or does not answer within a minute.
     pub async fn forbid_writes(&self, topic: &str) -> Result<(), Error> {
-        let tool = self.node.forbid_writes_command(topic, self.bootstrap());
-        let log = self.node.forbid_writes_log();
+        self.allow_only(["--topic", topic], &["Read", "Describe"])
+            .await
+    }
+
+    /// Takes the right to write, describe and read a topic from everyone.
+    ///
+    /// # Errors
+    /// See [`forbid_writes`](Self::forbid_writes).
+    pub async fn forbid_all(&self, topic: &str) -> Result<(), Error> {
+        self.allow_only(["--topic", topic], &["AlterConfigs"]).await
+    }
+
+    /// Takes the right to begin transactions under an id from everyone.
+    ///
+    /// # Errors
+    /// See [`forbid_writes`](Self::forbid_writes).
+    pub async fn forbid_transactions(&self, transactional_id: &str) -> Result<(), Error> {
+        self.allow_only(["--transactional-id", transactional_id], &["Describe"])
+            .await
+    }
+
+    async fn allow_only(&self, resource: [&str; 2], operations: &[&str]) -> Result<(), Error> {
+        let bootstrap = self.bootstrap();
+        let tool = self
+            .node
+            .allow_only_command(resource, operations, bootstrap);
+        let log = self.node.allow_only_log();
         run_to_end("Kafka's AclCommand", tool, &log, FORBID_MAX).await
     }
 

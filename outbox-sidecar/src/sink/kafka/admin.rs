@@ -1,5 +1,6 @@
 //! Single administrative requests: made, awaited with a limit, and answered.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -65,16 +66,18 @@ impl Admin {
         }
     }
 
-    /// One setting of a topic; none where the broker knows no such setting.
-    pub(super) fn topic_setting(
+    /// The settings of a topic or broker, as far as they have a value.
+    pub(super) fn settings(
         &self,
-        topic: &str,
-        setting: &str,
-    ) -> Result<Option<String>, AdminError> {
-        let resource = ResourceSpecifier::Topic(topic);
-        let answers = wait_for(self.0.describe_configs([&resource], &options()))?;
+        of: &ResourceSpecifier<'_>,
+    ) -> Result<HashMap<String, String>, AdminError> {
+        let answers = wait_for(self.0.describe_configs([of], &options()))?;
         match answers.into_iter().next() {
-            Some(Ok(resource)) => Ok(resource.get(setting).and_then(|entry| entry.value.clone())),
+            Some(Ok(resource)) => Ok(resource
+                .entries
+                .into_iter()
+                .filter_map(|entry| Some((entry.name, entry.value?)))
+                .collect()),
             Some(Err(code)) => Err(AdminError::Refused(code)),
             None => Err(AdminError::Unavailable(
                 "the broker's answer is empty".to_owned(),

@@ -1,3 +1,7 @@
+mod inspection;
+
+pub use inspection::TopicDescription;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -35,19 +39,6 @@ pub struct BrokerSummary {
     pub cluster_id: Option<String>,
     /// Each broker's id and address.
     pub brokers: BTreeMap<i32, String>,
-}
-
-/// The checkpoint topic as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckpointTopicDescription {
-    /// How many partitions it has; it needs exactly 1.
-    pub partitions: usize,
-    /// The replicas of its least replicated partition.
-    pub replication_factor: usize,
-    /// How it is cleaned; it needs `compact`. None where the broker does not say.
-    pub cleanup_policy: Option<String>,
-    /// How many replicas must have a record. None where the broker does not say.
-    pub min_insync_replicas: Option<String>,
 }
 
 impl KafkaAdministration {
@@ -94,36 +85,6 @@ impl KafkaAdministration {
     pub fn topic_exists(&self, topic: &str) -> Result<bool, AcquireError> {
         let state = self.state(topic)?;
         Ok(state != TopicState::Missing)
-    }
-
-    /// The checkpoint topic as it is; none when it does not exist.
-    ///
-    /// # Errors
-    /// The brokers do not answer, or refuse this client.
-    pub fn describe_checkpoint_topic(
-        &self,
-    ) -> Result<Option<CheckpointTopicDescription>, AcquireError> {
-        let topic = &self.settings.checkpoint_topic;
-        let TopicState::Exists {
-            partitions,
-            replicas,
-        } = self.state(topic)?
-        else {
-            return Ok(None);
-        };
-        let admin = self.admin()?;
-        let setting = |name| match admin.topic_setting(topic, name) {
-            Ok(value) => Ok(value),
-            // Describing settings needs a privilege of its own, and nothing depends on it.
-            Err(AdminError::Refused(RDKafkaErrorCode::TopicAuthorizationFailed)) => Ok(None),
-            Err(error) => Err(self.admin_failed("settings of the checkpoint topic", error)),
-        };
-        Ok(Some(CheckpointTopicDescription {
-            partitions,
-            replication_factor: replicas,
-            cleanup_policy: setting("cleanup.policy")?,
-            min_insync_replicas: setting("min.insync.replicas")?,
-        }))
     }
 
     /// Creates the checkpoint topic: one partition, compacted, small segments, and as many

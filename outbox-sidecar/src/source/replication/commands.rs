@@ -87,6 +87,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replication<S> {
         })
     }
 
+    /// Whether the process that serves us is the one that was announced. Poolers announce one of
+    /// their own making.
+    pub(crate) async fn serves_directly(&mut self) -> Result<bool, SourceError> {
+        let doing = "asking who serves us";
+        let sql = "select pg_catalog.pg_backend_pid()";
+        let row = first_row(self.wire.query(sql, doing, ANSWER_MAX).await?, doing)?;
+        let process_id: i32 = parsed(row.first(), doing)?;
+        Ok(process_id == self.server.process_id)
+    }
+
     /// The ancestors of a timeline; the first one has none.
     pub(crate) async fn timeline_history(
         &mut self,

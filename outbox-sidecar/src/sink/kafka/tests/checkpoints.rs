@@ -106,7 +106,7 @@ fn the_topic_is_made_as_it_must_be_and_only_once() {
     assert_eq!(topic.partitions, 1);
     assert_eq!(topic.replication_factor, 1);
     assert_eq!(topic.cleanup_policy.as_deref(), Some("compact"));
-    assert_eq!(topic.min_insync_replicas.as_deref(), Some("1"));
+    assert_eq!(topic.min_insync_replicas, Some(1));
     assert_eq!(administration.topic_exists(&relay.topic), Ok(false));
     let summary = administration.broker_summary().unwrap();
     assert_eq!(summary.brokers.len(), 1);

@@ -1,0 +1,170 @@
+use crate::check::Findings;
+use crate::config::Settings;
+use crate::sink::kafka::{BrokerSummary, KafkaAdministration, KafkaSettings, TopicDescription};
+
+/// With so many replicas one can be lost without losing what only it had acknowledged.
+const REPLICAS_SAFE: usize = 3;
+
+/// Room that the protocol takes beside a record.
+const OVERHEAD_BYTES: usize = 1024;
+
+pub(super) fn checkpoints(
+    kafka: &KafkaSettings,
+    administration: &KafkaAdministration,
+    brokers: &BrokerSummary,
+    findings: &mut Findings,
+) {
+    let (subject, topic) = ("checkpoint topic", &kafka.checkpoint_topic);
+    let found = match administration.describe_checkpoint_topic() {
+        Err(error) => return findings.error(subject, error.to_string(), "outbox-sidecar init"),
+        Ok(None) => {
+            return findings.error(
+                subject,
+                format!("{topic} does not exist"),
+                "outbox-sidecar init, if this relay never published; else see exit code 5",
+            );
+        }
+        Ok(Some(found)) => found,
+    };
+    if found.partitions != 1 {
+        findings.error(
+            subject,
+            format!(
+                "{topic} has {} partitions, it must have one",
+                found.partitions
+            ),
+            "name another topic in kafka.checkpoint_topic",
+        );
+    }
+    let policy = found.cleanup_policy.as_deref();
+    if policy.is_some_and(|policy| policy != "compact") {
+        findings.error(
+            subject,
+            format!("{topic} is cleaned by {policy:?}: checkpoints will be deleted"),
+            altered(topic, "cleanup.policy=compact"),
+        );
+    }
+    let replicas_max = brokers.brokers.len().min(REPLICAS_SAFE);
+    if found.replication_factor < replicas_max {
+        findings.warning(
+            subject,
+            format!(
+                "{topic} has {} replicas of {replicas_max}",
+                found.replication_factor
+            ),
+            "reassign it to more brokers: kafka-reassign-partitions",
+        );
+    }
+    durability(subject, topic, &found, findings);
+    findings.ok(subject, topic.clone());
+}
+
+/// Those that are named; what a pattern will lead to is not known yet.
+pub(super) fn destinations(
+    settings: &Settings,
+    kafka: &KafkaSettings,
+    administration: &KafkaAdministration,
+    findings: &mut Findings,
+) {
+    let named = settings.destinations.iter();
+    for topic in named.filter(|pattern| !pattern.contains('*')) {
+        match administration.describe_topic(topic) {
+            Ok(Some(found)) => destination(kafka, topic, &found, findings),
+            Ok(None) if kafka.create_topics => findings.ok(
+                "destination",
+                format!("{topic} will be made with its first message"),
+            ),
+            Ok(None) => findings.error(
+                "destination",
+                format!("topic {topic} does not exist: its first message is refused"),
+                format!("kafka-topics --create --topic {topic}, or kafka.create_topics = true"),
+            ),
+            Err(error) => findings.error(
+                "destination",
+                error.to_string(),
+                format!(
+                    "kafka-acls --add --allow-principal User:<USER> --operation Write --operation \
+                     Describe --topic {topic}"
+                ),
+            ),
+        }
+    }
+}
+
+fn destination(
+    kafka: &KafkaSettings,
+    topic: &str,
+    found: &TopicDescription,
+    findings: &mut Findings,
+) {
+    let subject = "destination";
+    let needed = kafka.message_bytes_max.saturating_add(OVERHEAD_BYTES);
+    let limit = found.message_bytes_max;
+    if let Some(limit) = limit.filter(|limit| *limit < kafka.message_bytes_max) {
+        findings.warning(
+            subject,
+            format!(
+                "{topic} takes records of up to {limit} bytes, limits.message_bytes_max is {}: \
+                 what is larger is set aside",
+                kafka.message_bytes_max
+            ),
+            altered(topic, &format!("max.message.bytes={needed}")),
+        );
+    }
+    let policy = found.cleanup_policy.as_deref().unwrap_or_default();
+    if policy.contains("compact") {
+        findings.warning(
+            subject,
+            format!(
+                "{topic} is compacted: a message without a key is refused, and of each key only \
+                 the newest is kept"
+            ),
+            altered(topic, "cleanup.policy=delete"),
+        );
+    }
+    durability(subject, topic, found, findings);
+    let partitions = found.partitions;
+    findings.ok(subject, format!("{topic}, {partitions} partitions"));
+}
+
+/// Whether what is acknowledged is kept.
+fn durability(
+    subject: &'static str,
+    topic: &str,
+    found: &TopicDescription,
+    findings: &mut Findings,
+) {
+    let replicas = found.replication_factor;
+    match found.min_insync_replicas {
+        Some(needed) if needed > replicas => findings.error(
+            subject,
+            format!(
+                "{topic} has {replicas} replicas, min.insync.replicas asks for {needed}: nothing \
+                 can be written"
+            ),
+            altered(
+                topic,
+                &format!("min.insync.replicas={}", replicas.div_ceil(2)),
+            ),
+        ),
+        Some(1) if replicas >= REPLICAS_SAFE => findings.warning(
+            subject,
+            format!("{topic} acknowledges what a single replica has: with its disk it is lost"),
+            altered(topic, "min.insync.replicas=2"),
+        ),
+        _ => {}
+    }
+    if found.unclean_leader_election == Some(true) {
+        findings.warning(
+            subject,
+            format!("{topic} lets a replica lead that lacks what was acknowledged: that is lost"),
+            altered(topic, "unclean.leader.election.enable=false"),
+        );
+    }
+}
+
+fn altered(topic: &str, setting: &str) -> String {
+    format!(
+        "kafka-configs --alter --entity-type topics --entity-name {topic} --add-config {setting}"
+    )
+}

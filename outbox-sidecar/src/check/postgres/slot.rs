@@ -1,0 +1,154 @@
+use tokio_postgres::Error;
+
+use super::Look;
+use crate::source::slot::{Slot, read_slot};
+
+/// When less than this part is left of what the server keeps for a slot, it is close to its end.
+const SAFE_PART_MIN: i64 = 5;
+
+impl Look<'_> {
+    pub(super) async fn slot(&mut self) -> Result<(), Error> {
+        let name = self.settings.slot();
+        let sql = "select case when pg_catalog.pg_is_in_recovery() then null \
+                   else pg_catalog.pg_current_wal_flush_lsn()::text end";
+        let wal_end: Option<String> = self.client.query_one(sql, &[]).await?.try_get(0)?;
+        self.seen.wal_end = wal_end.and_then(|text| text.parse().ok());
+        let Some(slot) = read_slot(self.client, &name).await? else {
+            let fix = self.fix_of_missing();
+            self.findings
+                .error("slot", format!("{name} does not exist"), fix);
+            return self.room().await;
+        };
+        self.seen.confirmed_flush = Some(slot.state.confirmed_flush);
+        self.seen.slot_is_free = slot.state.fault.is_none() && slot.state.holder.is_none();
+        if let Some(fault) = &slot.state.fault {
+            let fix = if slot.is_foreign {
+                "it is another's, and is not to be dropped: look at postgres.url and relay.name"
+            } else {
+                "set the relay up anew: outbox-sidecar remove, then init --backlog publish"
+            };
+            self.findings
+                .error("slot", format!("{name} cannot be read: {fault}"), fix);
+            return Ok(());
+        }
+        if slot.wal_status == "unreserved" {
+            self.findings.error(
+                "slot",
+                format!("{name} is about to lose log that it needs"),
+                "start the relay, or raise max_slot_wal_keep_size",
+            );
+        } else {
+            let by = slot.state.holder.map_or_else(
+                || "free".to_owned(),
+                |holder| format!("read by {}", holder.pid),
+            );
+            self.findings.ok(
+                "slot",
+                format!(
+                    "{name} at {}, {by}, {}",
+                    slot.state.confirmed_flush, slot.wal_status
+                ),
+            );
+        }
+        self.close_to_its_limit(&name, &slot).await?;
+        self.reader(&name, &slot).await?;
+        self.fail_over(&name).await
+    }
+
+    /// For a slot that is still to be made.
+    async fn room(&mut self) -> Result<(), Error> {
+        let sql = "select pg_catalog.current_setting('max_replication_slots')::int8, \
+                   (select count(*) from pg_catalog.pg_replication_slots)";
+        let row = self.client.query_one(sql, &[]).await?;
+        let (slots_max, slots): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        if slots >= slots_max {
+            self.findings.error(
+                "slot",
+                format!("all {slots_max} replication slots are in use"),
+                "raise max_replication_slots and restart PostgreSQL, or drop a slot that nobody \
+                 needs: select slot_name, active from pg_replication_slots",
+            );
+        }
+        Ok(())
+    }
+
+    async fn close_to_its_limit(&mut self, name: &str, slot: &Slot) -> Result<(), Error> {
+        let Some(safe) = slot
+            .safe_wal_bytes
+            .filter(|_| slot.wal_status != "unreserved")
+        else {
+            return Ok(());
+        };
+        let sql = "select setting::int8 * 1048576 from pg_catalog.pg_settings \
+                   where name = 'max_slot_wal_keep_size'";
+        let limit: i64 = self.client.query_one(sql, &[]).await?.try_get(0)?;
+        if safe < limit / SAFE_PART_MIN {
+            self.findings.warning(
+                "slot",
+                format!("{name} is lost after {safe} more bytes of log, of {limit} that are kept"),
+                "start the relay, or raise max_slot_wal_keep_size",
+            );
+        }
+        Ok(())
+    }
+
+    /// Whoever reads should be a relay of this name. Its name is seen only with pg_read_all_stats.
+    async fn reader(&mut self, name: &str, slot: &Slot) -> Result<(), Error> {
+        let Some(holder) = slot.state.holder else {
+            return Ok(());
+        };
+        let sql = "select application_name from pg_catalog.pg_stat_activity where pid = $1";
+        let row = self.client.query_opt(sql, &[&holder.pid]).await?;
+        let reader: Option<String> = row.map(|row| row.try_get(0)).transpose()?.flatten();
+        let ours = format!("outbox-sidecar/{}", self.settings.relay);
+        if let Some(reader) = reader.filter(|reader| !reader.is_empty() && *reader != ours) {
+            let pid = holder.pid;
+            self.findings.error(
+                "slot",
+                format!(
+                    "{name} is read by process {pid}, {reader:?}, which is no relay of this name"
+                ),
+                format!("end it there; or select pg_terminate_backend({pid})"),
+            );
+        }
+        Ok(())
+    }
+
+    /// From PostgreSQL 17 on a slot can follow to a standby.
+    async fn fail_over(&mut self, name: &str) -> Result<(), Error> {
+        let sql = "select (to_jsonb(s) ->> 'failover')::boolean, \
+                   coalesce(pg_catalog.current_setting('synchronized_standby_slots', true), ''), \
+                   array(select s.slot_name::text from pg_catalog.pg_replication_slots as s \
+                         where s.active) \
+                   from pg_catalog.pg_replication_slots as s where s.slot_name = $1";
+        let Some(row) = self.client.query_opt(sql, &[&name]).await? else {
+            return Ok(());
+        };
+        let follows: Option<bool> = row.try_get(0)?;
+        if follows == Some(false) && self.settings.failover_slot {
+            self.findings.warning(
+                "slot",
+                format!("{name} stays behind when a standby is promoted"),
+                format!(
+                    "with the relay stopped, by a replication connection: ALTER_REPLICATION_SLOT \
+                     {name} (FAILOVER true); or set postgres.failover_slot = false"
+                ),
+            );
+        }
+        let (awaited, active): (String, Vec<String>) = (row.try_get(1)?, row.try_get(2)?);
+        let awaited = awaited.split(',').map(str::trim);
+        for standby in awaited.filter(|standby| !standby.is_empty()) {
+            if follows == Some(true) && !active.iter().any(|slot| slot == standby) {
+                self.findings.warning(
+                    "slot",
+                    format!(
+                        "nobody reads {standby:?}, for which synchronized_standby_slots makes the \
+                         relay wait"
+                    ),
+                    "start that standby, or take its slot out of synchronized_standby_slots",
+                );
+            }
+        }
+        Ok(())
+    }
+}
