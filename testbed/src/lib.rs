@@ -23,6 +23,7 @@ mod directory;
 mod error;
 pub mod history;
 mod kafka;
+mod pooler;
 mod ports;
 mod postgres;
 mod process;
@@ -38,6 +39,7 @@ pub mod wait;
 
 pub use error::Error;
 pub use kafka::{KafkaAddress, KafkaOptions, KafkaServer};
+pub use pooler::Pooler;
 pub use ports::ReservedPort;
 pub use postgres::{PostgresAddress, PostgresOptions, PostgresServer, Shutdown};
 pub use process::{Program, beside_this_executable};

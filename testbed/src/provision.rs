@@ -23,6 +23,19 @@ pub use kafka::{KafkaInstallation, kafka};
 pub use postgres::{PostgresInstallation, PostgresVersion, postgres};
 pub use rabbitmq::{RabbitInstallation, RabbitVersion, rabbitmq};
 
+/// PgBouncer, of the system's packages.
+///
+/// # Errors
+/// When it is not installed; the error names the package.
+pub fn pgbouncer() -> Result<PathBuf, Error> {
+    // Debian keeps it where only root's PATH leads.
+    let usual = PathBuf::from("/usr/sbin/pgbouncer");
+    if usual.is_file() {
+        return Ok(usual);
+    }
+    command::require("pgbouncer", "pgbouncer")
+}
+
 /// A client program of PostgreSQL (`psql`, `pg_recvlogical`), which the server's distribution that
 /// we fetch does not hold: from PATH, else from the newest installation of the system's packages.
 ///

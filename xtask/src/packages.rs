@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::run::{Runner, say};
 
 /// What is looked for, and the package of Debian and Ubuntu that brings it.
-const NEEDED: [(Need, &str); 11] = [
+const NEEDED: [(Need, &str); 12] = [
     (Need::Program("cc"), "gcc"),
     (Need::Program("make"), "make"),
     (Need::Program("pkg-config"), "pkg-config"),
@@ -20,6 +20,7 @@ const NEEDED: [(Need, &str); 11] = [
     (Need::Program("xz"), "xz-utils"),
     (Need::Program("pg_recvlogical"), "postgresql-client"),
     (Need::RabbitMq, "rabbitmq-server"),
+    (Need::File("/usr/sbin/pgbouncer"), "pgbouncer"),
 ];
 
 /// What installing RabbitMQ 4 needs besides.

@@ -1,6 +1,6 @@
 //! Faults of the database.
 
-use testbed::PostgresServer;
+use testbed::{Pooler, PostgresServer};
 
 use super::{Planted, finds, is_calm, plant_and_find};
 use crate::scenario::Scenario;
@@ -308,14 +308,8 @@ async fn faults_of_the_slot_are_found() {
 
 /// Somebody else's reader of the slot.
 async fn reading(database_url: &str, slot: &str) -> testbed::Program {
-    let program = [
-        "/usr/lib/postgresql/15/bin/pg_recvlogical",
-        "pg_recvlogical",
-    ]
-    .into_iter()
-    .find(|path| std::path::Path::new(path).is_file())
-    .unwrap_or("pg_recvlogical");
-    let command = testbed::Spawn::new(program)
+    let program = testbed::provision::postgres_client("pg_recvlogical").unwrap();
+    let command = testbed::Spawn::new(program.to_string_lossy())
         .args([
             "--dbname",
             database_url,
@@ -361,4 +355,15 @@ async fn a_server_that_lets_nobody_in_is_named() {
         "Connection refused",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_pooler_in_between_is_found() {
+    let postgres = server().await;
+    let (scenario, role) = good(&postgres).await;
+    let pooler = Pooler::start(postgres.address(), &[&role]).await.unwrap();
+    let database = scenario.database_url.rsplit('/').next().unwrap();
+    let url = format!("postgres.url={}", pooler.url(&role, database));
+    let line = ("error", "replication connection");
+    finds(&scenario, &[&url], line, "").await;
 }
