@@ -3,6 +3,7 @@
 mod failure;
 mod features;
 mod packages;
+mod postgres;
 mod programs;
 mod rabbitmq;
 mod run;
@@ -18,8 +19,10 @@ const HELP: &str = "usage: cargo xtask COMMAND
 
   provision               install or name what is missing, fetch PostgreSQL and Kafka into the cache
                           (RabbitMQ comes from the system's packages)
-  test [--long]           every check and test of the ordinary tier; --long adds the long runs, and
-                          those of sinks and relay once more with RabbitMQ 4
+  test                    every check and test of the ordinary tier, and what depends on PostgreSQL's
+                          version on 15, 16 and 18, too
+  test --long             the long runs as well, and those of sinks and relay once more with RabbitMQ 4
+  test --all-versions     the ordinary tier, all of it on each version of PostgreSQL
   demo [--keep] [ARGS]    the whole path on real servers, ends with a table; --broker rabbitmq,
                           --broker rabbitmq-stream
   bench drain [ARGS]      a backlog drained, beside pg_recvlogical; --broker rabbitmq-classic,
@@ -53,6 +56,7 @@ fn command(arguments: &[&str]) -> Result<(), Failure> {
         ["provision"] => programs::provision(),
         ["test"] => test::run(test::Tier::Ordinary),
         ["test", "--long"] => test::run(test::Tier::Long),
+        ["test", "--all-versions"] => test::run(test::Tier::AllVersions),
         ["demo", rest @ ..] => programs::demo(rest),
         ["bench", name @ ("drain" | "latency"), rest @ ..] => programs::bench(name, rest),
         [] | ["help" | "--help" | "-h"] => {

@@ -29,7 +29,7 @@ pub(crate) fn provision_rabbitmq_4(
     fill_cache(runner, std::slice::from_ref(asked))
 }
 
-fn fill_cache(runner: &Runner, environment: &[(String, String)]) -> Result<(), Failure> {
+pub(crate) fn fill_cache(runner: &Runner, environment: &[(String, String)]) -> Result<(), Failure> {
     let provision = [
         "run",
         "--quiet",

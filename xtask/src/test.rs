@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::features;
 use crate::packages;
+use crate::postgres;
 use crate::programs;
 use crate::rabbitmq;
 use crate::run::{Runner, cargo, say};
@@ -15,6 +16,8 @@ pub(crate) enum Tier {
     Ordinary,
     /// All.
     Long,
+    /// All but the long runs, on each version of PostgreSQL.
+    AllVersions,
 }
 
 pub(crate) fn run(tier: Tier) -> Result<(), Failure> {
@@ -32,8 +35,12 @@ pub(crate) fn run(tier: Tier) -> Result<(), Failure> {
     variables.extend(threads());
     runner.run(&cargo(), &arguments, &variables)?;
     match tier {
-        Tier::Ordinary => Ok(()),
-        Tier::Long => rabbitmq::test_version_4(&runner, &features, servers.variables()),
+        Tier::Ordinary => postgres::test_some(&runner, &features, &variables),
+        Tier::Long => {
+            postgres::test_some(&runner, &features, &variables)?;
+            rabbitmq::test_version_4(&runner, &features, servers.variables())
+        }
+        Tier::AllVersions => postgres::test_all(&runner, &features, &variables),
     }
 }
 

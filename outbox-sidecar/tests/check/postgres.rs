@@ -1,6 +1,7 @@
 //! Faults of the database.
 
 use testbed::{Pooler, PostgresServer};
+use tokio_postgres::Client;
 
 use super::{Planted, finds, is_calm, plant_and_find};
 use crate::scenario::Scenario;
@@ -215,23 +216,46 @@ const SETTINGS: &[Planted] = &[
         says: "256MB, less than max_wal_size",
         mend: &["alter system reset max_slot_wal_keep_size", RELOAD],
     },
-    Planted {
-        plant: &[
-            "alter system set synchronized_standby_slots = 'standby1'",
-            RELOAD,
-        ],
-        line: ("warning", "slot"),
-        says: "nobody reads \"standby1\"",
-        mend: &["alter system reset synchronized_standby_slots", RELOAD],
-    },
 ];
+
+/// From PostgreSQL 17 on.
+const SETTINGS_17: &[Planted] = &[Planted {
+    plant: &[
+        "alter system set synchronized_standby_slots = 'standby1'",
+        RELOAD,
+    ],
+    line: ("warning", "slot"),
+    says: "nobody reads \"standby1\"",
+    mend: &["alter system reset synchronized_standby_slots", RELOAD],
+}];
+
+/// From PostgreSQL 18 on.
+const SETTINGS_18: &[Planted] = &[Planted {
+    plant: &[
+        "alter system set idle_replication_slot_timeout = '1h'",
+        RELOAD,
+    ],
+    line: ("warning", "idle_replication_slot_timeout"),
+    says: "a relay that is away for 1h loses its slot",
+    mend: &["alter system reset idle_replication_slot_timeout", RELOAD],
+}];
+
+/// The server's major version.
+async fn version(client: &Client) -> i32 {
+    let sql = "select current_setting('server_version_num')::int / 10000";
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
 
 #[tokio::test]
 async fn faults_of_the_database_are_found() {
     let postgres = server().await;
     let (scenario, role) = good(&postgres).await;
     let client = scenario.client().await;
-    for faults in [RIGHTS, PUBLICATION, SCHEMA, SETTINGS] {
+    let mut all = vec![RIGHTS, PUBLICATION, SCHEMA, SETTINGS];
+    let version = version(&client).await;
+    all.extend((version >= 17).then_some(SETTINGS_17));
+    all.extend((version >= 18).then_some(SETTINGS_18));
+    for faults in all {
         plant_and_find(&scenario, &client, &role, faults).await;
     }
 }
@@ -274,8 +298,10 @@ async fn faults_of_the_slot_are_found() {
     run("select pg_logical_emit_message(false, 'x', 'y')").await;
     run("select pg_create_logical_replication_slot('SLOT', 'pgoutput')").await;
     finds(&scenario, &[], ("error", "checkpoint"), "behind the slot").await;
-    let stays = "stays behind when a standby is promoted";
-    finds(&scenario, &[], ("warning", "slot"), stays).await;
+    if version(&client).await >= 17 {
+        let stays = "stays behind when a standby is promoted";
+        finds(&scenario, &[], ("warning", "slot"), stays).await;
+    }
 
     for statement in ["alter system set max_slot_wal_keep_size = '64MB'", RELOAD] {
         run(statement).await;
