@@ -33,6 +33,7 @@ mod stdout;
 mod stuck;
 mod takeover;
 mod target;
+mod transactional_id;
 mod trials;
 mod twin;
 mod unfit;

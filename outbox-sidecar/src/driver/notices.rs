@@ -123,7 +123,7 @@ impl Notices {
             }
             Notice::Fenced { reason } => {
                 counter!(names::FENCED).increment(1);
-                tracing::warn!(%reason, "fenced: another relay of this name publishes");
+                tracing::warn!(%reason, "fenced: another relay of this name publishes, or a program under its id");
             }
             Notice::TerminatingHolder { pid } => {
                 tracing::warn!(

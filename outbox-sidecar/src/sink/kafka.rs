@@ -25,6 +25,7 @@ mod closing;
 mod deliveries;
 mod destinations;
 mod errors;
+mod failed_transaction;
 mod inquest;
 mod isolation;
 mod producer;

@@ -13,6 +13,7 @@ use rdkafka::{ClientConfig, message::OwnedHeaders};
 
 use super::deliveries::{Deliveries, Settled};
 use super::errors::{Trouble, forbids_publishing};
+use super::failed_transaction::FailedTransaction;
 use super::suspicion::{Mark, Suspicion, Traces};
 use super::unauthorised::UnauthorisedTopics;
 
@@ -45,6 +46,7 @@ pub(super) struct Context {
     deliveries: Deliveries,
     traces: Traces,
     unauthorised: UnauthorisedTopics,
+    failed: FailedTransaction,
     last_error: Mutex<Option<(Option<RDKafkaErrorCode>, String)>>,
 }
 
@@ -52,6 +54,7 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.traces.log_line(facility, message);
         self.unauthorised.log_line(facility, message);
+        self.failed.log_line(facility, message);
         log(level, facility, message);
     }
 
@@ -260,6 +263,10 @@ impl Producer {
 
     pub(super) fn unauthorised(&self) -> &UnauthorisedTopics {
         &self.context().unauthorised
+    }
+
+    pub(super) fn failed_transaction(&self) -> &FailedTransaction {
+        &self.inner.context().failed
     }
 
     pub(super) fn traces(&self) -> &Traces {

@@ -258,7 +258,10 @@ impl Transaction {
         let mut failures = producer.deliveries().take_failures();
         let ended = match halt {
             Halt::Later(reason) => Err(Outcome::Indefinite { reason }),
-            Halt::Failures => Ok("messages were refused".to_owned()),
+            Halt::Failures => Ok(match producer.failed_transaction().take() {
+                Some(cause) => format!("messages were refused: {cause}"),
+                None => "messages were refused".to_owned(),
+            }),
             Halt::Trouble(Trouble::Abortable(reason)) | Halt::Abort(reason) => Ok(reason),
             Halt::Trouble(trouble) => Err(trouble.into_outcome()),
         };
