@@ -33,6 +33,7 @@ mod machine;
 mod parked_message;
 mod parking;
 mod pending_request;
+mod phantoms;
 mod progress;
 mod publishing;
 mod putting_back;
@@ -59,6 +60,7 @@ pub use machine::Relay;
 pub use parked_message::{
     BlockedKey, ParkReason, ParkedEarlier, ParkedMessage, StuckPolicy, UncoveredRow,
 };
+pub use phantoms::{Phantom, PhantomList, Phantoms};
 pub use request_parts::{
     FinishedRequest, KeyAfter, LeftToPublish, RefusedAgain, ReplayedMessage, RequestPart,
     RequestPlace, SkippedMessage,

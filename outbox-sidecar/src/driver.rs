@@ -18,6 +18,7 @@ use self::sink_lane::SinkLane;
 use crate::control::{
     self, ControlLane, ControlSettings, NotedEnd, PartLimits, StuckStatement, What,
 };
+use crate::phantoms::PhantomReader;
 use crate::report::Report;
 use crate::source::replication::{LaneSettings, ReplicationLane, no_thread};
 
@@ -35,6 +36,8 @@ pub(crate) struct DriverSettings {
     pub(crate) relay: Settings,
     pub(crate) replication: LaneSettings,
     pub(crate) control: ControlSettings,
+    /// Finds what was published and lost by the database.
+    pub(crate) phantoms: PhantomReader,
     /// Decides the jitter of delays.
     pub(crate) seed: u64,
 }
@@ -47,9 +50,11 @@ pub(crate) struct Driver {
     replication: Option<ReplicationLane>,
     control: ControlLane,
     sink: SinkLane,
-    /// Answers of SQL and sink, and of a replication thread that could not be started.
+    /// Answers of SQL and sink, of a replication thread that could not be started, and of whoever reads
+    /// the broker back.
     answers: UnboundedReceiver<Event>,
-    failed_to_start: tokio::sync::mpsc::UnboundedSender<Event>,
+    late_answers: tokio::sync::mpsc::UnboundedSender<Event>,
+    phantoms: PhantomReader,
     notices: Notices,
     reports: watch::Sender<Report>,
 }
@@ -70,7 +75,8 @@ impl Driver {
             control: ControlLane::start(settings.control, answer.clone()),
             sink: SinkLane::start(sink, answer.clone())?,
             answers,
-            failed_to_start: answer,
+            late_answers: answer,
+            phantoms: settings.phantoms,
             notices: Notices::default(),
             reports,
         })
@@ -230,6 +236,14 @@ impl Driver {
                 self.notices.publishing();
                 return self.sink(Request::Publish(ticket, batch));
             }
+            Action::ListPhantoms(ticket, phantoms) => {
+                let (reader, answers) = (self.phantoms.clone(), self.late_answers.clone());
+                tokio::spawn(async move {
+                    let list = reader.list(&phantoms).await;
+                    // Without a driver nobody wants the answer.
+                    let _ = answers.send(Event::PhantomsListed(ticket, list));
+                });
+            }
             Action::ReleaseSink => return self.sink(Request::Release),
             Action::Report(notice) => self.notices.notice(&notice),
             Action::Stop(stop) => return Some(stop),
@@ -257,7 +271,7 @@ impl Driver {
             Err(error) => {
                 // The receiver is our own.
                 let _ = self
-                    .failed_to_start
+                    .late_answers
                     .send(Event::Connected(ticket, Err(no_thread(&error))));
             }
         }

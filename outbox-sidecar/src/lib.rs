@@ -10,6 +10,7 @@ mod exit;
 mod failpoint;
 mod http;
 mod operator;
+mod phantoms;
 mod redelivery;
 mod report;
 mod setup;

@@ -46,6 +46,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use broker::Readable;
 pub(crate) use error::VerifyError;
 pub(crate) use position_range::{PositionRange, read_position};
 pub(crate) use progress::Progress;
@@ -56,7 +57,6 @@ use outbox_core::{Frontier, Timestamp};
 use crate::assembly::assemble;
 use crate::config::Settings;
 use aside_record::AsideRecord;
-use broker::Readable;
 use comparison::{Comparison, JOIN_BYTES, ORDER_BYTES};
 use digest::Digester;
 use findings::Findings;

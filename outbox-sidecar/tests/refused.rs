@@ -384,6 +384,23 @@ async fn a_dropped_slot_ends_with_exit_4() {
 }
 
 #[tokio::test]
+async fn a_slot_that_was_made_anew_ends_with_exit_5() {
+    let (scenario, client) = published().await;
+    let drop = "select pg_drop_replication_slot($1)";
+    client.execute(drop, &[&scenario.slot()]).await.unwrap();
+    let make = "select pg_create_logical_replication_slot($1, 'pgoutput')";
+    client.execute(make, &[&scenario.slot()]).await.unwrap();
+    let texts = [
+        "the slot is confirmed up to ",
+        "messages in between were never published",
+    ];
+    stops(&scenario, 5, &texts, ("checkpoint", "behind the slot")).await;
+    let before = scenario.evidence(&client).await;
+    expect(&scenario.run_to_end().await, 5, &texts);
+    assert_eq!(scenario.evidence(&client).await, before);
+}
+
+#[tokio::test]
 async fn a_slot_ahead_of_the_checkpoint_ends_with_exit_5() {
     let (scenario, client) = published().await;
     let sql = "select pg_replication_slot_advance($1, pg_current_wal_lsn())";

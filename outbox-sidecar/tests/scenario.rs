@@ -1,5 +1,6 @@
 //! One relay between a database and a topic of its own, run by the real program.
 
+pub(crate) mod evidence;
 pub(crate) mod memory;
 pub(crate) mod observation;
 pub(crate) mod slot;
@@ -134,7 +135,14 @@ impl Scenario {
 
     /// Runs the relay until it ends by itself: its exit code and what it said.
     pub(crate) async fn run_to_end(&self) -> Ran {
-        let running = self.command(&["run"], &[]);
+        self.run_to_end_with(&[]).await
+    }
+
+    /// The same with some keys set otherwise, each as `key=value`.
+    pub(crate) async fn run_to_end_with(&self, settings: &[&str]) -> Ran {
+        let settings = settings.iter().flat_map(|setting| ["--set", *setting]);
+        let arguments: Vec<_> = ["run"].into_iter().chain(settings).collect();
+        let running = self.command(&arguments, &[]);
         tokio::time::timeout(DEADLINE, running)
             .await
             .expect("the relay should end by itself")

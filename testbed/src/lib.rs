@@ -41,7 +41,7 @@ pub use error::Error;
 pub use kafka::{KafkaAddress, KafkaOptions, KafkaServer};
 pub use pooler::Pooler;
 pub use ports::ReservedPort;
-pub use postgres::{PostgresAddress, PostgresOptions, PostgresServer, Shutdown};
+pub use postgres::{PostgresAddress, PostgresOptions, PostgresServer, Shutdown, Snapshot};
 pub use process::{Program, beside_this_executable};
 pub use rabbitmq::{RabbitAddress, RabbitServer};
 pub use shared::{

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Claim, EarlierTries, FinishedRequest, HaltedMessage, Holder, ParkedMessage, RefusedAgain,
-    RequestPlace, Stop, TriedBatch,
+    Claim, EarlierTries, FinishedRequest, HaltedMessage, Holder, ParkedMessage, Phantoms,
+    RefusedAgain, RequestPlace, Stop, TriedBatch,
 };
 use crate::sink::{Batch, RefusalReason};
 use crate::{Frontier, Lsn, Position, RequestId, SystemId, TimelineId};
@@ -31,6 +31,9 @@ pub enum Action {
     PeekCheckpoint(Ticket),
     /// [`Sink::acquire`](crate::sink::Sink::acquire), under this epoch.
     Acquire(Ticket, u64),
+    /// Read back from the broker which messages were published that the database has lost. Disturbs
+    /// nobody; takes a bounded time.
+    ListPhantoms(Ticket, Box<Phantoms>),
     /// [`Sink::publish`](crate::sink::Sink::publish).
     Publish(Ticket, Arc<Batch>),
     /// Read what was set aside before, where the claim still holds, after noting of requests behind

@@ -3,29 +3,38 @@ use std::time::Duration;
 use super::active::Claim;
 use super::backoff::Backoff;
 use super::catch_up::CatchUp;
-use super::compare::{compare, same_cluster};
+use super::compare::{Resume, compare, compare_early, same_cluster};
 use super::compared::Compared;
 use super::core::{Core, Next};
+use super::intake::Intake;
 use super::progress::Progress;
 use super::recovery::checkpoint_gone;
 use super::standby::require_set_up;
-use super::{Action, Event, FailureKind, Identity, Inspection, Notice, Stop, Ticket};
+use super::{
+    Action, Event, FailureKind, Identity, Inspection, Notice, Phantoms, Stop, StreamEvent, Ticket,
+};
 use crate::checkpoint::Checkpoint;
 use crate::sink::AcquireError;
 
 /// Becoming active, step by step; the order keeps a healthy relay of the same name unharmed.
 ///
-/// 1. Identify the server and read the checkpoint; compare cluster and timeline, before anyone is
-///    disturbed.
+/// 1. Identify the server and read the checkpoint; compare cluster and timeline.
 /// 2. Start the copy: the slot is the lock. Then read the slot again: only these values count.
-/// 3. Claim the epoch, the fence for what we write in PostgreSQL.
-/// 4. Acquire the sink: fences whoever published before, and yields the checkpoint that counts.
-/// 5. Read the slot once more, which must still be ours, and compare everything.
-/// 6. Read what was set aside before; the database must know of all that the checkpoint counts.
+/// 3. Compare, and read the stream up to the checkpoint: a copy of the database has a slot of its own,
+///    and whoever it was copied from is not to be disturbed by it.
+/// 4. Claim the epoch, the fence for what we write in PostgreSQL.
+/// 5. Acquire the sink: fences whoever published before, and yields the checkpoint that counts. Is it
+///    a newer one than the stream was compared with, everything begins again.
+/// 6. Read the slot once more, which must still be ours, and compare everything.
+/// 7. Read what was set aside before; the database must know of all that the checkpoint counts.
 #[derive(Debug)]
 pub(super) struct Activation {
     step: Step,
     identity: Option<Identity>,
+    /// What the stream is compared with before the sink is acquired.
+    peeked: Option<Checkpoint>,
+    /// What the stream has brought meanwhile.
+    intake: Option<Intake>,
     epoch: Option<u64>,
     compared: Option<Compared>,
     backoff: Backoff,
@@ -38,11 +47,13 @@ enum Step {
     PeekingAgain { at: Duration },
     Starting(Ticket),
     Inspecting(Ticket),
+    Proving,
     Claiming(Ticket),
     Acquiring(Ticket),
     Comparing(Ticket, Box<Checkpoint>),
     LoadingParked(Ticket),
     AcquiringAgain { at: Duration },
+    ListingPhantoms(Ticket, Box<Phantoms>),
 }
 
 impl Activation {
@@ -53,6 +64,8 @@ impl Activation {
         Self {
             step: Step::Connecting(ticket),
             identity: None,
+            peeked: None,
+            intake: None,
             epoch: None,
             compared: None,
             backoff: Backoff::new(core.settings.retry),
@@ -71,20 +84,42 @@ impl Activation {
         }
     }
 
+    /// Whether more of the stream may be handed in: as long as the log is to prove itself.
+    pub(super) const fn has_room(&self) -> bool {
+        matches!(self.step, Step::Proving)
+    }
+
     pub(super) fn handle(&mut self, core: &mut Core, event: Event) -> Result<(), Next> {
+        let is_listing = matches!(self.step, Step::ListingPhantoms(..));
+        match self.advance(core, event) {
+            Err(Next::Stop(Stop::Phantoms(phantoms))) if !is_listing => {
+                let ticket = core.ticket();
+                core.act(Action::ListPhantoms(ticket, phantoms.clone()));
+                self.step = Step::ListingPhantoms(ticket, phantoms);
+                Ok(())
+            }
+            step => step,
+        }
+    }
+
+    fn advance(&mut self, core: &mut Core, event: Event) -> Result<(), Next> {
         match (event, &self.step) {
             (Event::Drain, _) => return Err(Next::Stop(Stop::Drained)),
             (Event::StreamEnded(failure), _) => return Err(core.source_lost(failure)),
+            // What was handed in with the event that proved the log belongs to us, too.
+            (Event::Stream(events), _) => self.stream(core, events)?,
             // Once the copy has started the server waits for us before it goes down; an answer
             // that was under way may still say that all is well.
             (
                 Event::ControlLost,
                 Step::Inspecting(_)
+                | Step::Proving
                 | Step::Claiming(_)
                 | Step::Acquiring(_)
                 | Step::AcquiringAgain { .. }
                 | Step::Comparing(..)
-                | Step::LoadingParked(_),
+                | Step::LoadingParked(_)
+                | Step::ListingPhantoms(..),
             ) => {
                 return Err(core.server_stops("the connection for SQL was lost"));
             }
@@ -120,6 +155,15 @@ impl Activation {
                 if let Some(compared) = self.compared.take() {
                     return Err(compared.become_active(core, earlier));
                 }
+            }
+            (Event::PhantomsListed(ticket, list), Step::ListingPhantoms(awaited, phantoms))
+                if ticket == *awaited =>
+            {
+                let phantoms = Phantoms::clone(phantoms);
+                return Err(Next::Stop(Stop::Phantoms(Box::new(Phantoms {
+                    list,
+                    ..phantoms
+                }))));
             }
             (Event::EpochClaimed(ticket, result), Step::Claiming(awaited))
                 if ticket == *awaited =>
@@ -184,6 +228,9 @@ impl Activation {
                 if let Some(identity) = &self.identity {
                     same_cluster(identity, &checkpoint)?;
                 }
+                let acquired = core.acquired.take();
+                let newer = acquired.filter(|known| known.sequence > checkpoint.sequence);
+                self.peeked = Some(newer.unwrap_or(checkpoint));
                 let ticket = core.ticket();
                 core.act(Action::StartReplication(ticket));
                 self.step = Step::Starting(ticket);
@@ -204,12 +251,57 @@ impl Activation {
         if let Some(epoch) = self.epoch {
             // The slot has been ours since it was claimed, so nobody has claimed another.
             self.acquire(core, epoch);
-        } else {
-            let ticket = core.ticket();
-            core.act(Action::ClaimEpoch(ticket));
-            self.step = Step::Claiming(ticket);
+            return Ok(());
+        }
+        if let Some(intake) = self.intake_from(inspection)? {
+            let has_passed = intake.catch_up.has_passed();
+            self.intake = Some(intake);
+            if !has_passed {
+                core.act(Action::AskForKeepalive(true));
+                self.step = Step::Proving;
+                return Ok(());
+            }
+        }
+        self.claim_epoch(core);
+        Ok(())
+    }
+
+    /// Takes in the stream, once it is known what the log must show; `None` where only the newest
+    /// checkpoint can tell.
+    fn intake_from(&self, inspection: &Inspection) -> Result<Option<Intake>, Stop> {
+        let fingerprint = inspection.publication_fingerprint.as_ref();
+        let known = self.identity.as_ref().zip(self.peeked.as_ref());
+        let Some(((identity, peeked), (slot, fingerprint))) =
+            known.zip(inspection.slot.as_ref().zip(fingerprint))
+        else {
+            return Ok(None);
+        };
+        let resume = compare_early(identity, inspection, slot, fingerprint, peeked)?;
+        let intake = |resume: Resume| {
+            let catch_up = CatchUp::new(resume.frontier, resume.last, slot.confirmed_flush);
+            Intake::new(catch_up)
+        };
+        Ok(resume.map(intake))
+    }
+
+    fn stream(&mut self, core: &mut Core, events: Vec<StreamEvent>) -> Result<(), Next> {
+        let Some(intake) = &mut self.intake else {
+            return Ok(());
+        };
+        for event in events {
+            intake.take(core, event)?;
+        }
+        if matches!(self.step, Step::Proving) && intake.catch_up.has_passed() {
+            core.act(Action::AskForKeepalive(false));
+            self.claim_epoch(core);
         }
         Ok(())
+    }
+
+    fn claim_epoch(&mut self, core: &mut Core) {
+        let ticket = core.ticket();
+        core.act(Action::ClaimEpoch(ticket));
+        self.step = Step::Claiming(ticket);
     }
 
     fn acquired(
@@ -253,7 +345,18 @@ impl Activation {
         };
         let wal_end = inspection.wal_end;
         let resume = compare(&identity, &slot, wal_end, &fingerprint, &checkpoint)?;
-        let catch_up = CatchUp::new(resume.frontier, resume.last, slot.confirmed_flush);
+        let intake = match self.intake.take() {
+            Some(intake) if self.peeked.as_ref() == Some(&checkpoint) => intake,
+            // The stream was compared with an older one, and cannot be read a second time.
+            Some(intake) if intake.has_begun() => {
+                core.acquired = Some(checkpoint);
+                return Err(Next::Activate);
+            }
+            _ => {
+                let catch_up = CatchUp::new(resume.frontier, resume.last, slot.confirmed_flush);
+                Intake::new(catch_up)
+            }
+        };
         let claim = Claim {
             walsender_pid: identity.walsender_pid,
             epoch,
@@ -271,7 +374,7 @@ impl Activation {
         self.compared = Some(Compared {
             claim,
             progress,
-            catch_up,
+            intake,
             confirmed_flush: slot.confirmed_flush,
         });
         self.step = Step::LoadingParked(ticket);

@@ -2,12 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::buffer::Buffer;
 use super::careful::Careful;
-use super::catch_up::CatchUp;
 use super::core::{Core, Next};
 use super::halving::Rest;
-use super::linger::Linger;
+use super::intake::Intake;
 use super::progress::{Progress, Violation};
 use super::publishing::Flight;
 use super::replay::Handling;
@@ -35,8 +33,7 @@ pub struct Claim {
 pub(super) struct Active {
     pub(super) claim: Claim,
     pub(super) progress: Progress,
-    pub(super) buffer: Buffer,
-    pub(super) linger: Linger,
+    pub(super) intake: Intake,
     pub(super) stuck: Stuck,
     pub(super) careful: Careful,
     pub(super) flight: Flight,
@@ -44,7 +41,6 @@ pub(super) struct Active {
     /// What an operator asked for, while it is carried out.
     pub(super) handling: Option<Handling>,
     pub(super) backoff: Backoff,
-    pub(super) catch_up: CatchUp,
     pub(super) shutdown: ServerShutdown,
     /// What the slot was last told.
     confirmed: Lsn,
@@ -66,7 +62,7 @@ impl Active {
         core: &Core,
         claim: Claim,
         progress: Progress,
-        catch_up: CatchUp,
+        intake: Intake,
         stuck: Stuck,
         careful: Careful,
         confirmed_flush: Lsn,
@@ -74,15 +70,13 @@ impl Active {
         Self {
             claim,
             progress,
-            buffer: Buffer::new(),
-            linger: Linger::default(),
+            intake,
             stuck,
             careful,
             flight: Flight::Free,
             rest: Rest::default(),
             handling: None,
             backoff: Backoff::new(core.settings.retry),
-            catch_up,
             shutdown: ServerShutdown::default(),
             confirmed: confirmed_flush,
             reply_wanted: false,
@@ -142,7 +136,7 @@ impl Active {
             sequence: Some(self.progress.sequence()),
             seen: Some(self.progress.seen()),
             cluster: Some(self.progress.cluster()),
-            buffer_bytes: self.buffer.bytes(),
+            buffer_bytes: self.intake.buffer.bytes(),
             in_flight: batch.map_or(0, |batch| batch.messages.len()),
             oldest_commit_time: self.oldest_commit_time(),
             blocked_keys,
@@ -165,12 +159,12 @@ impl Active {
             .flatten()
             .map(|delivery| delivery.commit_time)
             .chain(request.map(|handling| handling.request().commit_time))
-            .chain(self.buffer.oldest_commit_time())
+            .chain(self.intake.buffer.oldest_commit_time())
             .min()
     }
 
     pub(super) fn has_room(&self, buffer_bytes_max: usize) -> bool {
-        let held = self.buffer.bytes() + self.in_flight_bytes + self.rest.bytes();
+        let held = self.intake.buffer.bytes() + self.in_flight_bytes + self.rest.bytes();
         !self.draining && held < buffer_bytes_max
     }
 
@@ -209,18 +203,19 @@ impl Active {
     }
 
     fn is_empty(&self) -> bool {
-        let waits = !self.rest.is_empty() || !self.buffer.is_empty() || self.handling.is_some();
-        !waits && !self.buffer.in_transaction()
+        let waits =
+            !self.rest.is_empty() || !self.intake.buffer.is_empty() || self.handling.is_some();
+        !waits && !self.intake.buffer.in_transaction()
     }
 
     /// Until when the free sink waits for a fuller batch.
     fn lingers_until(&self, core: &Core) -> Option<Duration> {
         let settings = &core.settings;
-        let is_worth_it = self.buffer.is_worth_waiting(
+        let is_worth_it = self.intake.buffer.is_worth_waiting(
             &self.careful.limits(settings.batch),
             settings.buffer_bytes_max,
         );
-        let until = self.linger.until(core.now.monotonic);
+        let until = self.intake.linger.until(core.now.monotonic);
         until.filter(|_| is_worth_it)
     }
 
@@ -239,18 +234,19 @@ impl Active {
         let limits = self.careful.limits(core.settings.batch);
         let now = core.now.monotonic;
         if let Some(taken) = self
+            .intake
             .buffer
             .take(&limits, core.settings.buffer_bytes_max, now)
         {
-            self.linger.end();
+            self.intake.linger.end();
             let batch = self.progress.batch(taken, core.now)?;
             return Ok(Some((batch, Round::First)));
         }
-        if let Some(request) = self.buffer.take_request() {
+        if let Some(request) = self.intake.buffer.take_request() {
             self.begin_request(core, request)?;
             return Ok(None);
         }
-        let may_move = self.is_empty() && self.catch_up.has_passed();
+        let may_move = self.is_empty() && self.intake.catch_up.has_passed();
         let owes = may_move && self.progress.owes_idle_checkpoint(self.reply_wanted, now);
         Ok(owes.then(|| (self.progress.idle_batch(core.now), Round::First)))
     }
@@ -259,7 +255,7 @@ impl Active {
     /// passed the frontier and thereby shown that it is the log we know.
     pub(super) fn confirm(&mut self, core: &mut Core) {
         let frontier = self.progress.frontier().lsn;
-        if self.catch_up.has_passed() && frontier > self.confirmed {
+        if self.intake.catch_up.has_passed() && frontier > self.confirmed {
             self.confirmed = frontier;
             core.act(Action::Confirm(frontier));
         }
@@ -272,12 +268,13 @@ impl Active {
             Flight::Recovering { recovery, .. } => recovery.deadline(),
             Flight::Asking { asking, .. } => asking.deadline(),
             Flight::Free if self.is_empty() => self
+                .intake
                 .catch_up
                 .has_passed()
                 .then(|| self.progress.idle_deadline()),
             Flight::Free => self
                 .lingers_until(core)
-                .or_else(|| self.buffer.cut_at(&core.settings.batch)),
+                .or_else(|| self.intake.buffer.cut_at(&core.settings.batch)),
         }
     }
 }

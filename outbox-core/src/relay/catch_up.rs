@@ -33,7 +33,7 @@ impl CatchUp {
             frontier,
             last,
             expects_last,
-            passed: false,
+            passed: !expects_last && Frontier::at(confirmed_flush) >= frontier,
         }
     }
 

@@ -1,4 +1,4 @@
-use super::{Identity, SlotState, Stop};
+use super::{Identity, Inspection, PhantomList, Phantoms, SlotState, Stop};
 use crate::checkpoint::{Checkpoint, LastHandled};
 use crate::{Frontier, Lsn};
 
@@ -33,6 +33,28 @@ pub(super) fn same_cluster(identity: &Identity, checkpoint: &Checkpoint) -> Resu
             expected: checkpoint.timeline,
             found: identity.timeline,
         })
+    }
+}
+
+/// Compares before anyone is disturbed, by a checkpoint that was read before the slot was ours: whoever
+/// had it then may have written newer ones. `None` where only the newest can tell.
+pub(super) fn compare_early(
+    identity: &Identity,
+    inspection: &Inspection,
+    slot: &SlotState,
+    publication_fingerprint: &str,
+    checkpoint: &Checkpoint,
+) -> Result<Option<Resume>, Stop> {
+    let compared = compare(
+        identity,
+        slot,
+        inspection.wal_end,
+        publication_fingerprint,
+        checkpoint,
+    );
+    match compared {
+        Err(Stop::SlotAhead { .. }) => Ok(None),
+        compared => compared.map(Some),
     }
 }
 
@@ -83,11 +105,13 @@ fn surviving_frontier(identity: &Identity, checkpoint: &Checkpoint) -> Result<Fr
         return Ok(checkpoint.frontier);
     }
     match checkpoint.last {
-        Some(last) if last.commit_lsn >= switch_point => Err(Stop::Phantoms {
+        Some(last) if last.commit_lsn >= switch_point => Err(Stop::Phantoms(Box::new(Phantoms {
+            lost_timeline: checkpoint.timeline,
             switch_point,
-            last: last.position(),
+            last,
             timeline: identity.timeline,
-        }),
+            list: PhantomList::default(),
+        }))),
         _ => Ok(Frontier::at(switch_point)),
     }
 }

@@ -1,7 +1,7 @@
 use super::active::{Active, Claim};
 use super::careful::Careful;
-use super::catch_up::CatchUp;
 use super::core::{Core, Next};
+use super::intake::Intake;
 use super::progress::Progress;
 use super::stuck::Stuck;
 use super::{EarlierEnds, Notice, ParkedEarlier, Stop};
@@ -12,7 +12,7 @@ use crate::Lsn;
 pub(super) struct Compared {
     pub(super) claim: Claim,
     pub(super) progress: Progress,
-    pub(super) catch_up: CatchUp,
+    pub(super) intake: Intake,
     pub(super) confirmed_flush: Lsn,
 }
 
@@ -28,15 +28,16 @@ impl Compared {
         let stuck = Stuck::new(core.settings.stuck, core.settings.gone, earlier);
         core.became_active(self.claim.epoch);
         let careful = self.careful(core, ends);
-        Next::Active(Box::new(Active::new(
+        let active = Active::new(
             core,
             self.claim,
             self.progress,
-            self.catch_up,
+            self.intake,
             stuck,
             careful,
             self.confirmed_flush,
-        )))
+        );
+        Next::Active(Box::new(active.has_seen()))
     }
 
     /// How messages go after holders that ended without a word.

@@ -8,6 +8,7 @@ use super::{
     Action, FailureKind, HaltedMessage, Notice, Now, Settings, SourceFailure, Stop, Ticket,
 };
 use crate::RequestId;
+use crate::checkpoint::Checkpoint;
 use crate::sink::AcquireError;
 
 /// What every phase shares: settings, the present moment, and the way out for actions.
@@ -28,6 +29,9 @@ pub(super) struct Core {
     pub(super) actions: VecDeque<Action>,
     tickets: u64,
     pub(super) drain_until: Option<Duration>,
+    /// The checkpoint that came with the right to publish, and was newer than the one that the log was
+    /// compared with: the next activation begins with it.
+    pub(super) acquired: Option<Checkpoint>,
     /// What the logical messages begin with that are meant for this relay.
     pub(super) request_prefix: String,
 }
@@ -57,6 +61,7 @@ impl Core {
             actions: VecDeque::new(),
             tickets: 0,
             drain_until: None,
+            acquired: None,
         }
     }
 

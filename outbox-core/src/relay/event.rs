@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::{FinishedRequest, LeftToPublish, ParkedEarlier, RequestPart, StreamEvent, Ticket};
+use super::{
+    FinishedRequest, LeftToPublish, ParkedEarlier, PhantomList, RequestPart, StreamEvent, Ticket,
+};
 use crate::checkpoint::Checkpoint;
 use crate::sink::{AcquireError, Outcome};
 use crate::{Lsn, SystemId, TimelineHistory, TimelineId, Timestamp};
@@ -45,6 +47,8 @@ pub enum Event {
     Peeked(Ticket, Result<Option<Checkpoint>, AcquireError>),
     /// Answers [`Action::Acquire`](super::Action::Acquire).
     Acquired(Ticket, Result<Option<Checkpoint>, AcquireError>),
+    /// Answers [`Action::ListPhantoms`](super::Action::ListPhantoms).
+    PhantomsListed(Ticket, PhantomList),
     /// Answers [`Action::Publish`](super::Action::Publish).
     Published(Ticket, Outcome),
     /// Answers [`Action::LoadParked`](super::Action::LoadParked).

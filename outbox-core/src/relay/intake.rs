@@ -1,14 +1,45 @@
 use super::active::Active;
-use super::buffer::Disorder;
-use super::catch_up::Verdict;
+use super::buffer::{Buffer, Disorder};
+use super::catch_up::{CatchUp, Verdict};
 use super::core::{Core, Next};
+use super::linger::Linger;
 use super::{Notice, Stop, StreamEvent};
 use crate::{Lsn, OutboxRow, RequestId};
 
-/// What the replication stream says, and what of it is new.
-impl Active {
-    /// Takes in what the stream said; what follows from it is decided by [`Active::go_on`].
-    pub(super) fn stream(&mut self, core: &mut Core, event: StreamEvent) -> Result<(), Next> {
+/// What the replication stream has brought, and what of it is new.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub(super) buffer: Buffer,
+    pub(super) linger: Linger,
+    pub(super) catch_up: CatchUp,
+    /// The server has sent everything before.
+    seen: Lsn,
+    has_begun: bool,
+}
+
+impl Intake {
+    pub(super) fn new(catch_up: CatchUp) -> Self {
+        Self {
+            buffer: Buffer::new(),
+            linger: Linger::default(),
+            catch_up,
+            seen: Lsn::default(),
+            has_begun: false,
+        }
+    }
+
+    /// Whether the stream has said anything.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Takes in what the stream said. Returns how far the server is where it wants to hear from us.
+    pub(super) fn take(
+        &mut self,
+        core: &mut Core,
+        event: StreamEvent,
+    ) -> Result<Option<Lsn>, Next> {
+        self.has_begun = true;
         match event {
             StreamEvent::Begin {
                 commit_lsn,
@@ -50,16 +81,10 @@ impl Active {
                     self.buffer.pass(wal_end);
                     self.reached(wal_end)?;
                 }
-                if reply_requested {
-                    let behind = self.progress.frontier().lsn < wal_end;
-                    self.reply_wanted |= behind;
-                    if behind && self.shutdown.is_stopping(wal_end, core.now.monotonic) {
-                        return Err(core.server_stops("it waits for a confirmation"));
-                    }
-                }
+                return Ok(reply_requested.then_some(wal_end));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn row(&mut self, row: OutboxRow) -> Result<(), Next> {
@@ -76,8 +101,30 @@ impl Active {
     }
 
     fn reached(&mut self, end: Lsn) -> Result<(), Next> {
-        self.progress.see(end);
+        self.seen = self.seen.max(end);
         self.catch_up.reached(end).map_err(diverged)
+    }
+}
+
+impl Active {
+    /// Takes in what the stream said; what follows from it is decided by [`Active::go_on`].
+    pub(super) fn stream(&mut self, core: &mut Core, event: StreamEvent) -> Result<(), Next> {
+        let asked = self.intake.take(core, event)?;
+        self.progress.see(self.intake.seen);
+        if let Some(wal_end) = asked {
+            let behind = self.progress.frontier().lsn < wal_end;
+            self.reply_wanted |= behind;
+            if behind && self.shutdown.is_stopping(wal_end, core.now.monotonic) {
+                return Err(core.server_stops("it waits for a confirmation"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the stream said before is ours to go on with.
+    pub(super) fn has_seen(mut self) -> Self {
+        self.progress.see(self.intake.seen);
+        self
     }
 }
 

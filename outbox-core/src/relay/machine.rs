@@ -118,6 +118,7 @@ impl Relay {
     #[must_use]
     pub fn has_room(&self) -> bool {
         match &self.state {
+            State::Activating(activation) => activation.has_room(),
             State::Active(active) => active.has_room(self.core.settings.buffer_bytes_max),
             _ => false,
         }

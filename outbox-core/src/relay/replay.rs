@@ -122,7 +122,7 @@ impl Active {
                 core.report(Notice::RequestUnknown {
                     request: request.id,
                 });
-                if self.buffer.has_complete() && request.done == 0 {
+                if self.intake.buffer.has_complete() && request.done == 0 {
                     // Anyone may emit such messages: the next checkpoint passes over it.
                     self.handling = None;
                     self.flight = Flight::Free;

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use super::Phantoms;
 use crate::sink::{Delivery, RefusalReason};
 use crate::{Frontier, Lsn, MessageId, Position, SystemId, TimelineId, Timestamp};
 
@@ -93,18 +94,8 @@ pub enum Stop {
     #[error("the log differs from what was published: {0}; see docs/command-line.md, Exit codes")]
     Diverged(String),
     /// Messages were published that the surviving timeline does not hold.
-    #[error(
-        "messages published after {switch_point} (up to {last}) are not in the database: they \
-         were lost in the fail-over to timeline {timeline}; see docs/command-line.md, Exit codes"
-    )]
-    Phantoms {
-        /// Where the timelines parted.
-        switch_point: Lsn,
-        /// The last message that was published.
-        last: Position,
-        /// The new timeline.
-        timeline: TimelineId,
-    },
+    #[error("{0}")]
+    Phantoms(Box<Phantoms>),
     /// What the relay wrote about stuck messages is not in the database any more.
     #[error(
         "the relay has written {expected} times into outbox.parked what became of stuck messages, the \
@@ -145,7 +136,7 @@ impl Stop {
             | Self::LogSetBack { .. }
             | Self::Diverged(_)
             | Self::StuckWritesMissing { .. }
-            | Self::Phantoms { .. } => 6,
+            | Self::Phantoms(_) => 6,
             Self::HeldEarlier { exit_code, .. } => *exit_code,
         }
     }
@@ -155,7 +146,7 @@ impl Stop {
     pub(super) const fn must_be_remembered(&self) -> bool {
         matches!(
             self,
-            Self::LogSetBack { .. } | Self::Diverged(_) | Self::Phantoms { .. }
+            Self::LogSetBack { .. } | Self::Diverged(_) | Self::Phantoms(_)
         )
     }
 }

@@ -47,6 +47,7 @@ impl World {
                 return Err("a relay that never had the slot fences whoever has it".into());
             }
             Action::PeekCheckpoint(_)
+            | Action::ListPhantoms(..)
             | Action::Acquire(..)
             | Action::Publish(..)
             | Action::ReleaseSink => client.sink.queue.push_back((action, log)),
@@ -119,7 +120,7 @@ impl World {
         let differs = phantoms || common < broker.newest.frontier;
         let legitimate = match stop {
             Stop::Drained => true,
-            Stop::Phantoms { .. } => {
+            Stop::Phantoms(_) => {
                 // The checkpoint does not say whether its last message was published or set aside.
                 let parted = self.logs.common(broker.newest_log, log);
                 let last = broker.newest.last;

@@ -43,7 +43,7 @@ pub(super) fn notice_name(notice: &Notice) -> &'static str {
 pub(super) fn stop_name(stop: &Stop) -> &'static str {
     match stop {
         Stop::Drained => "stop: drained",
-        Stop::Phantoms { .. } => "stop: phantoms",
+        Stop::Phantoms(_) => "stop: phantoms",
         Stop::OtherTimeline { .. } => "stop: other timeline",
         Stop::LogSetBack { .. } => "stop: log set back",
         Stop::Diverged(_) => "stop: diverged",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_core::relay::{Action, Event, FailureKind, Holder, Identity};
+use outbox_core::relay::{Action, Event, FailureKind, Holder, Identity, PhantomList};
 use outbox_core::sink::{AcquireError, Batch, Delivery, Outcome, Refusal};
 use outbox_core::{SystemId, TimelineId};
 
@@ -227,6 +227,9 @@ impl World {
                     Ok(Some(found.clone()))
                 };
                 Event::Peeked(ticket, found)
+            }
+            Action::ListPhantoms(ticket, _) => {
+                Event::PhantomsListed(ticket, PhantomList::default())
             }
             // An attempt that the client gave up may have fenced all the same.
             Action::Acquire(ticket, _) if unavailable => {

@@ -10,6 +10,7 @@ use crate::control::{ControlSettings, MadeFor};
 use crate::driver::{Driver, DriverSettings};
 use crate::exit::ExitCode;
 use crate::http::{Server, ServerState};
+use crate::phantoms::PhantomReader;
 use crate::source::connection::Startup;
 use crate::source::replication::LaneSettings;
 use crate::telemetry::{exporter, logs};
@@ -94,6 +95,7 @@ fn driver_settings(settings: &Settings) -> Result<DriverSettings, ConfigError> {
             made_for: MadeFor::configured(settings),
             run: uuid::Uuid::now_v7(),
         },
+        phantoms: PhantomReader::new(settings),
         seed: seed(),
     })
 }

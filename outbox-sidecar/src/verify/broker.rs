@@ -9,20 +9,20 @@ use crate::sink::published::{DestinationRead, Published, ReadError};
 use crate::sink::rabbitmq_stream::{StreamReader, StreamSettings};
 
 /// A sink whose broker can be read without changing what it holds.
-pub(super) enum Readable {
+pub(crate) enum Readable {
     Kafka(KafkaSettings),
     Stream(StreamSettings),
 }
 
 /// Such a broker.
-pub(super) enum Broker {
+pub(crate) enum Broker {
     Kafka(TopicReader),
     Stream(StreamReader),
 }
 
 impl Readable {
     /// Whether what this sink wrote can be read back. Contacts nobody.
-    pub(super) fn of(sink: &SinkSettings) -> Result<Self, VerifyError> {
+    pub(crate) fn of(sink: &SinkSettings) -> Result<Self, VerifyError> {
         match sink {
             SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) => {
                 Ok(Self::Kafka(kafka.clone()))
@@ -40,7 +40,7 @@ impl Readable {
     }
 
     /// A reader of it. To be used, and dropped, outside the runtime.
-    pub(super) fn connect(&self) -> Result<Broker, VerifyError> {
+    pub(crate) fn connect(&self) -> Result<Broker, VerifyError> {
         Ok(match self {
             Self::Kafka(kafka) => Broker::Kafka(TopicReader::new(kafka)?),
             Self::Stream(stream) => {
@@ -53,13 +53,13 @@ impl Readable {
 
 impl Broker {
     /// Hands over each message of a destination that is younger than `from`, up to its end.
-    pub(super) fn read(
+    pub(crate) fn read<E: From<ReadError>>(
         &mut self,
         destination: &str,
         from: Option<Timestamp>,
         deadline: Instant,
-        each: impl FnMut(&Published<'_>) -> Result<(), VerifyError>,
-    ) -> Result<DestinationRead, VerifyError> {
+        each: impl FnMut(&Published<'_>) -> Result<(), E>,
+    ) -> Result<DestinationRead, E> {
         match self {
             Self::Kafka(reader) => reader.read(destination, from, deadline, each),
             Self::Stream(reader) => reader.read(destination, from, each),

@@ -14,6 +14,8 @@ use crate::server::run_to_end;
 use crate::user::ServerUser;
 
 const INITDB_MAX: Duration = Duration::from_secs(120);
+/// A small cluster's files, on a busy machine.
+const COPY_MAX: Duration = Duration::from_secs(60);
 const TRUST: [&str; 5] = [
     "local all all trust",
     "host all all 127.0.0.1/32 trust",
@@ -75,6 +77,31 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// A cluster with the files of another, as they lie in this directory.
+    pub(super) async fn copy_of(data: &Path) -> Result<Self, Error> {
+        let user = ServerUser::when_root()?;
+        let cluster = Self {
+            directory: RunDirectory::create("pg", user)?,
+            user,
+        };
+        copy_files(data, &cluster.data()).await?;
+        for name in ["postmaster.pid", "postmaster.opts"] {
+            remove_if_there(&cluster.data().join(name))?;
+        }
+        Ok(cluster)
+    }
+
+    /// Its slots, which no tool copies that makes a base backup.
+    pub(super) fn remove_slots(&self) -> Result<(), Error> {
+        let slots = self.data().join("pg_replslot");
+        let fail = || format!("{} cannot be emptied", slots.display());
+        for entry in fs::read_dir(&slots).map_err(Error::because(fail()))? {
+            let entry = entry.map_err(Error::because(fail()))?;
+            fs::remove_dir_all(entry.path()).map_err(Error::because(fail()))?;
+        }
+        Ok(())
+    }
+
     /// A command that runs as the cluster's user in the cluster's directory.
     pub(super) fn command(&self, program: &Path) -> Spawn {
         let command = Spawn::new(program.to_string_lossy()).directory(self.directory.path());
@@ -128,5 +155,24 @@ impl Cluster {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
             .map_err(Error::because(fail()))?;
         self.user.map_or(Ok(()), |user| user.give(&path))
+    }
+}
+
+/// Copies a directory with owners and permissions. Whoever writes there must have been stopped.
+pub(super) async fn copy_files(from: &Path, to: &Path) -> Result<(), Error> {
+    let command = Spawn::new("cp")
+        .arg("-a")
+        .arg(from.to_string_lossy())
+        .arg(to.to_string_lossy());
+    run_to_end("cp", command, &to.with_extension("log"), COPY_MAX).await
+}
+
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::because(format!(
+            "{} cannot be removed",
+            path.display()
+        ))(error)),
+        _ => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ use crate::ports::ReservedPort;
 use crate::postgres::address::PostgresAddress;
 use crate::postgres::cluster::Cluster;
 use crate::postgres::options::PostgresOptions;
-use crate::provision::{self, PostgresVersion};
+use crate::provision::{self, PostgresInstallation, PostgresVersion};
 use crate::server::Server;
 
 /// Recovery after a crash included, on a busy machine.
@@ -37,7 +37,9 @@ pub struct PostgresServer {
     // Dropped before the cluster: files must not vanish under a running server.
     server: Server,
     address: PostgresAddress,
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
+    pub(super) installation: PostgresInstallation,
+    pub(super) options: PostgresOptions,
     _port: ReservedPort,
 }
 
@@ -64,10 +66,22 @@ impl PostgresServer {
         let installation = tokio::task::spawn_blocking(move || provision::postgres(version))
             .await
             .map_err(Error::because("provisioning PostgreSQL panicked"))??;
+        Self::start_from(installation, options, async |installation| {
+            Cluster::create(installation).await
+        })
+        .await
+    }
+
+    /// Starts a server with the files that `make` makes, anew for each attempt.
+    pub(super) async fn start_from(
+        installation: PostgresInstallation,
+        options: PostgresOptions,
+        make: impl AsyncFn(&PostgresInstallation) -> Result<Cluster, Error>,
+    ) -> Result<Self, Error> {
         let mut attempt = 1;
         loop {
             let port = ReservedPort::find()?;
-            let cluster = Cluster::create(&installation).await?;
+            let cluster = make(&installation).await?;
             cluster.configure(port.number(), &options.settings)?;
             cluster.authenticate(&options.hba)?;
             let command = cluster
@@ -78,6 +92,8 @@ impl PostgresServer {
                 server: Server::new("PostgreSQL", command, cluster.log()),
                 address: PostgresAddress::local(port.number()),
                 cluster,
+                installation: installation.clone(),
+                options: options.clone(),
                 _port: port,
             };
             match server.restart().await {

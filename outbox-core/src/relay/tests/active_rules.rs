@@ -217,7 +217,7 @@ fn a_lost_stream_drops_the_buffer_and_begins_again() {
     scenario.leave(|_| false);
     scenario.forget();
     scenario.pass(Duration::from_secs(2));
-    assert_eq!(scenario.phase(), "active");
+    assert_eq!(scenario.phase(), "activating");
     scenario.stream([
         begin(1000),
         row(1),
@@ -226,6 +226,7 @@ fn a_lost_stream_drops_the_buffer_and_begins_again() {
         row(2),
         commit(1100),
     ]);
+    assert_eq!(scenario.phase(), "active");
     assert_eq!(scenario.published(), [(vec![2], at(1140))]);
 }
 

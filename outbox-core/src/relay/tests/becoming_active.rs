@@ -258,3 +258,94 @@ fn answers_to_requests_of_an_earlier_attempt_are_ignored() {
     ));
     assert_eq!((scenario.phase(), scenario.stop()), ("activating", None));
 }
+
+/// The slot sends from 1000, row 1 at 1200 is published, the frontier is 1240.
+fn proving() -> Scenario {
+    let mut scenario = Scenario::new();
+    scenario.published_before(1, 1200, 1240);
+    scenario.leave(|action| matches!(action, Action::Acquire(..)));
+    scenario.run();
+    assert!(acquires(&scenario).is_empty());
+    scenario
+}
+
+#[test]
+fn nobody_is_fenced_before_the_log_has_shown_what_was_published() {
+    let mut scenario = proving();
+    assert!(scenario.relay.has_room());
+    assert!(scenario.did(|action| *action == Action::AskForKeepalive(true)));
+    scenario.stream([begin(1200), row(1)]);
+    assert!(acquires(&scenario).is_empty());
+    scenario.stream([commit(1200), begin(1300), row(2)]);
+    assert_eq!(acquires(&scenario).len(), 1);
+    assert!(!scenario.relay.has_room(), "the rest waits");
+    scenario.leave(|_| false);
+    let ticket = scenario.ticket(acquire);
+    let found = Ok(Some(scenario.checkpoint.clone()));
+    scenario.event(Event::Acquired(ticket, found));
+    assert_eq!(scenario.phase(), "active");
+    scenario.stream([commit(1300)]);
+    assert_eq!(scenario.published(), [(vec![2], at(1340))]);
+}
+
+#[test]
+fn a_newer_checkpoint_than_the_log_was_compared_with_is_compared_anew() {
+    let mut scenario = proving();
+    scenario.stream([
+        begin(1200),
+        row(1),
+        commit(1200),
+        begin(1300),
+        row(2),
+        commit(1300),
+    ]);
+    // Whoever was active before had published that, too.
+    scenario.published_before(2, 1300, 1340);
+    scenario.checkpoint.sequence = 6;
+    let older = {
+        let mut older = scenario.checkpoint.clone();
+        older.sequence = 5;
+        older
+    };
+    let newest = std::mem::replace(&mut scenario.checkpoint, older);
+    let ticket = scenario.ticket(acquire);
+    scenario.event(Event::Acquired(ticket, Ok(Some(newest.clone()))));
+    assert_eq!(scenario.phase(), "activating");
+    // What is peeked at may still be the older one.
+    scenario.stream([begin(1200), row(1), commit(1200)]);
+    assert_eq!(acquires(&scenario).len(), 1, "1300 is still to come");
+    scenario.checkpoint = newest;
+    scenario.leave(|_| false);
+    scenario.stream([
+        begin(1300),
+        row(2),
+        commit(1300),
+        begin(1400),
+        row(3),
+        commit(1400),
+    ]);
+    assert_eq!(scenario.published(), [(vec![3], at(1440))]);
+}
+
+#[test]
+fn a_server_that_goes_down_while_the_log_is_compared_is_let_go() {
+    let mut scenario = proving();
+    scenario.event(Event::ControlLost);
+    assert_eq!(scenario.phase(), "standby");
+}
+
+/// Whoever was active meanwhile has confirmed what a peek before did not show.
+#[test]
+fn a_slot_ahead_of_what_was_peeked_at_is_judged_by_the_newest_checkpoint() {
+    let mut scenario = Scenario::new();
+    scenario.slot().confirmed_flush = at(1240).lsn;
+    scenario.leave(|action| matches!(action, Action::Acquire(..)));
+    scenario.run();
+    assert_eq!(acquires(&scenario).len(), 1);
+    scenario.leave(|_| false);
+    scenario.published_before(1, 1200, 1240);
+    let ticket = scenario.ticket(acquire);
+    let found = Ok(Some(scenario.checkpoint.clone()));
+    scenario.event(Event::Acquired(ticket, found));
+    assert_eq!((scenario.phase(), scenario.stop()), ("active", None));
+}

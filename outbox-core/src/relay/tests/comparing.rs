@@ -1,6 +1,6 @@
 use super::scenario::*;
-use crate::relay::Stop;
-use crate::{SystemId, TimelineId};
+use crate::relay::{Action, Stop};
+use crate::{Position, SystemId, TimelineId};
 
 /// The checkpoint covers row 1 at 1200 and stands at 1240; the test spoils something.
 fn resumed(spoil: impl FnOnce(&mut Scenario)) -> Scenario {
@@ -19,7 +19,9 @@ fn promoted(scenario: &mut Scenario, switch_point: u64) {
 
 #[test]
 fn what_fits_goes_on() {
-    let scenario = resumed(|_| {});
+    let mut scenario = resumed(|_| {});
+    assert_eq!((scenario.phase(), scenario.stop()), ("activating", None));
+    scenario.stream([begin(1200), row(1), commit(1200)]);
     assert_eq!((scenario.phase(), scenario.stop()), ("active", None));
 }
 
@@ -62,7 +64,8 @@ fn two_promotions_to_one_timeline_are_told_apart() {
 #[test]
 fn a_promoted_standby_that_had_everything_goes_on() {
     for switch_point in [1240, 5000] {
-        let scenario = resumed(|scenario| promoted(scenario, switch_point));
+        let mut scenario = resumed(|scenario| promoted(scenario, switch_point));
+        scenario.stream([begin(1200), row(1), commit(1200)]);
         assert_eq!(scenario.phase(), "active");
         assert_eq!(scenario.published(), [(vec![], at(1240))]);
     }
@@ -87,9 +90,20 @@ fn phantoms_exit_6_and_are_remembered() {
             promoted(scenario, switch_point);
             scenario.checkpoint.frontier = frontier;
         });
-        assert!(matches!(scenario.stop(), Some(Stop::Phantoms { .. })));
+        let Some(Stop::Phantoms(phantoms)) = scenario.stop() else {
+            panic!("{:?}", scenario.stop())
+        };
         assert_eq!(scenario.exit_code(), Some(6));
-        assert!(scenario.recorded_hold());
+        assert_eq!(phantoms.list, listed(&phantoms));
+        let position = phantoms.last.position();
+        let said = format!(
+            "3 messages of them: {} at {position} in \"orders\" and 2 more",
+            id(1)
+        );
+        assert!(phantoms.to_string().contains(&said), "{phantoms}");
+        let noted = Action::RecordHold(Stop::Phantoms(phantoms));
+        assert!(scenario.did(|action| *action == noted), "with the list");
+        assert!(!scenario.did(|action| matches!(action, Action::Acquire(..))));
         assert!(scenario.published().is_empty() && scenario.confirmed().is_empty());
     }
 }
@@ -128,6 +142,7 @@ fn a_log_that_ends_before_the_checkpoint_exits_6_and_is_remembered() {
     let scenario = resumed(|scenario| scenario.inspection.wal_end = at(1239).lsn);
     assert!(matches!(scenario.stop(), Some(Stop::LogSetBack { .. })));
     assert!(scenario.recorded_hold());
+    assert!(!scenario.did(|action| matches!(action, Action::Acquire(..))));
 }
 
 #[test]
@@ -165,4 +180,24 @@ fn what_was_held_earlier_stays_held_with_its_exit_code() {
     });
     assert_eq!(scenario.exit_code(), Some(6));
     assert!(!scenario.recorded_hold(), "it is written down already");
+}
+
+#[test]
+fn phantoms_are_what_the_lost_timeline_had_from_the_switch_to_the_last() {
+    let scenario = resumed(|scenario| promoted(scenario, 1100));
+    let Some(Stop::Phantoms(phantoms)) = scenario.stop() else {
+        panic!("{:?}", scenario.stop())
+    };
+    let include = |timeline, commit_lsn| {
+        let position = Position {
+            commit_lsn: at(commit_lsn).lsn,
+            index: 0,
+        };
+        phantoms.include(TimelineId(timeline), position)
+    };
+    assert_eq!(
+        [1099, 1100, 1200, 1201].map(|lsn| include(1, lsn)),
+        [false, true, true, false]
+    );
+    assert!(!include(2, 1150), "of the surviving timeline");
 }

@@ -1,16 +1,16 @@
 use super::scenario::*;
-use crate::relay::{Stop, StreamEvent};
+use crate::relay::{Action, Stop, StreamEvent};
 
 /// Row 1 at 1200 is published, the frontier is 1500, the slot sends from 1000.
 fn resumed() -> Scenario {
     let mut scenario = Scenario::new();
     scenario.published_before(1, 1200, 1500);
     scenario.run();
-    assert_eq!(scenario.phase(), "active");
+    assert_eq!(scenario.phase(), "activating");
     scenario
 }
 
-/// The log was put back: nothing is published, nothing confirmed, and it is remembered.
+/// The log was put back: nobody is fenced, nothing published, nothing confirmed, and it is remembered.
 fn diverged(scenario: &Scenario) {
     assert!(
         matches!(scenario.stop(), Some(Stop::Diverged(_))),
@@ -19,6 +19,7 @@ fn diverged(scenario: &Scenario) {
     );
     assert_eq!(scenario.exit_code(), Some(6));
     assert!(scenario.recorded_hold());
+    assert!(!scenario.did(|action| matches!(action, Action::Acquire(..) | Action::ClaimEpoch(_))));
     assert!(scenario.published().is_empty() && scenario.confirmed().is_empty());
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 pub(super) use super::makings::*;
 use crate::checkpoint::Checkpoint;
 use crate::relay::{
-    Action, Event, FinishedRequest, Identity, Inspection, ParkedEarlier, Relay, RequestPart,
-    Settings, SlotState, Stop, StreamEvent, Ticket,
+    Action, Event, FinishedRequest, Identity, Inspection, ParkedEarlier, Phantom, PhantomList,
+    Phantoms, Relay, RequestPart, Settings, SlotState, Stop, StreamEvent, Ticket,
 };
 use crate::sink::{Batch, Outcome};
 use crate::{Frontier, Lsn, MessageId, SystemId, TimelineHistory, TimelineId};
@@ -152,6 +152,9 @@ impl Scenario {
             Action::Acquire(ticket, _) => {
                 Event::Acquired(ticket, Ok(Some(self.checkpoint.clone())))
             }
+            Action::ListPhantoms(ticket, phantoms) => {
+                Event::PhantomsListed(ticket, listed(&phantoms))
+            }
             Action::Publish(ticket, batch) => {
                 self.checkpoint = batch.checkpoint.clone();
                 Event::Published(ticket, Outcome::Durable)
@@ -279,5 +282,19 @@ pub(super) fn publish(action: &Action) -> Option<Ticket> {
     match action {
         Action::Publish(ticket, _) => Some(*ticket),
         _ => None,
+    }
+}
+
+/// The last message alone, as if the broker had shown it.
+pub(super) fn listed(phantoms: &Phantoms) -> PhantomList {
+    let last = phantoms.last;
+    PhantomList {
+        count: 3,
+        some: vec![Phantom {
+            id: last.message_id,
+            position: last.position(),
+            destination: "orders".to_owned(),
+        }],
+        remarks: Vec::new(),
     }
 }

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 
 use crate::control::{ControlSettings, MadeFor};
 use crate::driver::{Driver, DriverSettings};
+use crate::phantoms::PhantomReader;
 use crate::sink::memory::MemoryBroker;
 use crate::source::connection::{Address, Startup};
 use crate::source::publication::{create_statement, read_publication};
@@ -126,6 +127,7 @@ impl Outbox {
                 },
                 run: uuid::Uuid::now_v7(),
             },
+            phantoms: PhantomReader::none(),
             seed: 1,
         }
     }
