@@ -198,3 +198,45 @@ async fn of_a_relay_and_its_exact_copy_only_one_goes_on_publishing() {
     assert_eq!(scenario.numbers().await, (0..30).collect::<Vec<_>>());
     assert_eq!(twin.exit().unwrap(), None);
 }
+
+/// The checkpoint lies in the copy, too, and fits it. The broker knows better.
+#[tokio::test]
+async fn a_copy_beside_a_stream_publishes_nothing_and_disturbs_nobody() {
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let healthy = Healthy::publishing_to(Target::stream(rabbit).await).await;
+    healthy.goes_on(10..20).await;
+    let copy = healthy.copy().await;
+    let mine = healthy.scenario.target.destination();
+    let ours = "insert into outbox.message (destination, key, type, payload) \
+                select $1, 'staging', 'T', '0' from generate_series(1, 1000)";
+    copy.client.execute(ours, &[&mine]).await.unwrap();
+    for next in [20, 30] {
+        copy.clear_hold().await;
+        let ran = healthy.scenario.run_to_end_with(&copy.settings()).await;
+        expect(&ran, 6, &["outbox-checkpoints"]);
+        healthy.goes_on(next..next + 10).await;
+    }
+    healthy.is_undisturbed(0..40).await;
+}
+
+/// Nothing in a queue tells the copy from its original; but the guard is held by one connection.
+#[tokio::test]
+async fn a_copy_beside_a_queue_publishes_nothing_as_long_as_its_original_is_there() {
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let healthy = Healthy::publishing_to(Target::queue(rabbit, "classic").await).await;
+    let copy = healthy.copy().await;
+    let scenario = &healthy.scenario;
+    let twin = scenario.start_with(&copy.settings());
+    let queue = scenario.target.destination();
+    let ours = "insert into outbox.message (destination, key, type, payload) \
+                select $1, 'staging', 'T', '0' from generate_series(1, 10)";
+    copy.client.execute(ours, &[&queue]).await.unwrap();
+    twin.logged("it waits for the guard", DEADLINE, |line| {
+        line["side"] == "sink" && line["kind"] == "unavailable"
+    })
+    .await
+    .unwrap();
+    healthy.goes_on(10..20).await;
+    assert!(lines(&twin, "active").is_empty());
+    healthy.is_undisturbed(0..20).await;
+}

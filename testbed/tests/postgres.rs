@@ -115,3 +115,49 @@ async fn the_socket_works_and_the_shared_server_is_one() {
     tokio::spawn(connection);
     client.simple_query("select 1").await.unwrap();
 }
+
+/// How many rows the server has after one more was written.
+async fn one_more(server: &PostgresServer, database: &str) -> i64 {
+    let client = server.connect("postgres", database).await.unwrap();
+    client
+        .batch_execute("insert into t values (1)")
+        .await
+        .unwrap();
+    rows(server, database).await
+}
+
+#[tokio::test]
+async fn a_snapshot_is_put_back_or_becomes_a_server_of_its_own() {
+    let server = PostgresServer::start().await.unwrap();
+    let database = server.create_database().await.unwrap();
+    let client = server.connect("postgres", &database).await.unwrap();
+    client
+        .batch_execute("create table t (n int)")
+        .await
+        .unwrap();
+    let snapshot = server.snapshot().await.unwrap();
+    assert_eq!(one_more(&server, &database).await, 1);
+    let copy = server.start_copy(&snapshot).await.unwrap();
+    assert_eq!(rows(&copy, &database).await, 0);
+    server.put_back(&snapshot).await.unwrap();
+    assert_eq!(rows(&server, &database).await, 0);
+    assert_eq!(one_more(&server, &database).await, 1);
+    assert_eq!(rows(&copy, &database).await, 0, "a server of its own");
+}
+
+#[tokio::test]
+async fn a_standby_follows_and_takes_the_place() {
+    let server = PostgresServer::start().await.unwrap();
+    let database = server.create_database().await.unwrap();
+    let client = server.connect("postgres", &database).await.unwrap();
+    client
+        .batch_execute("create table t (n int)")
+        .await
+        .unwrap();
+    let standby = server.start_standby("standby").await.unwrap();
+    assert_eq!(one_more(&server, &database).await, 1);
+    standby.caught_up(&server).await.unwrap();
+    server.kill().await.unwrap();
+    standby.promote().await.unwrap();
+    assert_eq!(one_more(&standby, &database).await, 2);
+}

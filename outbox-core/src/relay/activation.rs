@@ -1,18 +1,18 @@
+mod proving;
+
 use std::time::Duration;
 
 use super::active::Claim;
 use super::backoff::Backoff;
 use super::catch_up::CatchUp;
-use super::compare::{Resume, compare, compare_early, same_cluster};
+use super::compare::{compare, same_cluster};
 use super::compared::Compared;
 use super::core::{Core, Next};
 use super::intake::Intake;
 use super::progress::Progress;
 use super::recovery::checkpoint_gone;
 use super::standby::require_set_up;
-use super::{
-    Action, Event, FailureKind, Identity, Inspection, Notice, Phantoms, Stop, StreamEvent, Ticket,
-};
+use super::{Action, Event, FailureKind, Identity, Inspection, Notice, Phantoms, Stop, Ticket};
 use crate::checkpoint::Checkpoint;
 use crate::sink::AcquireError;
 
@@ -253,49 +253,7 @@ impl Activation {
             self.acquire(core, epoch);
             return Ok(());
         }
-        if let Some(intake) = self.intake_from(inspection)? {
-            let has_passed = intake.catch_up.has_passed();
-            self.intake = Some(intake);
-            if !has_passed {
-                core.act(Action::AskForKeepalive(true));
-                self.step = Step::Proving;
-                return Ok(());
-            }
-        }
-        self.claim_epoch(core);
-        Ok(())
-    }
-
-    /// Takes in the stream, once it is known what the log must show; `None` where only the newest
-    /// checkpoint can tell.
-    fn intake_from(&self, inspection: &Inspection) -> Result<Option<Intake>, Stop> {
-        let fingerprint = inspection.publication_fingerprint.as_ref();
-        let known = self.identity.as_ref().zip(self.peeked.as_ref());
-        let Some(((identity, peeked), (slot, fingerprint))) =
-            known.zip(inspection.slot.as_ref().zip(fingerprint))
-        else {
-            return Ok(None);
-        };
-        let resume = compare_early(identity, inspection, slot, fingerprint, peeked)?;
-        let intake = |resume: Resume| {
-            let catch_up = CatchUp::new(resume.frontier, resume.last, slot.confirmed_flush);
-            Intake::new(catch_up)
-        };
-        Ok(resume.map(intake))
-    }
-
-    fn stream(&mut self, core: &mut Core, events: Vec<StreamEvent>) -> Result<(), Next> {
-        let Some(intake) = &mut self.intake else {
-            return Ok(());
-        };
-        for event in events {
-            intake.take(core, event)?;
-        }
-        if matches!(self.step, Step::Proving) && intake.catch_up.has_passed() {
-            core.act(Action::AskForKeepalive(false));
-            self.claim_epoch(core);
-        }
-        Ok(())
+        self.prove(core, inspection)
     }
 
     fn claim_epoch(&mut self, core: &mut Core) {
