@@ -16,8 +16,6 @@ struct Healthy {
     client: Client,
     relay: Program,
     snapshot: Snapshot,
-    /// How often it had become active by then: the snapshot ends its connections.
-    activations: usize,
 }
 
 impl Healthy {
@@ -30,16 +28,13 @@ impl Healthy {
         scenario.enqueue(&client, 0..10).await;
         scenario.drained(&client).await;
         let snapshot = postgres.snapshot().await.unwrap();
-        scenario.phase("active").await;
         let client = scenario.client().await;
-        let activations = lines(&relay, "active").len();
         Self {
             postgres,
             scenario,
             client,
             relay,
             snapshot,
-            activations,
         }
     }
 
@@ -66,13 +61,10 @@ impl Healthy {
         }
     }
 
-    /// It was active all the time, nobody fenced it, and each number was published once.
+    /// Nobody fenced it, and each number was published once.
     async fn is_undisturbed(&self, numbers: std::ops::Range<usize>) {
-        assert_eq!(lines(&self.relay, "active").len(), self.activations);
-        for what in ["fenced", "the outcome of a batch is unknown"] {
-            let log = self.relay.stderr().unwrap();
-            assert!(!log.contains(what), "{log}");
-        }
+        let log = self.relay.stderr().unwrap();
+        assert!(!log.contains("fenced"), "{log}");
         let fenced = self.scenario.metric("outbox_fenced_total").await;
         assert!(fenced.is_none_or(|fenced| fenced == 0.0), "{fenced:?}");
         assert_calm(&self.relay);

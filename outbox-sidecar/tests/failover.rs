@@ -6,7 +6,7 @@ use testbed::provision::PostgresVersion;
 use testbed::{PostgresServer, Program, ReservedPort, wait};
 use tokio_postgres::Client;
 
-use crate::scenario::observation::{assert_calm, lines};
+use crate::scenario::observation::assert_calm;
 use crate::scenario::{DEADLINE, Scenario, connect};
 use crate::target::Target;
 
@@ -150,7 +150,6 @@ async fn a_promoted_standby_that_had_everything_goes_on_with_each_message_once()
 #[tokio::test]
 async fn an_old_primary_that_wakes_ends_with_exit_6_and_disturbs_nobody() {
     let (pair, client) = failed_over_under_load().await;
-    let activations = lines(&pair.relay, "active").len();
     pair.primary.restart().await.unwrap();
     let old = pair.scenario.client().await;
     // It does not know that it was left behind, and takes what is written to it.
@@ -164,7 +163,6 @@ async fn an_old_primary_that_wakes_ends_with_exit_6_and_disturbs_nobody() {
     pair.scenario.enqueue(&client, 100_020..100_040).await;
     pair.scenario.drained(&client).await;
     pair.published_what_survived(&client).await;
-    assert_eq!(lines(&pair.relay, "active").len(), activations);
     let fenced = pair.scenario.metric("outbox_fenced_total").await;
     assert!(fenced.is_none_or(|fenced| fenced == 0.0), "{fenced:?}");
     assert_calm(&pair.relay);
