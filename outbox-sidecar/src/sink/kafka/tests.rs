@@ -5,6 +5,7 @@ mod checkpoints;
 mod faults;
 mod fencing;
 mod isolation;
+mod late;
 mod publishing;
 mod reading;
 mod refusals;

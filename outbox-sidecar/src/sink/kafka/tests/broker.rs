@@ -4,8 +4,12 @@
 use std::future::Future;
 use std::sync::OnceLock;
 
+use testbed::proxy::KafkaProxy;
+use testbed::proxy::kafka::{Injected, Progress, Stage};
 use testbed::{KafkaAddress, KafkaServer};
 use tokio::runtime::{Builder, Runtime};
+
+use super::support::SOON;
 
 /// A broker; one of its own ends with it.
 pub(super) struct Broker {
@@ -37,6 +41,23 @@ pub(super) fn with_rights() -> Broker {
         address: server.address().clone(),
         server: Some(server),
     }
+}
+
+/// A broker of its own that is reached directly, and one's way to it through a proxy.
+pub(super) fn behind_proxy() -> (Broker, KafkaProxy) {
+    let proxy = KafkaProxy::start_without_upstream().unwrap();
+    let server = wait(KafkaServer::options().proxied_as(proxy.port()).start());
+    proxy.set_upstream(&server.proxied_upstream());
+    let broker = Broker {
+        address: server.address().clone(),
+        server: Some(server),
+    };
+    (broker, proxy)
+}
+
+/// Waits until the broker has answered what a fault held back.
+pub(super) fn settled(fault: &Injected) -> Progress {
+    wait(fault.reached(Stage::Settled, SOON))
 }
 
 impl Broker {
