@@ -21,6 +21,7 @@ use trials::alarm::{Alarm, alarm};
 use trials::audit::audit;
 use trials::busy_neighbour::busy_neighbour;
 use trials::crash_mix::{Kills, crash_mix};
+use trials::indefinite::indefinite;
 use trials::large_audit::large_audit;
 use trials::large_transaction::one_transaction_with_kills;
 use trials::stuck_mix::{StuckMix, stuck_mix};
@@ -33,6 +34,11 @@ async fn each_message_is_seen_once_whatever_is_killed_for_long() {
         postgres: 5,
     };
     crash_mix(Kind::KafkaExactlyOnce, 200_000, kills).await;
+}
+
+#[tokio::test]
+async fn each_message_is_seen_once_whatever_becomes_of_requests_and_answers_for_long() {
+    indefinite(200, 50).await;
 }
 
 /// Of a relay to RabbitMQ, and of its node.

@@ -19,6 +19,7 @@ mod crashes;
 mod encrypted;
 mod failover;
 mod idle;
+mod indefinite;
 mod init;
 mod large;
 mod program;

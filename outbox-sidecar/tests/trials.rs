@@ -4,6 +4,7 @@ pub(crate) mod alarm;
 pub(crate) mod audit;
 pub(crate) mod busy_neighbour;
 pub(crate) mod crash_mix;
+pub(crate) mod indefinite;
 pub(crate) mod large_audit;
 pub(crate) mod large_transaction;
 pub(crate) mod stuck_mix;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -94,6 +94,7 @@ pub struct Writers {
     table: String,
     tasks: JoinSet<Result<Vec<Attempt>, Error>>,
     committed: Arc<AtomicUsize>,
+    enough: Arc<AtomicBool>,
 }
 
 /// Rows of one transaction that share a fate.
@@ -115,6 +116,7 @@ impl Writers {
     #[must_use]
     pub fn start(url: &str, plan: &WriterPlan) -> Self {
         let committed = Arc::new(AtomicUsize::new(0));
+        let enough = Arc::<AtomicBool>::default();
         let mut tasks = JoinSet::new();
         for number in 0..plan.writers {
             let share = plan.messages / plan.writers;
@@ -127,6 +129,7 @@ impl Writers {
                 random: fastrand::Rng::with_seed(plan.seed.wrapping_add(number as u64)),
                 key_sequences: HashMap::new(),
                 committed: Arc::clone(&committed),
+                enough: Arc::clone(&enough),
             };
             tasks.spawn(writer.run());
         }
@@ -135,7 +138,13 @@ impl Writers {
             table: plan.table.clone(),
             tasks,
             committed,
+            enough,
         }
+    }
+
+    /// Lets each writer stop after its present transaction, however much it still had to write.
+    pub fn stop(&self) {
+        self.enough.store(true, Ordering::Relaxed);
     }
 
     /// How many messages are known to be committed by now.
@@ -195,6 +204,7 @@ struct Writer {
     random: fastrand::Rng,
     key_sequences: HashMap<(String, String), u64>,
     committed: Arc<AtomicUsize>,
+    enough: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -203,7 +213,7 @@ impl Writer {
         let mut done = 0;
         let mut transaction = 0;
         let (mut client, mut backend) = connect(&self.url).await?;
-        while done < self.quota {
+        while done < self.quota && !self.enough.load(Ordering::Relaxed) {
             let (shape, rows) = Shape::choose(&mut self.random);
             let rows = self.rows(transaction, rows.min(self.quota - done));
             transaction += 1;

@@ -82,6 +82,7 @@ async fn requests(
                 Some((Action::Hold(_), injected)) => injected.until_let_go().await,
                 Some((Action::Delay(time), injected)) => {
                     tokio::time::sleep(*time).await;
+                    ledger.passed(&request);
                     injected.let_go(false);
                 }
                 Some((Action::CutBefore, injected)) => {

@@ -76,6 +76,17 @@ impl Ledger {
         entries.seen.iter().filter(of_id).cloned().collect()
     }
 
+    /// A request that was kept for a while is on its way to the broker after all.
+    pub(super) fn passed(&self, request: &Request) {
+        let mut entries = self.entries();
+        let id = request.transactional_id.clone();
+        entries
+            .transactions
+            .entry(id)
+            .or_default()
+            .note(request.kind);
+    }
+
     /// Notes a request, and says what happens to it.
     pub(super) fn judge(&self, connection: u64, request: &Request) -> Verdict {
         let mut entries = self.entries();
