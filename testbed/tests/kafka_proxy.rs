@@ -162,7 +162,7 @@ async fn a_commit_that_arrives_late_tears_the_next_transaction_of_a_plain_client
     // connection, and says yes.
     producer.inner.commit_transaction(DEADLINE).unwrap();
     let commits = bed.seen(RequestKind::Commit);
-    assert_eq!(commits.len(), 2);
+    assert!(commits.len() >= 2, "{commits:?}");
     assert_ne!(commits[0].connection, commits[1].connection);
     assert!(producer.heard.of("REQTMOUT") > 0, "{:?}", producer.heard.0);
 
@@ -186,7 +186,7 @@ async fn an_abort_that_arrives_late_takes_the_next_transaction_of_a_plain_client
     producer.begin();
     producer.send(&bed.topic, &["1.0"]);
     producer.inner.abort_transaction(DEADLINE).unwrap();
-    assert_eq!(bed.seen(RequestKind::Abort).len(), 2);
+    assert!(bed.seen(RequestKind::Abort).len() >= 2);
 
     producer.begin();
     producer.send(&bed.topic, &["2.0", "2.1"]);
@@ -247,7 +247,8 @@ async fn a_request_is_repeated_no_sooner_than_half_the_backoff_and_only_the_log_
                 _ => producer.inner.abort_transaction(DEADLINE).unwrap(),
             }
             let ends = bed.seen(kind);
-            let [first, second] = ends.as_slice() else {
+            // A third one comes where the second is told that the first is still going on.
+            let [first, second, ..] = ends.as_slice() else {
                 panic!("{action:?}: {ends:?}");
             };
             let pause = second.at - first.at;
@@ -295,4 +296,30 @@ async fn what_waits_for_less_than_the_clients_time_out_is_not_repeated() {
         assert_eq!(bed.seen(RequestKind::Commit).len(), 1, "{action:?}");
         assert_eq!(bed.committed().await, ["1.0"]);
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_again_and_again_is_not_told_and_only_the_time_shows_it() {
+    let bed = Bed::start().await;
+    let producer = bed.producer();
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        producer.begin();
+        producer.send(&bed.topic, &["1.0"]);
+        let (failed, before) = (
+            producer.heard.of("FAIL"),
+            bed.seen(RequestKind::Commit).len(),
+        );
+        let _ = bed.inject(RequestKind::Commit, Action::CutAfter);
+        producer.inner.commit_transaction(DEADLINE).unwrap();
+        told.push(producer.heard.of("FAIL") - failed);
+        // A third one comes where the second is told that the commit is still going on.
+        let commits = bed.seen(RequestKind::Commit).split_off(before);
+        assert!(commits.len() >= 2, "{commits:?}");
+        let pause = commits[1].at - commits[0].at;
+        println!("again after {pause:?}, FAIL {told:?}");
+        assert!(pause >= RETRY_BACKOFF / 2, "{pause:?}");
+    }
+    assert_eq!(told.first(), Some(&1));
+    assert_eq!(told.last(), Some(&0));
 }

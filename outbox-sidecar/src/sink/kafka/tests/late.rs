@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use outbox_core::sink::{Outcome, Sink};
+use outbox_core::sink::{Batch, Outcome, Sink};
 use testbed::proxy::KafkaProxy;
 use testbed::proxy::kafka::{Action, Fault, Injected, RequestKind, Until};
 
@@ -36,7 +36,7 @@ fn inject(proxy: &KafkaProxy, relay: &Relay, kind: RequestKind, action: Action) 
 }
 
 /// Goes the way of a relay while nothing is durable and nobody to blame: what the sink says then.
-fn conclusion(sink: &mut KafkaSink, batch: &outbox_core::sink::Batch) -> Outcome {
+fn conclusion(sink: &mut KafkaSink, batch: &Batch) -> Outcome {
     let deadline = Instant::now() + SOON;
     while Instant::now() < deadline {
         match sink.publish(batch) {
@@ -45,6 +45,35 @@ fn conclusion(sink: &mut KafkaSink, batch: &outbox_core::sink::Batch) -> Outcome
         }
     }
     panic!("no conclusion within {SOON:?}");
+}
+
+/// The second batch: four messages, and a fifth that the broker refuses.
+fn with_a_refused_one(relay: &Relay) -> Batch {
+    let small = format!("{}-small", relay.topic);
+    relay.create_topic(&small, 1, &[("max.message.bytes", "1000")]);
+    let mut batch = relay.batch(2, 5);
+    batch.messages[4].row.destination = small.into();
+    batch.messages[4].row.payload = Some(vec![0; 2000].into());
+    batch
+}
+
+/// Publishes the second batch until the sink knows whom the broker refuses.
+fn give_up_the_refused_one(sink: &mut KafkaSink, batch: &Batch) {
+    let deadline = Instant::now() + SOON;
+    while Instant::now() < deadline {
+        match conclusion(sink, batch) {
+            Outcome::Poison(refusals) => {
+                let refused: Vec<_> = refusals.iter().map(|found| found.batch_index).collect();
+                assert_eq!(refused, [4]);
+                return;
+            }
+            Outcome::Indefinite { .. } => {
+                assert_eq!(sink.acquire(1).unwrap().unwrap().sequence, 1);
+            }
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+    panic!("nothing was refused within {SOON:?}");
 }
 
 #[test]
@@ -79,29 +108,17 @@ fn an_abort_that_arrives_late_meets_another_producer_and_takes_nothing_away() {
     let (broker, proxy) = broker::behind_proxy();
     for produced in [1, 2, 4] {
         let relay = relay(&broker, &proxy);
-        let small = format!("{}-small", relay.topic);
-        relay.create_topic(&small, 1, &[("max.message.bytes", "1000")]);
         let mut sink = relay.sink();
         sink.acquire(1).unwrap();
         publish_surely(&mut sink, &relay.batch(1, 4));
-        let mut batch = relay.batch(2, 5);
-        batch.messages[4].row.destination = small.into();
-        batch.messages[4].row.payload = Some(vec![0; 2000].into());
+        let mut batch = with_a_refused_one(&relay);
         let until = Until::Before(RequestKind::Produce, produced);
         let held = inject(&proxy, &relay, RequestKind::Abort, Action::Hold(until));
         let outcome = conclusion(&mut sink, &batch);
         assert!(matches!(outcome, Outcome::Indefinite { .. }), "{outcome:?}");
         assert!(held.has_struck());
-        let refusals = loop {
-            assert_eq!(sink.acquire(1).unwrap().unwrap().sequence, 1);
-            match conclusion(&mut sink, &batch) {
-                Outcome::Poison(refusals) => break refusals,
-                Outcome::Indefinite { .. } => {}
-                outcome => panic!("{outcome:?}"),
-            }
-        };
-        assert_eq!(refusals.len(), 1);
-        assert_eq!(refusals[0].batch_index, 4);
+        assert_eq!(sink.acquire(1).unwrap().unwrap().sequence, 1);
+        give_up_the_refused_one(&mut sink, &batch);
         batch.messages.truncate(4);
         publish_surely(&mut sink, &batch);
         publish_surely(&mut sink, &relay.batch(3, 20));
@@ -145,5 +162,35 @@ fn an_earlier_producers_beginning_that_arrives_late_costs_a_new_producer_and_not
             committed_payloads(&broker, &relay.topic),
             payloads(&[(1, 4), (2, 20), (3, 4)])
         );
+    }
+}
+
+#[test]
+fn what_a_rolled_back_batch_has_sent_and_comes_late_is_seen_by_nobody() {
+    let (broker, proxy) = broker::behind_proxy();
+    for kind in [RequestKind::Produce, RequestKind::AddPartitions] {
+        for produced in [1, 5, 10] {
+            let relay = relay(&broker, &proxy);
+            let mut sink = relay.sink();
+            sink.acquire(1).unwrap();
+            publish_surely(&mut sink, &relay.batch(1, 4));
+            let mut batch = with_a_refused_one(&relay);
+            let until = Until::Before(RequestKind::Produce, produced);
+            let held = inject(&proxy, &relay, kind, Action::Hold(until));
+            give_up_the_refused_one(&mut sink, &batch);
+            batch.messages.truncate(4);
+            publish_surely(&mut sink, &batch);
+            let mut published = vec![(1, 4), (2, 4)];
+            // Enough records for the moment to come, and then as many again.
+            for sequence in 3..9 {
+                publish_surely(&mut sink, &relay.batch(sequence, 20));
+                published.push((sequence, 20));
+            }
+            settled(&held);
+            assert_eq!(
+                committed_payloads(&broker, &relay.topic),
+                payloads(&published)
+            );
+        }
     }
 }
