@@ -51,6 +51,12 @@ impl Schedule {
         }
         Self { seed, faults }
     }
+
+    /// Whether it needs messages that the broker refuses.
+    pub(super) fn rolls_back(&self) -> bool {
+        let mut faults = self.faults.iter();
+        faults.any(|planned| planned.kind == RequestKind::Abort)
+    }
 }
 
 /// The end of a transaction: more commits than aborts, as a relay has.
