@@ -4,6 +4,8 @@ mod assembly;
 mod check;
 pub mod cli;
 mod config;
+#[cfg(test)]
+mod connection_table;
 mod control;
 mod driver;
 mod exit;
@@ -18,4 +20,5 @@ pub mod sink;
 mod source;
 mod stuck;
 mod telemetry;
+mod tls;
 mod verify;

@@ -1,4 +1,7 @@
-//! A relay whose way to PostgreSQL is encrypted, and whose certificates are rotated.
+//! A relay whose ways to PostgreSQL and to its broker are encrypted, and whose certificates are
+//! rotated.
+
+mod kafka;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -9,17 +12,46 @@ use tokio_postgres::Client;
 
 use crate::scenario::{DEADLINE, Scenario};
 
+/// Files of the relay's that nobody else may read; gone with it.
+struct Files(PathBuf);
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Files {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(unique::name("tls"));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// A new certificate and key of this user.
+    fn carry(&self, authority: &Authority, user: &str) -> (String, String) {
+        let certificate = authority.client(user).unwrap();
+        let key = self.write(&format!("{user}.key"), &certificate.key_pem);
+        (self.write(&format!("{user}.crt"), &certificate.pem), key)
+    }
+}
+
 /// A server that lets the role `relay` in with TLS only, by this method.
 struct Site {
     server: PostgresServer,
     authority: Authority,
-    files: PathBuf,
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.files);
-    }
+    files: Files,
 }
 
 impl Site {
@@ -27,12 +59,10 @@ impl Site {
         let server = PostgresServer::options()
             .hba(&format!("hostssl all relay 127.0.0.1/32 {method}"))
             .hba("host all relay 127.0.0.1/32 reject");
-        let files = std::env::temp_dir().join(unique::name("tls"));
-        std::fs::create_dir(&files).unwrap();
         let site = Self {
             server: server.start().await.unwrap(),
             authority: Authority::new("the first of the servers").unwrap(),
-            files,
+            files: Files::new(),
         };
         site.serve(&site.authority).await;
         site.write("ca.pem", &site.authority.pem);
@@ -53,16 +83,11 @@ impl Site {
     }
 
     fn write(&self, name: &str, text: &str) -> String {
-        let path = self.files.join(name);
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        path.display().to_string()
+        self.files.write(name, text)
     }
 
     fn carry(&self, authority: &Authority) -> (String, String) {
-        let certificate = authority.client("relay").unwrap();
-        let key = self.write("relay.key", &certificate.key_pem);
-        (self.write("relay.crt", &certificate.pem), key)
+        self.files.carry(authority, "relay")
     }
 
     /// An outbox that is set up for the role `relay`.

@@ -1,6 +1,7 @@
 //! Kafka brokers.
 
 mod address;
+mod encrypted;
 mod fence;
 mod node;
 mod options;
@@ -9,5 +10,6 @@ mod server;
 
 pub use address::KafkaAddress;
 pub(crate) use address::blocking;
+pub use encrypted::KafkaEncryption;
 pub use options::KafkaOptions;
 pub use server::KafkaServer;

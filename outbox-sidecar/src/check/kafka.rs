@@ -2,6 +2,8 @@ mod topics;
 
 use std::time::Duration;
 
+use outbox_core::sink::AcquireError;
+
 use super::Findings;
 use super::postgres::Seen;
 use crate::config::Settings;
@@ -24,7 +26,10 @@ pub(super) fn check(
     let brokers = match administration.broker_summary() {
         Ok(brokers) => brokers,
         Err(error) => {
-            let fix = "check bootstrap.servers, the listener's security and the network";
+            let fix = match error {
+                AcquireError::Fatal(_) => "correct [kafka.properties], or the broker",
+                _ => "check bootstrap.servers, the listener's security and the network",
+            };
             findings.error("kafka", error.to_string(), fix);
             return false;
         }

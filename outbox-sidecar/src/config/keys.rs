@@ -71,6 +71,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Text,
         Some("outbox-checkpoints"),
     ),
+    key("kafka.password_file", Kind::Text, None),
     key("kafka.create_topics", Kind::Boolean, Some("false")),
     key("kafka.partitions", Kind::Number, Some("6")),
     key("kafka.replication_factor", Kind::Number, Some("3")),

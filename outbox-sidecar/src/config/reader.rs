@@ -149,12 +149,17 @@ impl Reader<'_> {
         self.text(key)?.parse().map_err(|_| self.bad(key, expected))
     }
 
+    /// A file that a key names; none where the key is not set or empty.
+    pub(super) fn path(&self, key: &str) -> Result<Option<PathBuf>, ConfigError> {
+        let path = PathBuf::from(self.text(key)?);
+        Ok(Some(path).filter(|path| !path.as_os_str().is_empty()))
+    }
+
     /// The first line of the file that a key names; none where the key is not set or empty.
     pub(super) fn file(&self, key: &str) -> Result<Option<String>, ConfigError> {
-        let path = PathBuf::from(self.text(key)?);
-        if path.as_os_str().is_empty() {
+        let Some(path) = self.path(key)? else {
             return Ok(None);
-        }
+        };
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
             Err(source) => Err(ConfigError::ValueFile {

@@ -200,6 +200,7 @@ impl Reader<'_> {
         Ok(KafkaSettings {
             relay: relay.to_owned(),
             properties,
+            password_file: self.path("kafka.password_file")?,
             checkpoint_topic: self.text("kafka.checkpoint_topic")?,
             create_topics: self.boolean("kafka.create_topics")?,
             partitions: self.number("kafka.partitions", 1..=i64::from(i32::MAX))?,
@@ -218,6 +219,7 @@ impl Reader<'_> {
             | KafkaSettingsError::Unknown { property, .. } => {
                 format!("{}{property}", keys::PROPERTIES)
             }
+            KafkaSettingsError::PasswordFile { .. } => "kafka.password_file".to_owned(),
             KafkaSettingsError::BootstrapServersMissing | KafkaSettingsError::Together { .. } => {
                 return None;
             }

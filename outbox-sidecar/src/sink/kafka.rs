@@ -20,8 +20,10 @@
 mod activation;
 mod admin;
 mod administration;
+mod broker_certificate;
 mod checkpoint_topic;
 mod closing;
+mod connection_failures;
 mod deliveries;
 mod destinations;
 mod errors;
@@ -67,6 +69,7 @@ use transaction::{Surroundings, Transaction};
 /// let mut sink = KafkaSink::new(KafkaSettings {
 ///     relay: "policy".into(),
 ///     properties: [("bootstrap.servers".into(), "localhost:9092".into())].into(),
+///     password_file: None,
 ///     checkpoint_topic: "outbox-checkpoints".into(),
 ///     create_topics: false,
 ///     partitions: 6,
@@ -176,7 +179,14 @@ impl Sink for KafkaSink {
                 &self.properties,
             );
             match found {
-                Err(reason) => return Outcome::Retry { reason },
+                Err(reason) => {
+                    let outcome = active.producer.without_answer(reason);
+                    if !matches!(outcome, Outcome::Retry { .. }) {
+                        // Its files may have been rotated: the next producer reads them anew.
+                        self.retire();
+                    }
+                    return outcome;
+                }
                 Ok(refusals) if !refusals.is_empty() => return Outcome::Poison(refusals),
                 Ok(_) => {}
             }

@@ -8,6 +8,7 @@ use testbed_supervisor::Spawn;
 
 use crate::directory::RunDirectory;
 use crate::error::Error;
+use crate::kafka::encrypted::{EncryptedPorts, EncryptionFiles};
 use crate::kafka::options::KafkaOptions;
 use crate::provision::KafkaInstallation;
 use crate::server::run_to_end;
@@ -23,7 +24,7 @@ const SETTINGS: [(&str, &str); 19] = [
     ("inter.broker.listener.name", "PLAINTEXT"),
     (
         "listener.security.protocol.map",
-        "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,MUTUAL:SSL,LOGIN:SASL_SSL",
     ),
     ("auto.create.topics.enable", "false"),
     ("default.replication.factor", "1"),
@@ -64,6 +65,7 @@ pub(super) struct Ports {
     pub(super) broker: u16,
     pub(super) controller: u16,
     pub(super) proxied: u16,
+    pub(super) encrypted: EncryptedPorts,
 }
 
 /// One node in a directory of its own.
@@ -103,10 +105,16 @@ impl Node {
             &node.controller_properties(),
             &node.controller_settings(ports),
         )?;
-        let command = node
+        let mut command = node
             .java("kafka.tools.StorageTool", &JAVA_QUICK_START)
             .args(["format", "-t", CLUSTER_ID, "-c"])
             .arg(properties.to_string_lossy());
+        if let Some(encrypted) = &options.encrypted {
+            node.encryption().write(encrypted)?;
+            for scram in encrypted.scram_users() {
+                command = command.args(["--add-scram".to_owned(), scram]);
+            }
+        }
         run_to_end(
             "Kafka's format",
             command,
@@ -164,6 +172,30 @@ impl Node {
             .args(resource)
     }
 
+    /// Gives a user another password.
+    pub(super) fn set_password_command(
+        &self,
+        mechanism: &str,
+        user: &str,
+        password: &str,
+        bootstrap: &str,
+    ) -> Spawn {
+        self.java("kafka.admin.ConfigCommand", &JAVA_QUICK_START)
+            .args(["--bootstrap-server", bootstrap, "--alter"])
+            .args(["--entity-type", "users", "--entity-name", user])
+            .arg("--add-config")
+            .arg(format!("{mechanism}=[password={password}]"))
+    }
+
+    pub(super) fn set_password_log(&self) -> PathBuf {
+        self.path("set_password.log")
+    }
+
+    /// What the encrypted listeners read when the broker starts.
+    pub(super) fn encryption(&self) -> EncryptionFiles {
+        EncryptionFiles::of(self.directory.path())
+    }
+
     pub(super) fn allow_only_log(&self) -> PathBuf {
         self.path("allow_only.log")
     }
@@ -191,6 +223,7 @@ impl Node {
             broker,
             controller,
             proxied,
+            encrypted,
         } = ports;
         let mut listeners =
             format!("PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}");
@@ -198,6 +231,13 @@ impl Node {
         if let Some(port) = options.proxied_as {
             listeners.push_str(&format!(",PROXIED://127.0.0.1:{proxied}"));
             advertised.push_str(&format!(",PROXIED://127.0.0.1:{port}"));
+        }
+        if let Some(options) = &options.encrypted {
+            listeners.push_str(&encrypted.listeners());
+            advertised.push_str(&encrypted.advertised());
+            for (name, value) in self.encryption().settings(options) {
+                line(&name, &value);
+            }
         }
         line(
             "controller.quorum.voters",

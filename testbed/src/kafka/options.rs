@@ -1,6 +1,7 @@
 //! What a test may choose of a broker.
 
 use crate::error::Error;
+use crate::kafka::encrypted::KafkaEncryption;
 use crate::kafka::server::KafkaServer;
 
 /// How a broker is set up; start from [`KafkaServer::options`].
@@ -9,6 +10,7 @@ pub struct KafkaOptions {
     pub(super) settings: Vec<(String, String)>,
     pub(super) proxied_as: Option<u16>,
     pub(super) throughput: bool,
+    pub(super) encrypted: Option<KafkaEncryption>,
 }
 
 impl KafkaOptions {
@@ -36,6 +38,14 @@ impl KafkaOptions {
     #[must_use]
     pub fn proxied_as(mut self, port: u16) -> Self {
         self.proxied_as = Some(port);
+        self
+    }
+
+    /// Three listeners more, all with TLS: see [`KafkaServer::tls`], [`KafkaServer::mutual_tls`] and
+    /// [`KafkaServer::login`].
+    #[must_use]
+    pub fn encrypted(mut self, encryption: KafkaEncryption) -> Self {
+        self.encrypted = Some(encryption);
         self
     }
 

@@ -7,6 +7,7 @@ use testbed_supervisor::{Signal, Target};
 
 use crate::error::Error;
 use crate::kafka::address::{KafkaAddress, blocking};
+use crate::kafka::encrypted::{EncryptedPorts, KafkaEncryption};
 use crate::kafka::fence::unregister;
 use crate::kafka::node::{Node, Ports};
 use crate::kafka::options::KafkaOptions;
@@ -19,7 +20,7 @@ use crate::server::{Server, run_to_end};
 const START_MAX: Duration = Duration::from_secs(120);
 const STOP_MAX: Duration = Duration::from_secs(60);
 /// One Java start, on a busy machine.
-const FORBID_MAX: Duration = Duration::from_secs(60);
+const TOOL_MAX: Duration = Duration::from_secs(60);
 /// A port can be taken between its choice and the broker's start.
 const START_ATTEMPTS_MAX: usize = 3;
 
@@ -32,7 +33,8 @@ pub struct KafkaServer {
     address: KafkaAddress,
     proxied: u16,
     node: Node,
-    _ports: [ReservedPort; 3],
+    encrypted: EncryptedPorts,
+    _ports: [ReservedPort; 6],
 }
 
 impl KafkaServer {
@@ -58,18 +60,25 @@ impl KafkaServer {
                 ReservedPort::find()?,
                 ReservedPort::find()?,
                 ReservedPort::find()?,
+                ReservedPort::find()?,
+                ReservedPort::find()?,
+                ReservedPort::find()?,
             ];
-            let [broker, controller, proxied] = reserved.each_ref().map(ReservedPort::number);
+            let [broker, controller, proxied, tls, mutual, login] =
+                reserved.each_ref().map(ReservedPort::number);
+            let encrypted = EncryptedPorts { tls, mutual, login };
             let ports = Ports {
                 broker,
                 controller,
                 proxied,
+                encrypted,
             };
             let node = Node::create(installation.clone(), ports, &options).await?;
             let kafka = Self {
                 server: Server::new("Kafka", node.command(), node.log()),
                 address: KafkaAddress::new(format!("127.0.0.1:{broker}")),
                 proxied,
+                encrypted,
                 node,
                 _ports: reserved,
             };
@@ -100,6 +109,50 @@ impl KafkaServer {
     #[must_use]
     pub fn proxied_upstream(&self) -> String {
         format!("127.0.0.1:{}", self.proxied)
+    }
+
+    /// The listener with TLS that lets everybody in, `localhost:port`; of a broker that was started
+    /// with [`KafkaOptions::encrypted`], as the next two.
+    #[must_use]
+    pub fn tls(&self) -> String {
+        format!("localhost:{}", self.encrypted.tls)
+    }
+
+    /// The one that wants a certificate of its clients.
+    #[must_use]
+    pub fn mutual_tls(&self) -> String {
+        format!("localhost:{}", self.encrypted.mutual)
+    }
+
+    /// The one that wants a password: SASL PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+    #[must_use]
+    pub fn login(&self) -> String {
+        format!("localhost:{}", self.encrypted.login)
+    }
+
+    /// Other certificates, to be used from the next start on.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn set_encryption(&self, encryption: &KafkaEncryption) -> Result<(), Error> {
+        self.node.encryption().write(encryption)
+    }
+
+    /// Gives a user of `mechanism` (`SCRAM-SHA-256` or `SCRAM-SHA-512`) another password, for logins
+    /// from now on.
+    ///
+    /// # Errors
+    /// When the broker does not answer within a minute.
+    pub async fn set_password(
+        &self,
+        mechanism: &str,
+        user: &str,
+        password: &str,
+    ) -> Result<(), Error> {
+        let bootstrap = self.bootstrap();
+        let tool = (self.node).set_password_command(mechanism, user, password, bootstrap);
+        let log = self.node.set_password_log();
+        run_to_end("Kafka's ConfigCommand", tool, &log, TOOL_MAX).await
     }
 
     /// See [`KafkaAddress::create_topic`].
@@ -151,7 +204,7 @@ impl KafkaServer {
             .node
             .allow_only_command(resource, operations, bootstrap);
         let log = self.node.allow_only_log();
-        run_to_end("Kafka's AclCommand", tool, &log, FORBID_MAX).await
+        run_to_end("Kafka's AclCommand", tool, &log, TOOL_MAX).await
     }
 
     /// The broker's process id.

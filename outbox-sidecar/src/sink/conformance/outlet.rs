@@ -101,6 +101,7 @@ impl Outlet {
         let settings = KafkaSettings {
             relay: relay.clone(),
             properties: [servers].into(),
+            password_file: None,
             checkpoint_topic: unique::name("checkpoints"),
             create_topics: false,
             partitions: 2,

@@ -9,7 +9,7 @@ use outbox_core::sink::AcquireError;
 use super::checkpoint_topic::{CheckpointReader, End, PARTITION};
 use super::closing::Closing;
 use super::deliveries::{CONTROL, Settled};
-use super::errors::Trouble;
+use super::errors::{Trouble, unusable};
 use super::producer::{Producer, Record, SendError};
 use super::properties::Properties;
 use super::settings::KafkaSettings;
@@ -53,9 +53,10 @@ fn fence_and_read(
 ) -> Result<Activation, AcquireError> {
     let mut suspicion = String::new();
     for _ in 0..ATTEMPTS_MAX {
-        let config = properties.transactional_producer(settings);
-        let mut producer = Producer::start(&config)
-            .map_err(|error| AcquireError::Unavailable(error.to_string()))?;
+        let config = properties
+            .transactional_producer(settings)
+            .map_err(unusable)?;
+        let mut producer = Producer::start(&config).map_err(unusable)?;
         match write_barrier(&mut producer, settings, properties) {
             Ok(Barrier::Written { offset, token }) => {
                 let end = End::Barrier {
@@ -125,11 +126,8 @@ fn write_barrier(
     match producer.wait(0, deadline)? {
         Settled::All => {}
         Settled::Waiting => {
-            let last = producer.last_error();
-            let cause = last.map_or_else(String::new, |(_, error)| format!(": {error}"));
-            return Err(Trouble::Unclear(format!(
-                "the barrier is not acknowledged{cause}"
-            )));
+            let reason = "the barrier is not acknowledged".to_owned();
+            return Err(producer.explain(Trouble::Unclear(reason)));
         }
         Settled::Failed => {
             let failures = producer.deliveries().take_failures();

@@ -42,7 +42,7 @@ pub(super) struct Admin(AdminClient<QuietContext>);
 
 impl Admin {
     pub(super) fn connect(config: &ClientConfig) -> Result<Self, AdminError> {
-        let client = config.create_with_context(QuietContext);
+        let client = config.create_with_context(QuietContext::of(config));
         client.map(Self).map_err(unavailable)
     }
 

@@ -13,7 +13,7 @@ use super::admin::{Admin, AdminError, TopicToCreate};
 use super::checkpoint_topic::PARTITION;
 use super::deliveries::{CONTROL, Settled};
 use super::destinations::{DestinationError, TopicState, topic_state, wait_until_visible};
-use super::errors::Trouble;
+use super::errors::{Trouble, unusable};
 use super::producer::{Producer, Record, SendError};
 use super::properties::Properties;
 use super::settings::{KafkaSettings, KafkaSettingsError};
@@ -48,7 +48,7 @@ impl KafkaAdministration {
     /// Settings that cannot work.
     pub fn new(settings: KafkaSettings) -> Result<Self, KafkaSettingsError> {
         let properties = Properties::new(&settings)?;
-        let producer = Producer::start(&properties.plain_producer()).map_err(|error| {
+        let producer = Producer::start(&properties.plain_producer()?).map_err(|error| {
             KafkaSettingsError::Together {
                 cause: error.to_string(),
             }
@@ -174,8 +174,8 @@ impl KafkaAdministration {
     }
 
     fn admin(&self) -> Result<Admin, AcquireError> {
-        Admin::connect(&self.properties.plain_producer())
-            .map_err(|error| self.admin_failed("connecting", error))
+        let config = self.properties.plain_producer().map_err(unusable)?;
+        Admin::connect(&config).map_err(|error| self.admin_failed("connecting", error))
     }
 
     fn state(&self, topic: &str) -> Result<TopicState, AcquireError> {

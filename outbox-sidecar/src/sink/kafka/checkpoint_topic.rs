@@ -10,9 +10,9 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::closing::QuietContext;
+use super::closing::{QuietContext, explain};
 use super::destinations::{DestinationError, TopicState, believed_state};
-use super::errors::forbids_publishing;
+use super::errors::{Trouble, forbids_publishing, unusable};
 use super::properties::Properties;
 use super::settings::KafkaSettings;
 
@@ -47,10 +47,10 @@ impl CheckpointReader {
         settings: &KafkaSettings,
         properties: &Properties,
     ) -> Result<Self, AcquireError> {
-        let consumer: BaseConsumer<QuietContext> = properties
-            .consumer(settings)
-            .create_with_context(QuietContext)
-            .map_err(unavailable)?;
+        let config = properties.consumer(settings).map_err(unusable)?;
+        let consumer: BaseConsumer<QuietContext> = config
+            .create_with_context(QuietContext::of(&config))
+            .map_err(unusable)?;
         let topic = &settings.checkpoint_topic;
         match believed_state(consumer.client(), topic) {
             Ok(TopicState::Exists { partitions: 1, .. }) => {}
@@ -65,7 +65,8 @@ impl CheckpointReader {
                 return Err(AcquireError::Fatal(text));
             }
             Err(DestinationError::Refused(_, text) | DestinationError::Unavailable(text)) => {
-                return Err(why_unavailable(&consumer, text));
+                let trouble = explain(&consumer, Trouble::Unclear(text));
+                return Err(trouble.into_acquire_error());
             }
         }
         let mut assignment = TopicPartitionList::new();
@@ -108,7 +109,8 @@ impl CheckpointReader {
                 None => {}
             }
             if heard.elapsed() > READ_PAUSE_MAX || began.elapsed() > READ_MAX {
-                return Err(AcquireError::Unavailable(self.stuck(end, trouble)));
+                let trouble = Trouble::Unclear(self.stuck(end, trouble));
+                return Err(explain(&self.consumer, trouble).into_acquire_error());
             }
         }
     }
@@ -202,25 +204,6 @@ fn missing(topic: &str) -> AcquireError {
 
 fn unavailable(error: KafkaError) -> AcquireError {
     AcquireError::Unavailable(error.to_string())
-}
-
-/// A metadata request only says that it timed out; the reason comes as an event of its own.
-fn why_unavailable(consumer: &BaseConsumer<QuietContext>, text: String) -> AcquireError {
-    let mut reasons = vec![text];
-    // Bounded by what librdkafka queued so far.
-    while let Some(Err(error)) = consumer.poll(Duration::ZERO) {
-        match error.rdkafka_error_code() {
-            Some(code) if forbids_publishing(code) => {
-                return AcquireError::Fatal(format!(
-                    "the broker refuses this client: {error}; check sasl.username and \
-                     sasl.password, or the client's certificate"
-                ));
-            }
-            _ => reasons.push(error.to_string()),
-        }
-    }
-    reasons.dedup();
-    AcquireError::Unavailable(reasons.join("; "))
 }
 
 /// An error and its causes on one line.

@@ -1,10 +1,14 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+
+use super::connection_failures::ConnectionFailures;
+use super::errors::Trouble;
 
 /// How many clients may be closing at one time: each may still hold its buffers.
 const CLOSING_MAX: usize = 4;
@@ -12,6 +16,9 @@ const CLOSING_MAX: usize = 4;
 const CLOSING_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The pause between looks at them.
 const CLOSING_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long librdkafka's log lines are read when something went wrong.
+const LOG_MAX: Duration = Duration::from_millis(200);
 
 /// Clients on their way out. librdkafka and rust-rdkafka take from 100 ms to some seconds to let
 /// go of one (more with a frozen broker), and nobody should wait for that.
@@ -45,10 +52,23 @@ impl Closing {
 }
 
 /// Callbacks of clients whose connections nobody's transaction depends on.
-pub(super) struct QuietContext;
+#[derive(Debug)]
+pub(super) struct QuietContext {
+    failures: ConnectionFailures,
+}
+
+impl QuietContext {
+    /// For a client with this configuration.
+    pub(super) fn of(config: &ClientConfig) -> Self {
+        Self {
+            failures: ConnectionFailures::of(config),
+        }
+    }
+}
 
 impl ClientContext for QuietContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.failures.log_line(facility, message);
         super::producer::log(level, facility, message);
     }
 
@@ -58,3 +78,13 @@ impl ClientContext for QuietContext {
 }
 
 impl ConsumerContext for QuietContext {}
+
+/// Adds what librdkafka said of a consumer's connections. It waits in a queue until somebody polls.
+pub(super) fn explain(consumer: &BaseConsumer<QuietContext>, trouble: Trouble) -> Trouble {
+    let deadline = Instant::now() + LOG_MAX;
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        // Whatever record comes, it comes too late.
+        let _ = consumer.poll(left);
+    }
+    consumer.context().failures.explain(trouble)
+}

@@ -216,8 +216,10 @@ fn create(
         replication_factor: settings.replication_factor,
         configuration: &[],
     };
-    let created =
-        Admin::connect(&properties.plain_producer()).and_then(|admin| admin.create_topic(&topic));
+    let config = properties
+        .plain_producer()
+        .map_err(|error| DestinationError::Unavailable(error.to_string()))?;
+    let created = Admin::connect(&config).and_then(|admin| admin.create_topic(&topic));
     match created {
         Ok(_) => {
             tracing::info!(
@@ -295,6 +297,7 @@ mod tests {
         let settings = KafkaSettings {
             relay: "r".into(),
             properties: std::collections::BTreeMap::new(),
+            password_file: None,
             checkpoint_topic: "outbox-checkpoints".into(),
             create_topics: false,
             partitions: 1,

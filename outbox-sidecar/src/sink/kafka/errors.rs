@@ -85,6 +85,11 @@ impl Trouble {
     }
 }
 
+/// Settings, or files that they name, of which no client can be made.
+pub(super) fn unusable(error: impl ToString) -> AcquireError {
+    AcquireError::Fatal(error.to_string())
+}
+
 /// Answers that stay the same however often one asks.
 pub(super) fn forbids_publishing(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;

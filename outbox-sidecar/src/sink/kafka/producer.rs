@@ -1,6 +1,6 @@
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use outbox_core::sink::Outcome;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -11,8 +11,9 @@ use rdkafka::producer::{
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, message::OwnedHeaders};
 
+use super::connection_failures::ConnectionFailures;
 use super::deliveries::{Deliveries, Settled};
-use super::errors::{Trouble, forbids_publishing};
+use super::errors::Trouble;
 use super::failed_transaction::FailedTransaction;
 use super::suspicion::{Mark, Suspicion, Traces};
 use super::unauthorised::UnauthorisedTopics;
@@ -41,17 +42,29 @@ pub(super) struct Producer {
 }
 
 /// Where librdkafka's callbacks arrive.
-#[derive(Default)]
 pub(super) struct Context {
+    failures: ConnectionFailures,
     deliveries: Deliveries,
     traces: Traces,
     unauthorised: UnauthorisedTopics,
     failed: FailedTransaction,
-    last_error: Mutex<Option<(Option<RDKafkaErrorCode>, String)>>,
+}
+
+impl Context {
+    fn of(config: &ClientConfig) -> Self {
+        Self {
+            failures: ConnectionFailures::of(config),
+            deliveries: Deliveries::default(),
+            traces: Traces::default(),
+            unauthorised: UnauthorisedTopics::default(),
+            failed: FailedTransaction::default(),
+        }
+    }
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.failures.log_line(facility, message);
         self.traces.log_line(facility, message);
         self.unauthorised.log_line(facility, message);
         self.failed.log_line(facility, message);
@@ -63,9 +76,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if let Ok(mut last) = self.last_error.lock() {
-            *last = Some((error.rdkafka_error_code(), format!("{error}: {reason}")));
-        }
+        tracing::debug!(%error, reason, "librdkafka");
     }
 }
 
@@ -121,7 +132,7 @@ pub(super) struct Record<'a> {
 impl Producer {
     pub(super) fn start(config: &ClientConfig) -> Result<Self, KafkaError> {
         Ok(Self {
-            inner: config.create_with_context(Context::default())?,
+            inner: config.create_with_context(Context::of(config))?,
             sent: 0,
         })
     }
@@ -143,17 +154,17 @@ impl Producer {
             .map_err(|error| self.explain(self.trouble("init_transactions", &error)))
     }
 
-    /// Adds what librdkafka said last about its connections: a time-out alone explains nothing,
-    /// and a wrong password shows in no other way.
+    /// Adds what librdkafka said of its connections: a time-out alone explains nothing, and a
+    /// wrong password shows in no other way.
     pub(super) fn explain(&self, trouble: Trouble) -> Trouble {
-        match (trouble, self.last_error()) {
-            (Trouble::Unclear(reason), Some((Some(code), text))) if forbids_publishing(code) => {
-                Trouble::of_delivery(&format!("{reason}: {text}"), code)
-            }
-            (Trouble::Unclear(reason), Some((_, text))) => {
-                Trouble::Unclear(format!("{reason}; last error: {text}"))
-            }
-            (trouble, _) => trouble,
+        self.context().failures.explain(trouble)
+    }
+
+    /// What it means that the brokers do not answer: they are away, or do not take us.
+    pub(super) fn without_answer(&self, reason: String) -> Outcome {
+        match self.explain(Trouble::Unclear(reason)) {
+            Trouble::Unclear(reason) => Outcome::Retry { reason },
+            refused => refused.into_outcome(),
         }
     }
 
@@ -288,13 +299,6 @@ impl Producer {
             return Some(Suspicion::events_not_served());
         }
         self.traces().suspicion(since, ending, slow)
-    }
-
-    /// The last word of librdkafka about its connections, for reasons that say more than
-    /// "timed out".
-    pub(super) fn last_error(&self) -> Option<(Option<RDKafkaErrorCode>, String)> {
-        let last = self.context().last_error.lock();
-        last.ok().and_then(|last| last.clone())
     }
 
     pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {

@@ -1,5 +1,6 @@
 //! What librdkafka is told: our defaults and the user's properties, for each client.
 
+mod password_file;
 mod written;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::{ClientConfig, error::KafkaError};
 
+use self::password_file::PasswordFile;
 use self::written::{canonical, number, refuse_random_partitioner, require};
 use super::settings::{KafkaSettings, KafkaSettingsError};
 
@@ -15,6 +17,7 @@ const MAX_IN_FLIGHT: &str = "max.in.flight.requests.per.connection";
 const MESSAGE_TIMEOUT: &str = "message.timeout.ms";
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
+const PASSWORD: &str = "sasl.password";
 pub(super) const RETRY_BACKOFF: &str = "retry.backoff.ms";
 
 /// Properties that only a producer knows: a reader of checkpoints would warn about them.
@@ -59,6 +62,7 @@ const RECORD_OVERHEAD_BYTES: usize = 1024;
 #[derive(Clone)]
 pub(super) struct Properties {
     user: BTreeMap<String, String>,
+    password: Option<PasswordFile>,
     message_bytes_max: usize,
     transaction_timeout: Duration,
     message_timeout: Duration,
@@ -102,6 +106,7 @@ impl Properties {
         let retry_backoff_ms = number(RETRY_BACKOFF, RETRY_BACKOFF_MS, 50, RETRY_BACKOFF_MS_MAX)?;
         let properties = Self {
             user,
+            password: settings.password_file.clone().map(PasswordFile::at),
             message_bytes_max: settings.message_bytes_max,
             transaction_timeout: Duration::from_millis(transaction_ms),
             message_timeout: Duration::from_millis(message_ms),
@@ -109,15 +114,18 @@ impl Properties {
             one_request_at_a_time: false,
         };
         properties
-            .transactional_producer(settings)
+            .transactional_producer(settings)?
             .create_native_config()
             .map_err(refused_by_library)?;
         Ok(properties)
     }
 
     /// The producer of batches.
-    pub(super) fn transactional_producer(&self, settings: &KafkaSettings) -> ClientConfig {
-        let mut config = self.plain_producer();
+    pub(super) fn transactional_producer(
+        &self,
+        settings: &KafkaSettings,
+    ) -> Result<ClientConfig, KafkaSettingsError> {
+        let mut config = self.plain_producer()?;
         let transaction_ms = self.transaction_timeout.as_millis();
         config
             .set("transactional.id", settings.transactional_id())
@@ -126,7 +134,7 @@ impl Properties {
         if self.one_request_at_a_time {
             config.set(MAX_IN_FLIGHT, "1");
         }
-        config
+        Ok(config)
     }
 
     /// Whether the next producer of batches keeps a single request on its way to each broker: a
@@ -137,17 +145,17 @@ impl Properties {
 
     /// The producer of batches without transactions. A message waits for as long as it takes, and
     /// the first one that the broker refuses stops the producer: nothing behind it gets past.
-    pub(super) fn lasting_producer(&self) -> ClientConfig {
-        let mut config = self.plain_producer();
+    pub(super) fn lasting_producer(&self) -> Result<ClientConfig, KafkaSettingsError> {
+        let mut config = self.plain_producer()?;
         config
             .set(MESSAGE_TIMEOUT, "0")
             .set("enable.gapless.guarantee", "true")
             .set("statistics.interval.ms", "0");
-        config
+        Ok(config)
     }
 
     /// A producer that fences nobody: for single records of `init` and `remove`.
-    pub(super) fn plain_producer(&self) -> ClientConfig {
+    pub(super) fn plain_producer(&self) -> Result<ClientConfig, KafkaSettingsError> {
         let transaction_ms = self.transaction_timeout.as_millis();
         let queue_bytes = QUEUE_BYTES_MAX.max(2 * self.message_bytes_max);
         let mut config = base();
@@ -174,7 +182,7 @@ impl Properties {
                 "queue.buffering.max.kbytes",
                 (queue_bytes / 1024).to_string(),
             );
-        config.extend(self.user.clone());
+        self.add_users_own(&mut config)?;
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -185,11 +193,14 @@ impl Properties {
                 self.retry_backoff_ms.max(1000).to_string(),
             );
         config.remove(TRANSACTION_TIMEOUT);
-        config
+        Ok(config)
     }
 
     /// A reader of checkpoints.
-    pub(super) fn consumer(&self, settings: &KafkaSettings) -> ClientConfig {
+    pub(super) fn consumer(
+        &self,
+        settings: &KafkaSettings,
+    ) -> Result<ClientConfig, KafkaSettingsError> {
         let mut config = base();
         config
             .set(SOCKET_TIMEOUT, SOCKET_TIMEOUT_MS.to_string())
@@ -197,7 +208,7 @@ impl Properties {
             .set("queued.max.messages.kbytes", "1024")
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "50");
-        config.extend(self.user.clone());
+        self.add_users_own(&mut config)?;
         for property in PRODUCER_ONLY {
             config.remove(property);
         }
@@ -210,7 +221,16 @@ impl Properties {
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
             .set("check.crcs", "true");
-        config
+        Ok(config)
+    }
+
+    /// What the user has written, with the password as it is now: what is rotated needs no restart.
+    fn add_users_own(&self, config: &mut ClientConfig) -> Result<(), KafkaSettingsError> {
+        config.extend(self.user.clone());
+        if let Some(password) = &self.password {
+            config.set(PASSWORD, password.read()?);
+        }
+        Ok(())
     }
 
     /// How long a transaction may be open before the broker aborts it.

@@ -6,6 +6,7 @@ use outbox_core::sink::{AcquireError, Batch, Outcome, Sink};
 use super::KafkaSink;
 use super::closing::Closing;
 use super::destinations::Destinations;
+use super::errors::unusable;
 use super::isolation::Isolation;
 use super::producer::Producer;
 use super::properties::Properties;
@@ -85,9 +86,8 @@ impl Publisher for KafkaPublisher {
             return Err(AcquireError::Unavailable(reason.to_owned()));
         }
         self.destinations.forget();
-        let config = self.properties.lasting_producer();
-        let producer = Producer::start(&config)
-            .map_err(|error| AcquireError::Unavailable(error.to_string()))?;
+        let config = self.properties.lasting_producer().map_err(unusable)?;
+        let producer = Producer::start(&config).map_err(unusable)?;
         self.producer = Some(producer);
         Ok(())
     }
@@ -110,7 +110,14 @@ impl Publisher for KafkaPublisher {
                 &self.properties,
             );
             match found {
-                Err(reason) => return Outcome::Retry { reason },
+                Err(reason) => {
+                    let outcome = producer.without_answer(reason);
+                    if !matches!(outcome, Outcome::Retry { .. }) {
+                        // Its files may have been rotated: the next producer reads them anew.
+                        self.retire();
+                    }
+                    return outcome;
+                }
                 Ok(refusals) if !refusals.is_empty() => return Outcome::Poison(refusals),
                 Ok(_) => {}
             }

@@ -174,10 +174,13 @@ pub(super) fn settle(
     match producer.wait(unsettled_max, deadline) {
         Ok(Settled::All) => Ok(()),
         Ok(Settled::Failed) => Err(Halt::Failures),
-        Ok(Settled::Waiting) => Err(Halt::Later(match producer.last_error() {
-            Some((_, error)) => format!("{what} are not acknowledged; last error: {error}"),
-            None => format!("{what} are not acknowledged"),
-        })),
+        Ok(Settled::Waiting) => {
+            let reason = format!("{what} are not acknowledged");
+            match producer.explain(Trouble::Unclear(reason)) {
+                Trouble::Unclear(reason) => Err(Halt::Later(reason)),
+                refused => Err(Halt::Trouble(refused)),
+            }
+        }
         Err(trouble) => Err(Halt::Trouble(trouble)),
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::properties::Properties;
@@ -10,6 +11,8 @@ pub struct KafkaSettings {
     pub relay: String,
     /// What is handed to librdkafka, under the names of its documentation.
     pub properties: BTreeMap<String, String>,
+    /// A file that holds the password, read anew for each client; it wins over `sasl.password`.
+    pub password_file: Option<PathBuf>,
     /// The topic that holds the checkpoints of every relay of this Kafka cluster.
     pub checkpoint_topic: String,
     /// Whether a destination that does not exist is created; otherwise its messages are refused.
@@ -67,6 +70,14 @@ pub enum KafkaSettingsError {
         property: String,
         /// What librdkafka says.
         cause: String,
+    },
+    /// The file of the password cannot be used.
+    #[error("kafka.password_file: {}: {why}", file.display())]
+    PasswordFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        why: String,
     },
     /// Properties that do not go together.
     #[error("kafka.properties: librdkafka refuses them: {cause}")]

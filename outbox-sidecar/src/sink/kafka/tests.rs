@@ -2,6 +2,7 @@
 
 mod broker;
 mod checkpoints;
+mod encrypted;
 mod faults;
 mod fencing;
 mod isolation;

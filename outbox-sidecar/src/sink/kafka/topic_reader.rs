@@ -9,8 +9,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::closing::QuietContext;
+use super::closing::{QuietContext, explain};
 use super::destinations::{DestinationError, TopicState, believed_state};
+use super::errors::Trouble;
 use super::properties::Properties;
 use super::settings::{KafkaSettings, KafkaSettingsError};
 use crate::sink::message_text as text;
@@ -56,13 +57,14 @@ impl TopicReader {
     pub(crate) fn new(settings: &KafkaSettings) -> Result<Self, KafkaSettingsError> {
         let properties = Properties::new(settings)?;
         let consumer = |isolation| {
-            properties
-                .consumer(settings)
+            let mut config = properties.consumer(settings)?;
+            config
                 .set("isolation.level", isolation)
                 .set("fetch.message.max.bytes", FETCH_BYTES_MAX)
                 .set("queued.min.messages", MESSAGES_AHEAD_MIN)
-                .set("fetch.queue.backoff.ms", QUEUE_PAUSE_MS)
-                .create_with_context(QuietContext)
+                .set("fetch.queue.backoff.ms", QUEUE_PAUSE_MS);
+            config
+                .create_with_context(QuietContext::of(&config))
                 .map_err(|error: KafkaError| KafkaSettingsError::Together {
                     cause: error.to_string(),
                 })
@@ -138,8 +140,10 @@ impl TopicReader {
                 outbox_core::sink::RefusalReason::DestinationInvalid,
                 _,
             )) => Ok(None),
-            Err(DestinationError::Refused(_, text) | DestinationError::Unavailable(text)) => {
-                Err(ReadError(text))
+            Err(DestinationError::Refused(_, text)) => Err(ReadError(text)),
+            Err(DestinationError::Unavailable(text)) => {
+                let trouble = explain(&self.committed, Trouble::Unclear(text));
+                Err(ReadError(trouble.into_acquire_error().to_string()))
             }
         }
     }

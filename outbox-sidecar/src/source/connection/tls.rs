@@ -4,8 +4,6 @@ mod end_point;
 mod error;
 mod files;
 mod handshake;
-mod peer_name;
-mod proof;
 mod settings;
 
 pub(crate) use error::TlsError;

@@ -10,6 +10,7 @@ fn with(properties: &[(&str, &str)]) -> Result<Properties, KafkaSettingsError> {
         properties: pairs
             .chain([("bootstrap.servers".into(), "localhost:1".into())])
             .collect(),
+        password_file: None,
         checkpoint_topic: "outbox-checkpoints".into(),
         create_topics: false,
         partitions: 6,
@@ -74,7 +75,7 @@ fn one_property_under_two_names_is_refused() {
 #[test]
 fn the_users_own_values_win_over_our_defaults() {
     let properties = with(&[("queue.buffering.max.ms", "7"), ("compression.type", "lz4")]).unwrap();
-    let config = properties.plain_producer();
+    let config = properties.plain_producer().unwrap();
     assert_eq!(config.get("linger.ms"), Some("7"));
     assert_eq!(config.get("compression.type"), Some("lz4"));
     assert_eq!(config.get("partitioner"), Some("murmur2_random"));
@@ -83,7 +84,7 @@ fn the_users_own_values_win_over_our_defaults() {
 #[test]
 fn time_outs_shrink_with_the_transactions_own() {
     let properties = with(&[("transaction.timeout.ms", "3000")]).unwrap();
-    let config = properties.plain_producer();
+    let config = properties.plain_producer().unwrap();
     assert_eq!(config.get("message.timeout.ms"), Some("2000"));
     assert_eq!(config.get("socket.timeout.ms"), Some("1000"));
     assert_eq!(properties.transaction_timeout(), Duration::from_secs(3));

@@ -95,7 +95,7 @@ impl Broker {
 }
 
 /// The sink blocks, the test bed does not: its futures run on a runtime of their own.
-fn wait<T>(future: impl Future<Output = Result<T, testbed::Error>>) -> T {
+pub(super) fn wait<T>(future: impl Future<Output = Result<T, testbed::Error>>) -> T {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| Builder::new_multi_thread().enable_all().build().unwrap());
     runtime.block_on(future).unwrap()

@@ -11,7 +11,7 @@ use crate::sink::kafka::properties::Properties;
 
 fn write_record(relay: &Relay, payload: &[u8]) {
     let properties = Properties::new(&relay.settings).unwrap();
-    let mut producer = Producer::start(&properties.plain_producer()).unwrap();
+    let mut producer = Producer::start(&properties.plain_producer().unwrap()).unwrap();
     let record = Record {
         topic: &relay.settings.checkpoint_topic,
         partition: Some(PARTITION),

@@ -41,9 +41,14 @@ impl Relay {
     }
 
     pub(super) fn without_topics(broker: &Broker) -> Self {
+        Self::at(&broker.bootstrap())
+    }
+
+    /// A relay to a cluster of which it has seen nothing yet.
+    pub(super) fn at(bootstrap: &str) -> Self {
         let unique = MessageId::generate().to_string();
         let properties = [
-            ("bootstrap.servers", broker.bootstrap()),
+            ("bootstrap.servers", bootstrap.to_owned()),
             ("transaction.timeout.ms", "6000".to_owned()),
         ];
         Self {
@@ -52,6 +57,7 @@ impl Relay {
                 properties: properties
                     .map(|(name, value)| (name.to_owned(), value))
                     .into(),
+                password_file: None,
                 checkpoint_topic: format!("checkpoints-{unique}"),
                 create_topics: false,
                 partitions: 2,
@@ -63,7 +69,8 @@ impl Relay {
     }
 
     pub(super) fn create_topic(&self, name: &str, partitions: u32, configuration: &[(&str, &str)]) {
-        let admin = Admin::connect(&Properties::new(&self.settings).unwrap().plain_producer());
+        let properties = Properties::new(&self.settings).unwrap();
+        let admin = Admin::connect(&properties.plain_producer().unwrap());
         let topic = TopicToCreate {
             name,
             partitions,

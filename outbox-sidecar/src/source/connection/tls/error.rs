@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use outbox_core::relay::FailureKind;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError};
 
-use super::proof::Objection;
 use crate::source::connection::ssl_mode::SslMode;
+use crate::tls::{FileError, Objection};
 
 /// Why a connection could not be encrypted.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +47,8 @@ pub(crate) enum TlsError {
     #[error("sslrootcert=system: {0}")]
     SystemRoots(String),
     /// A file that cannot be used.
-    #[error("{}: {why}", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong, and what to do.
-        why: String,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A certificate and a key that do not go together.
     #[error("sslcert and sslkey cannot be used: {0}")]
     Identity(String),
@@ -151,7 +146,7 @@ impl TlsError {
             Self::Confused
                 | Self::RootsMissing { .. }
                 | Self::SystemRoots(_)
-                | Self::File { .. }
+                | Self::File(_)
                 | Self::Identity(_)
                 | Self::NameMissing
         )

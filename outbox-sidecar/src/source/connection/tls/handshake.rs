@@ -12,10 +12,10 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::TlsError;
 use super::end_point::end_point;
 use super::files;
-use super::proof::Proof;
 use super::settings::TlsSettings;
 use crate::source::connection::HostAddress;
 use crate::source::connection::ssl_mode::SslMode;
+use crate::tls::Proof;
 
 /// rustls reads 4 KiB at a time, and a walsender sends each row as a record of its own: the work of
 /// one read of the socket is shared by all of them.

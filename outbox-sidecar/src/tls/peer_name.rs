@@ -6,7 +6,7 @@ use x509_parser::extensions::GeneralName;
 /// Whether a certificate is for a host: by the names that it has for hosts of that kind, and only
 /// if it has none by its common name, as libpq decides. Otherwise the names that it is for.
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBQ-SSL-CERTIFICATES>
-pub(super) fn check(certificate: &X509Certificate<'_>, host: &str) -> Result<(), Vec<String>> {
+pub(crate) fn check(certificate: &X509Certificate<'_>, host: &str) -> Result<(), Vec<String>> {
     let address = host.parse::<IpAddr>().ok();
     let mut names = Vec::new();
     let mut has_names_of_kind = false;

@@ -20,22 +20,22 @@ use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
-use super::files::Trusted;
+use super::files::Authorities;
 use super::peer_name;
 
 /// What a server has to prove, as `sslmode` says. That it has its certificate's key, always.
 #[derive(Debug)]
-pub(super) struct Proof {
+pub(crate) struct Proof {
     /// Who must have signed its certificate; anybody where there is none.
-    pub(super) trusted: Option<Trusted>,
+    pub(crate) trusted: Option<Authorities>,
     /// The host that its certificate must be for.
-    pub(super) name: Option<String>,
-    pub(super) algorithms: WebPkiSupportedAlgorithms,
+    pub(crate) name: Option<String>,
+    pub(crate) algorithms: WebPkiSupportedAlgorithms,
 }
 
 /// What rustls has no word for.
 #[derive(Debug)]
-pub(super) enum Objection {
+pub(crate) enum Objection {
     /// The certificate is for other hosts.
     OtherNames(Vec<String>),
     /// It has no extensions.
@@ -70,7 +70,7 @@ fn parsed<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>
 impl Proof {
     fn check_chain(
         &self,
-        trusted: &Trusted,
+        trusted: &Authorities,
         certificate: &CertificateDer<'_>,
         parsed: &X509Certificate<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -167,7 +167,7 @@ mod tests {
         let pem = include_bytes!("proof/version_1.pem");
         let certificate = CertificateDer::from_pem_slice(pem).unwrap();
         let proof = Proof {
-            trusted: trusted.map(|certificates| Trusted {
+            trusted: trusted.map(|certificates| Authorities {
                 roots: RootCertStore::empty(),
                 certificates,
             }),
