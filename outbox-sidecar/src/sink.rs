@@ -4,6 +4,7 @@
 //! the relay sees only the contract.
 
 pub mod at_least_once;
+mod broker_tls;
 #[cfg(test)]
 mod conformance;
 pub(crate) mod headers;

@@ -43,7 +43,7 @@ pub use pooler::Pooler;
 pub use ports::ReservedPort;
 pub use postgres::{PostgresAddress, PostgresOptions, PostgresServer, Shutdown, Snapshot};
 pub use process::{Program, beside_this_executable};
-pub use rabbitmq::{RabbitAddress, RabbitServer};
+pub use rabbitmq::{RabbitAddress, RabbitEncryption, RabbitServer};
 pub use shared::{
     KAFKA_VARIABLE, POSTGRES_VARIABLE, shared_kafka, shared_postgres, shared_rabbitmq,
 };

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::ConfigError;
@@ -233,6 +234,7 @@ impl Reader<'_> {
         Ok(RabbitSettings {
             relay: relay.to_owned(),
             urls,
+            url_file: self.url_file(URLS)?,
             unconfirmed_max: self.number("rabbitmq.unconfirmed_max", 1..=UNCONFIRMED_MAX)?,
             create_queues: self.boolean("rabbitmq.create_queues")?,
             heartbeat: Duration::from_secs(
@@ -248,6 +250,7 @@ impl Reader<'_> {
         Ok(StreamSettings {
             relay: relay.to_owned(),
             urls: self.urls(STREAM_URLS, expected)?,
+            url_file: self.url_file(STREAM_URLS)?,
             checkpoint_stream: self.text("rabbitmq_stream.checkpoint_stream")?,
             create_streams: self.boolean("rabbitmq_stream.create_streams")?,
             unconfirmed_max: self.number("rabbitmq_stream.unconfirmed_max", 1..=UNCONFIRMED_MAX)?,
@@ -279,6 +282,15 @@ impl Reader<'_> {
             Some(key) if key == urls => self.list(urls),
             Some(key) if key == url_file => Ok(vec![self.file(url_file)?.unwrap_or_default()]),
             _ => Ok(vec![self.required(url, expected)?]),
+        }
+    }
+
+    /// The file that holds the address, where that is what counts.
+    fn url_file(&self, keys: [&'static str; 3]) -> Result<Option<PathBuf>, ConfigError> {
+        let [_, _, url_file] = keys;
+        match self.strongest(&keys)? {
+            Some(key) if key == url_file => self.path(url_file),
+            _ => Ok(None),
         }
     }
 

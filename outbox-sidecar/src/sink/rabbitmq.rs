@@ -30,7 +30,6 @@ pub use inspection::{QueueFacts, RabbitInspection};
 pub use routing::Route;
 pub use settings::{RabbitSettings, RabbitSettingsError};
 
-use lapin::uri::AMQPUri;
 use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{AcquireError, Batch, Outcome};
 use tokio::runtime::{Builder, Runtime};
@@ -44,7 +43,6 @@ use session::Session;
 /// A relay's access to RabbitMQ.
 pub struct RabbitPublisher {
     settings: RabbitSettings,
-    uris: Vec<AMQPUri>,
     routing: Routing,
     // Answers heartbeats while the sink is idle: a thread of its own.
     runtime: Runtime,
@@ -60,7 +58,7 @@ impl RabbitPublisher {
     pub fn new(settings: RabbitSettings) -> Result<Self, RabbitSettingsError> {
         settings.check_ranges()?;
         let routing = settings.routing()?;
-        let uris = settings.uris()?;
+        settings.brokers()?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("rabbitmq")
@@ -69,7 +67,6 @@ impl RabbitPublisher {
             .map_err(|error| RabbitSettingsError::Thread(error.to_string()))?;
         Ok(Self {
             settings,
-            uris,
             routing,
             runtime,
             session: None,
@@ -83,7 +80,10 @@ impl Publisher for RabbitPublisher {
     /// to publish.
     fn acquire(&mut self) -> Result<(), AcquireError> {
         self.release();
-        let opening = Session::open(&self.settings, &self.uris);
+        // A rotated address is read anew.
+        let brokers = self.settings.brokers();
+        let brokers = brokers.map_err(|error| AcquireError::Fatal(error.to_string()))?;
+        let opening = Session::open(&self.settings, &brokers);
         self.session = Some(self.runtime.block_on(opening)?);
         Ok(())
     }

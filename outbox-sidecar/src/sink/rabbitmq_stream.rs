@@ -43,7 +43,6 @@ pub use inspection::{Presence, StreamInspection};
 pub use settings::{StreamSettings, StreamSettingsError};
 pub(crate) use stream_reader::StreamReader;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -51,10 +50,8 @@ use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::{AcquireError, Batch, Outcome};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
-use tokio_rustls::rustls::ClientConfig;
 
 use super::at_least_once::Publisher;
-use address::Address;
 use asking::Asking;
 use connection::Connection;
 use publishing::{Publishing, Session};
@@ -65,8 +62,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// A relay's access to RabbitMQ streams.
 pub struct StreamPublisher {
     settings: StreamSettings,
-    addresses: Vec<Address>,
-    tls: Option<Arc<ClientConfig>>,
     // Answers heartbeats while the sink is idle: a thread of its own.
     runtime: Runtime,
     session: Option<Session>,
@@ -80,9 +75,7 @@ impl StreamPublisher {
     /// Settings that cannot work.
     pub fn new(settings: StreamSettings) -> Result<Self, StreamSettingsError> {
         settings.check_ranges()?;
-        let addresses = settings.addresses()?;
-        let needs_tls = addresses.iter().any(|address| address.tls);
-        let tls = needs_tls.then(transport::tls_config).transpose()?;
+        settings.addresses()?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("rabbitmq-stream")
@@ -91,8 +84,6 @@ impl StreamPublisher {
             .map_err(|error| StreamSettingsError::Thread(error.to_string()))?;
         Ok(Self {
             settings,
-            addresses,
-            tls,
             runtime,
             session: None,
             publishing: Publishing::default(),
@@ -117,7 +108,10 @@ impl StreamPublisher {
     }
 
     fn connect(&self) -> Result<Connection, AcquireError> {
-        let opening = Connection::open(&self.settings, &self.addresses, self.tls.as_ref());
+        // A rotated address is read anew.
+        let addresses = self.settings.addresses();
+        let addresses = addresses.map_err(|error| AcquireError::Fatal(error.to_string()))?;
+        let opening = Connection::open(&self.settings, &addresses);
         self.runtime.block_on(opening)
     }
 }

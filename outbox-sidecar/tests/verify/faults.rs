@@ -162,6 +162,7 @@ pub(super) fn publish(url: &str, runs: Vec<Vec<Delivery>>, checkpoint: &Checkpoi
         let relay = testbed::unique::name("planter");
         let mut publisher = StreamPublisher::new(StreamSettings {
             checkpoint_stream: "outbox-checkpoints".to_owned(),
+            url_file: None,
             urls: vec![url.to_owned()],
             create_streams: false,
             unconfirmed_max: 1000,

@@ -9,11 +9,12 @@ use testbed_supervisor::Spawn;
 use crate::directory::RunDirectory;
 use crate::error::Error;
 use crate::provision::RabbitInstallation;
+use crate::rabbitmq::encrypted::RabbitEncryption;
 use crate::rabbitmq::files::Files;
 use crate::user::ServerUser;
 
 const COOKIE: &str = "OUTBOXTESTBED";
-const PLUGINS: &str = "[rabbitmq_management,rabbitmq_stream].\n";
+const PLUGINS: &str = "[rabbitmq_management,rabbitmq_stream,rabbitmq_auth_mechanism_ssl].\n";
 /// Read instead of the system's. Without it the tools of 4.0 do not know the plugins' commands.
 const CONF_ENV: &str = "PLUGINS_DIR=\"$RABBITMQ_HOME/plugins\"\n";
 /// Two schedulers, and no port but on the loopback.
@@ -27,6 +28,8 @@ pub(super) struct Ports {
     pub(super) management: u16,
     pub(super) distribution: u16,
     pub(super) epmd: u16,
+    pub(super) amqps: u16,
+    pub(super) streams: u16,
 }
 
 /// One node in a directory of its own.
@@ -39,7 +42,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn create(installation: RabbitInstallation, ports: Ports) -> Result<Self, Error> {
+    pub(super) fn create(
+        installation: RabbitInstallation,
+        ports: Ports,
+        encryption: Option<&RabbitEncryption>,
+    ) -> Result<Self, Error> {
         let user = ServerUser::when_root()?;
         let node = Self {
             directory: RunDirectory::create("rabbitmq", user)?,
@@ -52,10 +59,24 @@ impl Node {
         fs::set_permissions(&cookie, fs::Permissions::from_mode(0o400)).map_err(Error::because(
             "the permissions of the Erlang cookie cannot be set",
         ))?;
-        node.write(&node.path("rabbitmq.conf"), &node.settings())?;
+        let mut settings = node.settings();
+        if let Some(encryption) = encryption {
+            node.encrypt(encryption)?;
+            let home = node.installation.seen(node.directory.path());
+            settings.push_str(&encryption.settings(home, ports.amqps, ports.streams));
+        }
+        node.write(&node.path("rabbitmq.conf"), &settings)?;
         node.write(&node.path("enabled_plugins"), PLUGINS)?;
         node.write(&node.path("rabbitmq-env.conf"), CONF_ENV)?;
         Ok(node)
+    }
+
+    /// Other certificates, to be used from the next start on.
+    pub(super) fn encrypt(&self, encryption: &RabbitEncryption) -> Result<(), Error> {
+        for (name, text) in encryption.files() {
+            self.write(&self.path(name), text)?;
+        }
+        Ok(())
     }
 
     /// What the node has written.

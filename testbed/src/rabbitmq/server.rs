@@ -11,6 +11,7 @@ use crate::ports::ReservedPort;
 use crate::provision::{self, RabbitVersion};
 use crate::rabbitmq::address::RabbitAddress;
 use crate::rabbitmq::control::control;
+use crate::rabbitmq::encrypted::RabbitEncryption;
 use crate::rabbitmq::node::{Node, Ports};
 use crate::server::Server;
 use crate::{unique, wait};
@@ -29,7 +30,7 @@ pub struct RabbitServer {
     _epmd: Server,
     ports: Ports,
     node: Node,
-    _reserved: [ReservedPort; 5],
+    _reserved: [ReservedPort; 7],
 }
 
 impl RabbitServer {
@@ -39,6 +40,18 @@ impl RabbitServer {
     /// # Errors
     /// When RabbitMQ is not installed, or does not serve within two minutes.
     pub async fn start() -> Result<Self, Error> {
+        Self::start_with(None).await
+    }
+
+    /// The same with listeners more: [`RabbitServer::amqps`] and [`RabbitServer::encrypted_stream`].
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_encrypted(encryption: &RabbitEncryption) -> Result<Self, Error> {
+        Self::start_with(Some(encryption)).await
+    }
+
+    async fn start_with(encryption: Option<&RabbitEncryption>) -> Result<Self, Error> {
         let version = RabbitVersion::from_environment()?;
         let installation = blocking(move || provision::rabbitmq(version)).await?;
         let reserved = [
@@ -47,8 +60,10 @@ impl RabbitServer {
             ReservedPort::find()?,
             ReservedPort::find()?,
             ReservedPort::find()?,
+            ReservedPort::find()?,
+            ReservedPort::find()?,
         ];
-        let [amqp, stream, management, distribution, epmd] =
+        let [amqp, stream, management, distribution, epmd, amqps, streams] =
             reserved.each_ref().map(ReservedPort::number);
         let ports = Ports {
             amqp,
@@ -56,8 +71,10 @@ impl RabbitServer {
             management,
             distribution,
             epmd,
+            amqps,
+            streams,
         };
-        let node = Node::create(installation, ports)?;
+        let node = Node::create(installation, ports, encryption)?;
         let epmd = Server::new("epmd", node.epmd_command(), node.epmd_log());
         epmd.spawn()?;
         let rabbit = Self {
@@ -102,6 +119,26 @@ impl RabbitServer {
     pub fn stream_url_of(&self, user: &str, password: &str, vhost: &str) -> String {
         let port = self.ports.stream;
         format!("rabbitmq-stream://{user}:{password}@127.0.0.1:{port}/{vhost}")
+    }
+
+    /// Where AMQP is spoken over TLS, `localhost:port`.
+    #[must_use]
+    pub fn amqps(&self) -> String {
+        format!("localhost:{}", self.ports.amqps)
+    }
+
+    /// Where streams are spoken over TLS, `localhost:port`.
+    #[must_use]
+    pub fn encrypted_stream(&self) -> String {
+        format!("localhost:{}", self.ports.streams)
+    }
+
+    /// Other certificates, to be used from the next start on.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn set_encryption(&self, encryption: &RabbitEncryption) -> Result<(), Error> {
+        self.node.encrypt(encryption)
     }
 
     /// The port for AMQP on 127.0.0.1.

@@ -159,6 +159,7 @@ impl Outlet {
         let relay = unique::name("relay");
         let settings = RabbitSettings {
             relay: relay.clone(),
+            url_file: None,
             urls: vec![rabbit.url()],
             unconfirmed_max: 500,
             create_queues: false,
@@ -186,6 +187,7 @@ impl Outlet {
         let relay = unique::name("relay");
         let settings = StreamSettings {
             relay: relay.clone(),
+            url_file: None,
             urls: vec![rabbit.address().stream_url()],
             checkpoint_stream: "outbox-checkpoints".into(),
             create_streams: false,

@@ -3,6 +3,8 @@
 use lapin::{Error, ErrorKind};
 use outbox_core::sink::{AcquireError, RefusalReason};
 
+use super::settings::Broker;
+
 /// AMQP's reply codes: <https://www.rabbitmq.com/amqp-0-9-1-reference#constants>.
 const CONTENT_TOO_LARGE: u16 = 311;
 const NO_ROUTE: u16 = 312;
@@ -49,11 +51,26 @@ pub(super) fn reply(doing: &str, error: &Error) -> Refused {
 }
 
 /// Why a connection was not made.
-pub(super) fn connect_error(place: &str, error: &Error) -> AcquireError {
+pub(super) fn connect_error(broker: &Broker, error: &Error) -> AcquireError {
+    let place = broker.place();
     let text = format!("{place}: {error}");
+    if let (ErrorKind::IOError(io), Some(tls)) = (error.kind(), &broker.tls)
+        && let Some(refusal) = tls.refusal(io, &broker.uri.authority.host)
+    {
+        return AcquireError::Fatal(format!("{place}: {refusal}"));
+    }
     match error.kind() {
         ErrorKind::ProtocolError(reply) => match reply.get_id() {
-            ACCESS_REFUSED => AcquireError::Fatal(format!("{text}: check user and password")),
+            ACCESS_REFUSED => {
+                let advice = match &broker.tls {
+                    Some(tls) if tls.is_external => {
+                        "make the user that the certificate names, without a password; see \
+                         ssl_cert_login_from"
+                    }
+                    _ => "check user and password",
+                };
+                AcquireError::Fatal(format!("{text}: {advice}"))
+            }
             NOT_ALLOWED => AcquireError::Fatal(format!(
                 "{text}: check the vhost, and the user's rights in it"
             )),

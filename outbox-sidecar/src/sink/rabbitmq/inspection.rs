@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use lapin::Connection;
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
-use lapin::uri::AMQPUri;
 use outbox_core::sink::AcquireError;
 use tokio::runtime::{Builder, Runtime};
 
@@ -48,13 +47,13 @@ impl RabbitInspection {
     /// See [`AcquireError`].
     pub fn connect(settings: &RabbitSettings) -> Result<Self, AcquireError> {
         let unusable = |error: RabbitSettingsError| AcquireError::Fatal(error.to_string());
-        let uris: Vec<AMQPUri> = settings.uris().map_err(unusable)?;
+        let brokers = settings.brokers().map_err(unusable)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(|error| AcquireError::Fatal(error.to_string()))?;
-        let connection = runtime.block_on(Session::connect(settings, &uris))?;
+        let connection = runtime.block_on(Session::connect(settings, &brokers))?;
         Ok(Self {
             connection,
             runtime,

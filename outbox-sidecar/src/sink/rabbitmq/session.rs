@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use lapin::options::{ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::tcp::{AMQPUriTcpExt, RustlsConnector};
 use lapin::types::{FieldTable, LongString, ShortString};
-use lapin::uri::AMQPUri;
+use lapin::uri::AMQPScheme;
 use lapin::{Channel, Connection, ConnectionProperties};
 use outbox_core::sink::AcquireError;
 
 use super::errors::{Refused, connect_error, reply};
-use super::settings::RabbitSettings;
+use super::settings::{Broker, RabbitSettings};
 
 /// How long one broker may take to accept the connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -29,26 +30,34 @@ impl Session {
     /// the broker lets only one connection have and deletes with it.
     pub(super) async fn open(
         settings: &RabbitSettings,
-        uris: &[AMQPUri],
+        brokers: &[Broker],
     ) -> Result<Self, AcquireError> {
-        let connection = Self::connect(settings, uris).await?;
+        let connection = Self::connect(settings, brokers).await?;
         Self::take_guard(settings, connection).await
     }
 
     /// A connection to the first broker that answers.
     pub(super) async fn connect(
         settings: &RabbitSettings,
-        uris: &[AMQPUri],
+        brokers: &[Broker],
     ) -> Result<Connection, AcquireError> {
         let mut failures = Vec::new();
-        for uri in uris {
-            match connect(settings, uri).await {
+        let mut is_refused = false;
+        for broker in brokers {
+            match connect(settings, broker).await {
                 Ok(connection) => return Ok(connection),
-                Err(error @ AcquireError::Fatal(_)) => return Err(error),
-                Err(error) => failures.push(error.to_string()),
+                Err(AcquireError::Unavailable(said)) => failures.push(said),
+                Err(error) => {
+                    is_refused = true;
+                    failures.push(error.to_string());
+                }
             }
         }
-        Err(AcquireError::Unavailable(failures.join("; ")))
+        let said = failures.join("; ");
+        Err(match is_refused {
+            true => AcquireError::Fatal(said),
+            false => AcquireError::Unavailable(said),
+        })
     }
 
     async fn take_guard(
@@ -118,18 +127,47 @@ impl Session {
     }
 }
 
-async fn connect(settings: &RabbitSettings, uri: &AMQPUri) -> Result<Connection, AcquireError> {
-    let properties =
-        ConnectionProperties::default().with_connection_name(LongString::from(settings.guard()));
-    let connecting = Connection::connect_uri(uri.clone(), properties);
-    let place = format!("{}:{}", uri.authority.host, uri.authority.port);
-    match tokio::time::timeout(CONNECT_MAX, connecting).await {
-        Ok(connected) => connected.map_err(|error| connect_error(&place, &error)),
+async fn connect(settings: &RabbitSettings, broker: &Broker) -> Result<Connection, AcquireError> {
+    let place = broker.place();
+    match tokio::time::timeout(CONNECT_MAX, handshake(settings, broker)).await {
+        Ok(connected) => connected,
         Err(_) => Err(AcquireError::Unavailable(format!(
             "{place}: no answer within {} s",
             CONNECT_MAX.as_secs()
         ))),
     }
+}
+
+async fn handshake(settings: &RabbitSettings, broker: &Broker) -> Result<Connection, AcquireError> {
+    let (place, host) = (broker.place(), broker.uri.authority.host.clone());
+    let properties =
+        ConnectionProperties::default().with_connection_name(LongString::from(settings.guard()));
+    let connector = match &broker.tls {
+        None => None,
+        Some(tls) => {
+            let config = tls.config(&host).await;
+            let config =
+                config.map_err(|error| AcquireError::Fatal(format!("{place}: {error}")))?;
+            Some(RustlsConnector::from(config))
+        }
+    };
+    let failed = |error: lapin::Error| connect_error(broker, &error);
+    let runtime = lapin::runtime::default_runtime().map_err(failed)?;
+    let connecting = Connection::connector(
+        broker.uri.clone(),
+        runtime,
+        async move |mut uri, runtime| {
+            // Only the TCP connection: lapin's own TLS knows no files that change.
+            uri.scheme = AMQPScheme::AMQP;
+            let tcp = uri.connect_async(&runtime).await?;
+            match &connector {
+                None => Ok(tcp),
+                Some(connector) => Ok(tcp.into_rustls(connector, &host).await?),
+            }
+        },
+        properties,
+    );
+    connecting.await.map_err(failed)
 }
 
 /// Waits for the broker's answer, but not for ever.

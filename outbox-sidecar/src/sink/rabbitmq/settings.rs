@@ -1,8 +1,11 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
+use url::Url;
 
 use super::routing::{Route, Routing, matches};
+use crate::sink::broker_tls::{BrokerTls, read_address};
 
 /// What a relay needs to know of RabbitMQ. Not shown by `Debug`: addresses hold passwords.
 #[derive(Clone)]
@@ -11,6 +14,8 @@ pub struct RabbitSettings {
     pub relay: String,
     /// The brokers, tried in this order: `amqp://user:password@host:5672/vhost`, or `amqps`.
     pub urls: Vec<String>,
+    /// A file that holds the one address in their place, read anew for each connection.
+    pub url_file: Option<PathBuf>,
     /// How many messages may be on their way at once, at least 1.
     pub unconfirmed_max: usize,
     /// Whether a queue that a message of the default exchange needs is made: durable, quorum.
@@ -21,6 +26,48 @@ pub struct RabbitSettings {
     pub routes: Vec<Route>,
     /// The largest message, in bytes.
     pub message_bytes_max: usize,
+}
+
+/// One broker. It holds a password and has no `Debug` on purpose.
+#[derive(Clone)]
+pub(super) struct Broker {
+    pub(super) uri: AMQPUri,
+    /// Where the address asks for TLS.
+    pub(super) tls: Option<BrokerTls>,
+}
+
+/// What an address may say beside what is ours; our heartbeat wins.
+const PARAMETERS: [&str; 4] = [
+    "heartbeat",
+    "frame_max",
+    "channel_max",
+    "connection_timeout",
+];
+
+impl Broker {
+    fn read(text: &str, heartbeat: Duration) -> Result<Self, String> {
+        let mut uri: AMQPUri = text.parse()?;
+        let url = Url::parse(text).map_err(|error| error.to_string())?;
+        // lapin takes an IPv6 address for no host, and goes to localhost.
+        if let Some(host) = url.host_str().filter(|host| host.starts_with('[')) {
+            uri.authority.host = host.trim_matches(['[', ']']).to_owned();
+        }
+        uri.query.heartbeat = Some(u16::try_from(heartbeat.as_secs()).unwrap_or(u16::MAX));
+        let is_encrypted = uri.scheme == AMQPScheme::AMQPS;
+        let tls = BrokerTls::read(&url, is_encrypted, &PARAMETERS)?;
+        if tls.is_external && !is_encrypted {
+            return Err("auth_mechanism=external needs amqps".to_owned());
+        }
+        Ok(Self {
+            uri,
+            tls: is_encrypted.then_some(tls),
+        })
+    }
+
+    /// `host:port`, for messages.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
+    }
 }
 
 /// Settings that cannot work.
@@ -72,7 +119,7 @@ impl RabbitSettings {
     pub fn check(&self) -> Result<(), RabbitSettingsError> {
         self.check_ranges()?;
         self.routing()?;
-        self.uris().map(drop)
+        self.brokers().map(drop)
     }
 
     /// Whether a route decides where messages for this destination go.
@@ -83,18 +130,21 @@ impl RabbitSettings {
             .any(|route| matches(&route.destination, destination))
     }
 
-    pub(super) fn uris(&self) -> Result<Vec<AMQPUri>, RabbitSettingsError> {
+    /// The brokers, as they are written now.
+    pub(super) fn brokers(&self) -> Result<Vec<Broker>, RabbitSettingsError> {
+        let read = |(number, url): (usize, &String)| {
+            Broker::read(url, self.heartbeat)
+                .map_err(|what| RabbitSettingsError::Url { number, what })
+        };
+        if let Some(file) = &self.url_file {
+            let number = 0;
+            let url =
+                read_address(file).map_err(|what| RabbitSettingsError::Url { number, what })?;
+            return Ok(vec![read((number, &url))?]);
+        }
         if self.urls.is_empty() {
             return Err(RabbitSettingsError::UrlMissing);
         }
-        let heartbeat = u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX);
-        let read = |(number, url): (usize, &String)| {
-            let mut uri: AMQPUri = url
-                .parse()
-                .map_err(|what: String| RabbitSettingsError::Url { number, what })?;
-            uri.query.heartbeat = Some(heartbeat);
-            Ok(uri)
-        };
         self.urls.iter().enumerate().map(read).collect()
     }
 

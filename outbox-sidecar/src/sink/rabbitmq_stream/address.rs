@@ -3,6 +3,8 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use crate::sink::broker_tls::BrokerTls;
+
 const PLAIN: &str = "rabbitmq-stream";
 const TLS: &str = "rabbitmq-stream+tls";
 const PLAIN_PORT: u16 = 5552;
@@ -15,7 +17,7 @@ const TEXT_BYTES_MAX: usize = 255;
 pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,
-    pub(super) tls: bool,
+    pub(super) tls: Option<BrokerTls>,
     pub(super) user: String,
     pub(super) password: String,
     pub(super) vhost: String,
@@ -38,8 +40,9 @@ impl Address {
             return Err("a / in the vhost is written %2f".to_owned());
         }
         let vhost = if vhost.is_empty() { "%2f" } else { vhost };
-        if let Some(query) = url.query() {
-            return Err(format!("{query:?}: it takes no parameters"));
+        let encryption = BrokerTls::read(&url, tls, &[])?;
+        if encryption.is_external && !tls {
+            return Err(format!("auth_mechanism=external needs {TLS}"));
         }
         let (user, password) = match (url.username(), url.password()) {
             ("", None) => ("guest", "guest"),
@@ -51,7 +54,7 @@ impl Address {
             port: url
                 .port()
                 .unwrap_or(if tls { TLS_PORT } else { PLAIN_PORT }),
-            tls,
+            tls: tls.then_some(encryption),
             user: decode(user, "user")?,
             password: decode(password, "password")?,
             vhost: decode(vhost, "vhost")?,
@@ -84,7 +87,7 @@ mod tests {
         assert_eq!(address.place(), "mq:5552");
         let login = (address.user.as_str(), address.password.as_str());
         assert_eq!(login, ("guest", "guest"));
-        assert_eq!((address.vhost.as_str(), address.tls), ("/", false));
+        assert_eq!((address.vhost.as_str(), address.tls), ("/", None));
         let address = Address::parse("rabbitmq-stream+tls://mq/").unwrap();
         assert_eq!((address.port, address.vhost.as_str()), (5551, "/"));
     }
@@ -97,7 +100,7 @@ mod tests {
         assert_eq!(address.user, "re@lay");
         assert_eq!(address.password, "p/w");
         assert_eq!(address.vhost, "/a");
-        assert!(address.tls);
+        assert!(address.tls.is_some());
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! One connection: a task that reads, a task that writes, and heartbeats both ways.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +9,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::rustls::ClientConfig;
 
 use super::address::Address;
 use super::handshake::{Agreement, Handshake};
@@ -79,30 +77,32 @@ impl Connection {
     pub(super) async fn open(
         settings: &StreamSettings,
         addresses: &[Address],
-        tls: Option<&Arc<ClientConfig>>,
     ) -> Result<Self, AcquireError> {
         // A confirm may name everything that is on its way.
         let confirm_bytes_max = settings
             .unconfirmed_max
             .saturating_mul(8)
             .saturating_add(64);
-        Self::open_for(settings, addresses, tls, confirm_bytes_max).await
+        Self::open_for(settings, addresses, confirm_bytes_max).await
     }
 
     /// The same, for a broker that will send frames of so many bytes.
     pub(super) async fn open_for(
         settings: &StreamSettings,
         addresses: &[Address],
-        tls: Option<&Arc<ClientConfig>>,
         incoming_bytes_max: usize,
     ) -> Result<Self, AcquireError> {
         let mut failures = Vec::new();
+        let mut is_refused = false;
         for address in addresses {
-            let opening = Self::open_one(settings, address, tls, incoming_bytes_max);
+            let opening = Self::open_one(settings, address, incoming_bytes_max);
             let failure = match timeout(CONNECT_MAX, opening).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(AcquireError::Unavailable(text))) => text,
-                Ok(Err(error)) => return Err(error),
+                Ok(Err(error)) => {
+                    is_refused = true;
+                    error.to_string()
+                }
                 Err(_) => {
                     let (place, limit) = (address.place(), CONNECT_MAX.as_secs());
                     format!("{place}: no answer within {limit} s")
@@ -110,19 +110,20 @@ impl Connection {
             };
             failures.push(failure);
         }
-        Err(AcquireError::Unavailable(failures.join("; ")))
+        let said = failures.join("; ");
+        Err(match is_refused {
+            true => AcquireError::Fatal(said),
+            false => AcquireError::Unavailable(said),
+        })
     }
 
     async fn open_one(
         settings: &StreamSettings,
         address: &Address,
-        tls: Option<&Arc<ClientConfig>>,
         incoming_bytes_max: usize,
     ) -> Result<Self, AcquireError> {
         let place = address.place();
-        let connected = connect(address, tls).await;
-        let (read, mut writer) =
-            connected.map_err(|error| AcquireError::Unavailable(format!("{place}: {error}")))?;
+        let (read, mut writer) = connect(address).await?;
         let mut reader = FrameReader::new(read, 0);
         let handshake = Handshake::new(&mut reader, &mut writer, address);
         let agreement = handshake.run(settings).await?;

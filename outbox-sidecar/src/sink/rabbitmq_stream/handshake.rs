@@ -7,7 +7,9 @@ use tokio::io::AsyncWriteExt;
 use super::address::Address;
 use super::settings::StreamSettings;
 use super::transport::{ReadHalf, WriteHalf};
-use super::wire::{Code, FrameReader, Incoming, Malformed, Request, code, properties, tune};
+use super::wire::{
+    Code, FrameError, FrameReader, Incoming, Malformed, Request, code, properties, tune,
+};
 
 /// Frames before anything is agreed are small.
 const HANDSHAKE_FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -68,7 +70,10 @@ impl<'a> Handshake<'a> {
         let doing = "asking how to log in";
         let answer = self.ask(doing, &Request::sasl_handshake()).await?;
         self.expect_ok(doing, answer)?;
-        let login = Request::sasl_plain(&self.address.user, &self.address.password);
+        let login = match self.is_external() {
+            true => Request::sasl_external(),
+            false => Request::sasl_plain(&self.address.user, &self.address.password),
+        };
         let answer = self.ask("logging in", &login).await?;
         self.expect_ok("logging in", answer)?;
         let agreement = self.tune(settings).await?;
@@ -124,8 +129,7 @@ impl<'a> Handshake<'a> {
     async fn ask_body(&mut self, doing: &str, request: &Request) -> Result<Bytes, AcquireError> {
         self.correlation += 1;
         let (key, wanted) = (request.key, self.correlation);
-        let failed =
-            |this: &Self, error: std::io::Error| this.unavailable(&format!("{doing}: {error}"));
+        let failed = |this: &Self, error: std::io::Error| this.broken(doing, &error);
         let frame = request.frame(wanted);
         if let Err(error) = self.writer.write_all(&frame).await {
             return Err(failed(self, error));
@@ -150,19 +154,26 @@ impl<'a> Handshake<'a> {
 
     async fn next(&mut self, doing: &str) -> Result<Incoming, AcquireError> {
         let frame = self.reader.next().await;
-        let frame = frame.map_err(|error| self.unavailable(&format!("{doing}: {error}")))?;
+        let frame = frame.map_err(|error| match error {
+            FrameError::Io(error) => self.broken(doing, &error),
+            other => self.unavailable(&format!("{doing}: {other}")),
+        })?;
         Incoming::decode(frame).map_err(|error| self.unavailable(&format!("{doing}: {error}")))
     }
 
     fn expect_ok(&self, doing: &str, code: Code) -> Result<(), AcquireError> {
         let advice = match code {
             Code::OK => return Ok(()),
+            Code::AUTHENTICATION_FAILED | Code::SASL_ERROR if self.is_external() => {
+                "make the user that the certificate names, without a password; see \
+                 ssl_cert_login_from"
+            }
             Code::AUTHENTICATION_FAILED | Code::SASL_ERROR => "check user and password",
             Code::LOOPBACK_ONLY => {
                 "give the relay a user of its own: guest may only connect locally"
             }
             Code::MECHANISM_UNSUPPORTED | Code::SASL_CHALLENGE => {
-                "let the broker offer the mechanism PLAIN"
+                "let the broker offer the mechanism, PLAIN or EXTERNAL (auth_mechanisms)"
             }
             Code::VHOST_REFUSED | Code::ACCESS_REFUSED => {
                 "check the vhost, and the user's rights in it"
@@ -184,6 +195,19 @@ impl<'a> Handshake<'a> {
                 ))
             }
             _ => self.unavailable(&format!("{doing}: the broker answers something else")),
+        }
+    }
+
+    fn is_external(&self) -> bool {
+        self.address.tls.as_ref().is_some_and(|tls| tls.is_external)
+    }
+
+    /// That our certificate is refused comes after TLS's own handshake.
+    fn broken(&self, doing: &str, error: &std::io::Error) -> AcquireError {
+        let tls = self.address.tls.as_ref();
+        match tls.and_then(|tls| tls.refusal(error, &self.address.host)) {
+            Some(refusal) => AcquireError::Fatal(format!("{}: {refusal}", self.address.place())),
+            None => self.unavailable(&format!("{doing}: {error}")),
         }
     }
 

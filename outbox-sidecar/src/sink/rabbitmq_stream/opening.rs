@@ -5,7 +5,6 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::connection::Connection;
 use super::settings::{StreamSettings, StreamSettingsError};
-use super::transport;
 
 /// Connects to the first broker that answers, as the relay would. Frames of so many bytes may come.
 pub(super) fn open_to_look(
@@ -14,16 +13,13 @@ pub(super) fn open_to_look(
 ) -> Result<(Connection, Runtime), AcquireError> {
     let unusable = |error: StreamSettingsError| AcquireError::Fatal(error.to_string());
     let addresses = settings.addresses().map_err(unusable)?;
-    let needs_tls = addresses.iter().any(|address| address.tls);
-    let tls = needs_tls.then(transport::tls_config).transpose();
-    let tls = tls.map_err(unusable)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("rabbitmq-stream")
         .enable_all()
         .build()
         .map_err(|error| AcquireError::Fatal(error.to_string()))?;
-    let opening = Connection::open_for(settings, &addresses, tls.as_ref(), incoming_bytes_max);
+    let opening = Connection::open_for(settings, &addresses, incoming_bytes_max);
     let connection = runtime.block_on(opening)?;
     Ok((connection, runtime))
 }

@@ -1,6 +1,8 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use crate::sink::broker_tls::read_address;
 
 /// What a relay needs to know of RabbitMQ streams.
 #[derive(Clone)]
@@ -10,6 +12,8 @@ pub struct StreamSettings {
     /// The brokers, tried in this order: `rabbitmq-stream://user:password@host:5552/vhost`, or
     /// `rabbitmq-stream+tls`.
     pub urls: Vec<String>,
+    /// A file that holds the one address in their place, read anew for each connection.
+    pub url_file: Option<PathBuf>,
     /// The stream that gets copies of the checkpoints of any number of relays.
     pub checkpoint_stream: String,
     /// Whether a stream that a message needs is made.
@@ -50,9 +54,6 @@ pub enum StreamSettingsError {
     /// The thread that answers heartbeats cannot be started.
     #[error("a thread for RabbitMQ cannot be started: {0}")]
     Thread(String),
-    /// The certificates that a broker's own is checked against cannot be used.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(String),
 }
 
 /// A bound for what confirms may take in memory, not for speed.
@@ -71,12 +72,18 @@ impl StreamSettings {
     }
 
     pub(super) fn addresses(&self) -> Result<Vec<Address>, StreamSettingsError> {
-        if self.urls.is_empty() {
-            return Err(StreamSettingsError::UrlMissing);
-        }
         let read = |(number, url): (usize, &String)| {
             Address::parse(url).map_err(|what| StreamSettingsError::Url { number, what })
         };
+        if let Some(file) = &self.url_file {
+            let number = 0;
+            let url =
+                read_address(file).map_err(|what| StreamSettingsError::Url { number, what })?;
+            return Ok(vec![read((number, &url))?]);
+        }
+        if self.urls.is_empty() {
+            return Err(StreamSettingsError::UrlMissing);
+        }
         self.urls.iter().enumerate().map(read).collect()
     }
 

@@ -13,7 +13,7 @@ mod request;
 mod response;
 
 pub(super) use chunk::{Chunk, Entry};
-pub(super) use frames::FrameReader;
+pub(super) use frames::{FrameError, FrameReader};
 pub(super) use incoming::Incoming;
 pub(super) use publish::PublishFrame;
 pub(super) use reading::{Malformed, Reading};

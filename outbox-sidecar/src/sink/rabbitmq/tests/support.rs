@@ -39,6 +39,7 @@ pub(super) fn own() -> RabbitServer {
 pub(super) fn settings(rabbit: &RabbitServer) -> RabbitSettings {
     RabbitSettings {
         relay: format!("relay-{}", MessageId::generate()),
+        url_file: None,
         urls: vec![rabbit.url()],
         unconfirmed_max: 500,
         create_queues: false,

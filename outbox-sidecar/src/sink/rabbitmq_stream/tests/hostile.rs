@@ -13,6 +13,7 @@ use crate::sink::rabbitmq_stream::{StreamPublisher, StreamSettings};
 fn settings_to(port: u16) -> StreamSettings {
     StreamSettings {
         relay: "hostile".into(),
+        url_file: None,
         urls: vec![format!("rabbitmq-stream://127.0.0.1:{port}")],
         unconfirmed_max: 100,
         checkpoint_stream: "c".into(),

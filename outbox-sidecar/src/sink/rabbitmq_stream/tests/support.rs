@@ -47,6 +47,7 @@ pub(super) fn control(rabbit: &RabbitServer, arguments: &[&str]) {
 pub(super) fn settings(rabbit: &RabbitServer) -> StreamSettings {
     StreamSettings {
         relay: format!("relay-{}", MessageId::generate()),
+        url_file: None,
         urls: vec![rabbit.stream_url()],
         unconfirmed_max: 500,
         checkpoint_stream: "outbox-checkpoints".into(),

@@ -37,6 +37,14 @@ impl Request {
         request
     }
 
+    /// The certificate says who we are.
+    pub(in super::super) fn sasl_external() -> Self {
+        let mut request = Self::new(key::SASL_AUTHENTICATE);
+        request.text("EXTERNAL");
+        request.body.put_u32(0);
+        request
+    }
+
     pub(in super::super) fn open(vhost: &str) -> Self {
         let mut request = Self::new(key::OPEN);
         request.text(vhost);
