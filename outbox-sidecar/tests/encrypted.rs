@@ -2,6 +2,7 @@
 //! rotated.
 
 mod kafka;
+mod rabbitmq;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

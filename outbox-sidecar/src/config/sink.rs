@@ -220,7 +220,10 @@ impl Reader<'_> {
             | KafkaSettingsError::Unknown { property, .. } => {
                 format!("{}{property}", keys::PROPERTIES)
             }
-            KafkaSettingsError::PasswordFile { .. } => "kafka.password_file".to_owned(),
+            KafkaSettingsError::File { setting, .. } if *setting == "kafka.password_file" => {
+                (*setting).to_owned()
+            }
+            KafkaSettingsError::File { setting, .. } => format!("{}{setting}", keys::PROPERTIES),
             KafkaSettingsError::BootstrapServersMissing | KafkaSettingsError::Together { .. } => {
                 return None;
             }

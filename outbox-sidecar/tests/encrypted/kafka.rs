@@ -13,8 +13,6 @@ const PASSWORD: &str = "canary";
 
 struct Site {
     server: KafkaServer,
-    servers: Authority,
-    clients: Authority,
     files: Files,
 }
 
@@ -32,8 +30,6 @@ impl Site {
                 .start()
                 .await
                 .unwrap(),
-            servers,
-            clients,
             files,
         }
     }

@@ -4,6 +4,7 @@ mod password_file;
 mod written;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -17,6 +18,13 @@ const MAX_IN_FLIGHT: &str = "max.in.flight.requests.per.connection";
 const MESSAGE_TIMEOUT: &str = "message.timeout.ms";
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
+/// What names files of which librdkafka says no more than that something is wrong.
+const FILES: [&str; 4] = [
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+];
 const PASSWORD: &str = "sasl.password";
 pub(super) const RETRY_BACKOFF: &str = "retry.backoff.ms";
 
@@ -227,6 +235,15 @@ impl Properties {
     /// What the user has written, with the password as it is now: what is rotated needs no restart.
     fn add_users_own(&self, config: &mut ClientConfig) -> Result<(), KafkaSettingsError> {
         config.extend(self.user.clone());
+        for setting in FILES {
+            let named = self.user.get(setting).filter(|file| *file != "probe");
+            if let Some(file) = named.map(PathBuf::from)
+                && let Err(error) = std::fs::File::open(&file)
+            {
+                let why = error.to_string();
+                return Err(KafkaSettingsError::File { setting, file, why });
+            }
+        }
         if let Some(password) = &self.password {
             config.set(PASSWORD, password.read()?);
         }

@@ -71,9 +71,11 @@ pub enum KafkaSettingsError {
         /// What librdkafka says.
         cause: String,
     },
-    /// The file of the password cannot be used.
-    #[error("kafka.password_file: {}: {why}", file.display())]
-    PasswordFile {
+    /// A file that a setting names cannot be used.
+    #[error("{setting}: {}: {why}", file.display())]
+    File {
+        /// The setting, `kafka.password_file` or a property.
+        setting: &'static str,
         /// The file.
         file: PathBuf,
         /// What is wrong.

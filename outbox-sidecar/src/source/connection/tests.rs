@@ -1,3 +1,4 @@
+mod matrix;
 mod methods;
 mod modes;
 mod rotation;

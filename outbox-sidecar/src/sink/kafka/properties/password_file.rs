@@ -16,7 +16,8 @@ impl PasswordFile {
 
     /// The password as it is now.
     pub(super) fn read(&self) -> Result<String, KafkaSettingsError> {
-        let bad = |why: String| KafkaSettingsError::PasswordFile {
+        let bad = |why: String| KafkaSettingsError::File {
+            setting: "kafka.password_file",
             file: self.0.clone(),
             why,
         };

@@ -244,8 +244,13 @@ fn outcome(relay: &Relay) -> Result<(), String> {
     // Files that are not there are found before a broker is asked.
     if let Err(error) = crate::sink::kafka::KafkaAdministration::new(relay.settings.clone()) {
         let error = error.to_string();
-        let peeked = KafkaSink::new(relay.settings.clone()).unwrap().peek();
-        assert!(matches!(peeked, Err(AcquireError::Fatal(_))), "{peeked:?}");
+        assert_eq!(
+            KafkaSink::new(relay.settings.clone())
+                .err()
+                .unwrap()
+                .to_string(),
+            error
+        );
         return Err(error);
     }
     match use_it(relay) {
