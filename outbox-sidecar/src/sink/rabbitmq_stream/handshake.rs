@@ -18,6 +18,8 @@ const FRAME_BYTES_MAX: u32 = 1024 * 1024;
 /// What a broker must allow: less would not carry a message with its headers.
 const FRAME_BYTES_MIN: u32 = 4 * 1024;
 
+const LOGGING_IN: &str = "logging in";
+
 /// What both sides agreed upon.
 #[derive(Clone, Debug)]
 pub(super) struct Agreement {
@@ -74,8 +76,8 @@ impl<'a> Handshake<'a> {
             true => Request::sasl_external(),
             false => Request::sasl_plain(&self.address.user, &self.address.password),
         };
-        let answer = self.ask("logging in", &login).await?;
-        self.expect_ok("logging in", answer)?;
+        let answer = self.ask(LOGGING_IN, &login).await?;
+        self.expect_ok(LOGGING_IN, answer)?;
         let agreement = self.tune(settings).await?;
         let answer = self
             .ask("opening the vhost", &Request::open(&self.address.vhost))
@@ -207,6 +209,10 @@ impl<'a> Handshake<'a> {
         let tls = self.address.tls.as_ref();
         match tls.and_then(|tls| tls.refusal(error, &self.address.host)) {
             Some(refusal) => AcquireError::Fatal(format!("{}: {refusal}", self.address.place())),
+            None if self.is_external() && doing == LOGGING_IN => self.unavailable(&format!(
+                "{doing}: {error}; RabbitMQ before 3.12 ends streams' connections that log in by a \
+                 certificate: leave auth_mechanism out there, and give a password"
+            )),
             None => self.unavailable(&format!("{doing}: {error}")),
         }
     }

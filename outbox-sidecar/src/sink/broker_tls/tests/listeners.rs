@@ -159,6 +159,8 @@ fn each_method_works_or_says_which_node_refuses_why_and_what_to_do() {
         "SCHEME://relay:canary@mutual/%2f?cacertfile=ca.pem".to_owned(),
         "SCHEME://relay:canary@mq/%2f?verify=verify_none".to_owned(),
     ];
+    let version = site.runtime.block_on(site.open.control(&["version"]));
+    let is_documented = version.unwrap().trim().starts_with("3.10.");
     let mut table = ConnectionTable::new("rabbitmq", &["address", "AMQP", "streams"]);
     for written in &cases {
         let said = [false, true].map(|is_stream| {
@@ -171,10 +173,16 @@ fn each_method_works_or_says_which_node_refuses_why_and_what_to_do() {
                 Err(other) => panic!("{written}, {is_stream}: {other}"),
             }
         });
+        // What 3.10 gets wrong, and the words for it, are not those of later ones.
+        if !is_documented && written.contains("certfile=relay") {
+            assert_eq!(said, ["works", "works"], "{written}");
+        }
         let shown = written
             .replace("SCHEME://", "")
             .replace(":canary@", ":PASSWORD@");
         table.add(&[&format!("`{shown}`"), &said[0], &said[1]]);
     }
-    table.check();
+    if is_documented {
+        table.check();
+    }
 }
