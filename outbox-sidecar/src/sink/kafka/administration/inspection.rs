@@ -9,7 +9,7 @@ use super::KafkaAdministration;
 use crate::sink::kafka::admin::AdminError;
 use crate::sink::kafka::checkpoint_topic::PARTITION;
 use crate::sink::kafka::destinations::TopicState;
-use crate::sink::kafka::errors::Trouble;
+use crate::sink::kafka::errors::{Trouble, unusable};
 use crate::sink::kafka::producer::Producer;
 
 /// A topic as it is. What the broker does not say, for want of a privilege, is none.
@@ -88,9 +88,11 @@ impl KafkaAdministration {
     /// # Errors
     /// The broker does not answer, or refuses: the transactional id, the cluster, the time-out.
     pub fn try_transactions(&self) -> Result<(), AcquireError> {
-        let config = self.properties.transactional_producer(&self.settings);
-        let producer = Producer::start(&config)
-            .map_err(|error| AcquireError::Unavailable(error.to_string()))?;
+        let config = self
+            .properties
+            .transactional_producer(&self.settings)
+            .map_err(unusable)?;
+        let producer = Producer::start(&config).map_err(unusable)?;
         producer
             .connect(&self.settings.checkpoint_topic, PARTITION)
             .and_then(|()| producer.init_transactions())
