@@ -15,6 +15,7 @@ mod broker;
 mod scenario;
 mod target;
 mod trials;
+mod twin;
 
 use broker::Kind;
 use trials::alarm::{Alarm, alarm};
@@ -25,6 +26,7 @@ use trials::indefinite::indefinite;
 use trials::large_audit::large_audit;
 use trials::large_transaction::one_transaction_with_kills;
 use trials::stuck_mix::{StuckMix, stuck_mix};
+use trials::zombies::{busy_holder, zombies};
 
 #[tokio::test]
 async fn each_message_is_seen_once_whatever_is_killed_for_long() {
@@ -86,6 +88,16 @@ async fn the_slot_follows_a_gigabyte_of_foreign_log() {
 #[tokio::test]
 async fn a_transaction_of_a_million_rows_is_resumed_in_its_middle() {
     one_transaction_with_kills(1_000_000, 5).await;
+}
+
+#[tokio::test]
+async fn relays_that_freeze_in_turn_under_load_publish_each_message_once_for_long() {
+    zombies(10).await;
+}
+
+#[tokio::test]
+async fn a_holder_in_the_middle_of_three_million_rows_is_left_alone() {
+    busy_holder(3_000_000).await;
 }
 
 #[tokio::test]

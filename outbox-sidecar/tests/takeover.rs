@@ -1,12 +1,9 @@
 //! Several relays of one name: one is active.
 
-use std::time::Duration;
-
-use testbed::history::{WriterPlan, Writers, check};
 use testbed::wait;
 
-use crate::scenario::observation::{assert_calm, lines};
-use crate::scenario::{DEADLINE, Scenario, seed};
+use crate::scenario::{DEADLINE, Scenario};
+use crate::trials::zombies::{busy_holder, zombies};
 use crate::twin::Twin;
 
 #[tokio::test]
@@ -54,36 +51,10 @@ async fn a_frozen_relay_that_wakes_writes_nothing_and_stands_by() {
 
 #[tokio::test]
 async fn relays_that_freeze_in_turn_under_load_publish_each_message_once() {
-    let seed = seed();
-    let mut random = fastrand::Rng::with_seed(seed);
-    let scenario = Scenario::initialised().await;
-    let one = scenario.start_active().await;
-    let other = Twin::standing_by(&scenario).await;
-    let mut plan = WriterPlan::new(seed, &scenario.topic().name);
-    plan.messages = 12_000;
-    plan.pause_max = Duration::from_millis(800);
-    let writers = Writers::start(&scenario.database_url, &plan);
-    for round in 0..4 {
-        // No wait for anything: the random moment at which the fault comes.
-        tokio::time::sleep(Duration::from_millis(random.u64(0..1000))).await;
-        if round % 2 == 0 {
-            one.freeze().unwrap();
-            other.phase("active").await;
-            one.thaw().unwrap();
-            scenario.phase("standby").await;
-        } else {
-            other.program.freeze().unwrap();
-            scenario.phase("active").await;
-            other.program.thaw().unwrap();
-            other.phase("standby").await;
-        }
-    }
-    let history = writers.finish().await.unwrap();
-    scenario.drained(&scenario.client().await).await;
-    let report = check(&history, &scenario.records().await);
-    assert!(report.is_exactly_once(), "seed {seed}:\n{report}");
-    for relay in [&one, &other.program] {
-        assert_calm(relay);
-        assert!(lines(relay, "active").len() >= 2, "each was active twice");
-    }
+    zombies(2).await;
+}
+
+#[tokio::test]
+async fn a_holder_in_the_middle_of_a_large_transaction_is_left_alone() {
+    busy_holder(100_000).await;
 }

@@ -8,3 +8,4 @@ pub(crate) mod indefinite;
 pub(crate) mod large_audit;
 pub(crate) mod large_transaction;
 pub(crate) mod stuck_mix;
+pub(crate) mod zombies;
