@@ -196,6 +196,7 @@ postgres.schema = "outbox"  # default
 postgres.failover_slot = true  # default
 kafka.delivery = "exactly-once"  # default
 kafka.checkpoint_topic = "outbox-checkpoints"  # default
+kafka.password_file = unset  # default
 kafka.create_topics = false  # default
 kafka.partitions = 6  # default
 kafka.replication_factor = 3  # default
