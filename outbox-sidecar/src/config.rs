@@ -3,13 +3,17 @@
 //! Flags win over the environment, the environment over the file, the file over the default.
 //! Every value remembers its origin, for `config --show` and for errors.
 
+mod advice;
 mod environment;
 mod error;
 mod file;
+mod key;
 mod keys;
 mod layers;
 mod origin;
 mod reader;
+#[cfg(test)]
+mod reference;
 mod settings;
 mod show;
 mod sink;

@@ -99,8 +99,8 @@ fn two_sinks() {
 fn no_name() {
     refused(
         &CONFIGURATION.replace("name = \"policy\"", ""),
-        "relay.name is missing: expected a name of lower-case letters, digits and _ (looked in \
-         outbox.toml, the environment and the flags)",
+        "relay.name is missing: expected 1 to 50 lower-case letters, digits and _ (slots allow no \
+         others) (looked in outbox.toml, the environment and the flags)",
     );
 }
 

@@ -54,7 +54,7 @@ pub(crate) enum ConfigError {
         /// The key.
         key: &'static str,
         /// What would be valid.
-        expected: &'static str,
+        expected: String,
         /// Where it was looked for.
         looked_in: String,
     },

@@ -25,7 +25,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Entry>, ConfigError> 
     parse(&std::fs::read_to_string(path).map_err(failed)?, path)
 }
 
-fn parse(text: &str, path: &Path) -> Result<BTreeMap<String, Entry>, ConfigError> {
+pub(super) fn parse(text: &str, path: &Path) -> Result<BTreeMap<String, Entry>, ConfigError> {
     let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
         line: line_at(text, error.span().map_or(0, |span| span.start)),

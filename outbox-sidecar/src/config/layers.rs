@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::advice::advice;
 use super::error::ConfigError;
 use super::origin::{EMPTY_SECTION, Entry, Origin, Raw};
 use super::{environment, file, keys};
@@ -114,7 +115,7 @@ impl Layers {
                 return Err(ConfigError::UnknownKey {
                     origin: entry.origin.clone(),
                     key: key.clone(),
-                    advice: keys::advice(key),
+                    advice: advice(key),
                 });
             }
         }

@@ -1,20 +1,14 @@
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::error::ConfigError;
+use super::key::Allowed;
 use super::keys;
 use super::layers::Layers;
 use super::origin::{Entry, Origin, Raw};
 use super::size::parse_bytes;
 use crate::source::connection::{Address, Surroundings};
-
-/// The longest delay that can be asked for: a day.
-const DELAY_MS_MAX: i64 = 24 * 3600 * 1000;
-
-/// The largest size that can be asked for.
-const SIZE_BYTES_MAX: u64 = 64 << 30;
 
 const URL: &str = "postgres.url";
 const URL_FILE: &str = "postgres.url_file";
@@ -47,31 +41,27 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn unavailable(&self, key: &str, instead: &'static str) -> ConfigError {
-        let entry = self.entry(key);
-        ConfigError::Unavailable {
-            origin: entry.origin,
-            what: format!("{key} = {}", entry.raw),
-            instead,
-        }
+    /// A value that this key may not have.
+    pub(super) fn not_allowed(&self, key: &str) -> ConfigError {
+        self.bad(key, &expected(key))
     }
 
-    /// A choice of which this release has one.
-    pub(super) fn only(
-        &self,
-        key: &str,
-        available: &'static str,
-        instead: &'static str,
-        others: &[&str],
-    ) -> Result<(), ConfigError> {
-        let text = self.text(key)?;
-        if text == available {
-            Ok(())
-        } else if others.contains(&text.as_str()) {
-            Err(self.unavailable(key, instead))
-        } else {
-            Err(self.bad(key, available))
+    /// Keys that only a later release obeys must say what this one does anyway.
+    pub(super) fn nothing_of_later(&self) -> Result<(), ConfigError> {
+        for key in keys::all() {
+            let Allowed::OnlyDefault { instead } = key.allowed else {
+                continue;
+            };
+            let entry = self.entry(key.name);
+            if Some(entry.raw.clone()) != key.default.map(|text| key.kind.read(text.to_owned())) {
+                return Err(ConfigError::Unavailable {
+                    origin: entry.origin,
+                    what: format!("{} = {}", key.name, entry.raw),
+                    instead,
+                });
+            }
         }
+        Ok(())
     }
 
     pub(super) fn text(&self, key: &str) -> Result<String, ConfigError> {
@@ -81,15 +71,12 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn required(
-        &self,
-        key: &'static str,
-        expected: &'static str,
-    ) -> Result<String, ConfigError> {
+    /// A key without a default.
+    pub(super) fn required(&self, key: &'static str) -> Result<String, ConfigError> {
         if self.layers.get(key).is_none() {
             return Err(ConfigError::Missing {
                 key,
-                expected,
+                expected: expected(key),
                 looked_in: self.layers.looked_in(),
             });
         }
@@ -106,47 +93,43 @@ impl Reader<'_> {
     pub(super) fn boolean(&self, key: &str) -> Result<bool, ConfigError> {
         match self.entry(key).raw {
             Raw::Boolean(truth) => Ok(truth),
-            _ => Err(self.bad(key, "true or false")),
+            _ => Err(self.not_allowed(key)),
         }
     }
 
-    pub(super) fn number<T: TryFrom<i64>>(
-        &self,
-        key: &str,
-        range: RangeInclusive<i64>,
-    ) -> Result<T, ConfigError> {
-        let number = match self.entry(key).raw {
-            Raw::Integer(number) if range.contains(&number) => T::try_from(number).ok(),
+    pub(super) fn number<T: TryFrom<i64>>(&self, key: &str) -> Result<T, ConfigError> {
+        let number = match (self.entry(key).raw, allowed(key)) {
+            (Raw::Integer(number), Some(Allowed::Numbers { min, max }))
+                if (min..=max).contains(&number) =>
+            {
+                T::try_from(number).ok()
+            }
             _ => None,
         };
-        number.ok_or_else(|| {
-            let (min, max) = range.into_inner();
-            self.bad(key, &format!("a whole number from {min} to {max}"))
-        })
+        number.ok_or_else(|| self.not_allowed(key))
     }
 
     pub(super) fn milliseconds(&self, key: &str) -> Result<Duration, ConfigError> {
-        self.number(key, 1..=DELAY_MS_MAX)
-            .map(Duration::from_millis)
+        self.number(key).map(Duration::from_millis)
     }
 
-    pub(super) fn bytes(&self, key: &str, min: u64) -> Result<usize, ConfigError> {
+    pub(super) fn bytes(&self, key: &str) -> Result<usize, ConfigError> {
         let bytes = match self.entry(key).raw {
             Raw::Integer(number) => u64::try_from(number).ok(),
             Raw::Text(text) => parse_bytes(&text),
             _ => None,
         };
         bytes
-            .filter(|bytes| (min..=SIZE_BYTES_MAX).contains(bytes))
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .ok_or_else(|| {
-                let range = format!("{min} bytes to {} GiB", SIZE_BYTES_MAX >> 30);
-                self.bad(key, &format!("a size from {range}, such as \"8MiB\""))
+            .filter(|bytes| {
+                matches!(allowed(key), Some(Allowed::Bytes { min, max })
+                    if (min..=max).contains(bytes))
             })
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .ok_or_else(|| self.not_allowed(key))
     }
 
-    pub(super) fn parsed<T: FromStr>(&self, key: &str, expected: &str) -> Result<T, ConfigError> {
-        self.text(key)?.parse().map_err(|_| self.bad(key, expected))
+    pub(super) fn parsed<T: FromStr>(&self, key: &str) -> Result<T, ConfigError> {
+        self.text(key)?.parse().map_err(|_| self.not_allowed(key))
     }
 
     /// A file that a key names; none where the key is not set or empty.
@@ -172,17 +155,16 @@ impl Reader<'_> {
     }
 
     pub(super) fn address(&self) -> Result<Address, ConfigError> {
-        let expected = "a PostgreSQL URL such as postgres://relay@db/app";
         let (key, url) = if self.strongest(&[URL, URL_FILE])? == Some(URL_FILE) {
             (URL_FILE, self.file(URL_FILE)?.unwrap_or_default())
         } else if self.layers.get(URL).is_none() && Surroundings::of_process().name_a_server() {
             // The variables of libpq say it all.
             (URL, String::new())
         } else {
-            (URL, self.required(URL, expected)?)
+            (URL, self.required(URL)?)
         };
         let mut address = Address::parse(&url)
-            .map_err(|error| self.bad(key, &format!("{expected} ({error})")))?;
+            .map_err(|error| self.bad(key, &format!("{} ({error})", expected(URL))))?;
         // A file that cannot be read now is a mistake; later it may be between two secrets.
         if self.file("postgres.password_file")?.is_some() {
             address.set_password_file(PathBuf::from(self.text("postgres.password_file")?));
@@ -215,4 +197,13 @@ impl Reader<'_> {
         }
         Ok(strongest.map(|(key, _)| key))
     }
+}
+
+fn allowed(key: &str) -> Option<Allowed> {
+    keys::find(key).map(|key| key.allowed)
+}
+
+/// What would be valid for a key.
+fn expected(key: &str) -> String {
+    allowed(key).map(Allowed::expected).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use super::keys::{self, KEYS};
+use super::keys;
 use super::layers::Layers;
 use super::origin::{Entry, Origin, Raw};
 
@@ -42,9 +42,7 @@ fn effective(layers: &Layers) -> impl Iterator<Item = (String, Entry)> {
     // Of the sinks only those that were written: the defaults of the others are in force nowhere.
     let in_force =
         |section: &str| !keys::SINKS.contains(&section) || layers.section(section).is_some();
-    let written = KEYS
-        .iter()
-        .filter(move |key| key.name.split('.').next().is_some_and(in_force));
+    let written = keys::all().filter(move |key| key.name.split('.').next().is_some_and(in_force));
     let known = written.map(|key| {
         let unset = Entry {
             raw: Raw::Other("unset"),

@@ -46,9 +46,6 @@ const STREAM_URLS: [&str; 3] = [
 /// How many windows of unconfirmed messages make a batch for a queue.
 const BATCH_WINDOWS_MAX: usize = 2;
 
-/// The most messages that may be on their way unconfirmed.
-const UNCONFIRMED_MAX: i64 = 1_000_000;
-
 impl SinkSettings {
     /// The section of the configuration.
     pub(crate) const fn section(&self) -> &'static str {
@@ -133,7 +130,7 @@ impl SinkSettings {
                 Ok(Self::RabbitMqStream(settings))
             }
             STDOUT => Ok(Self::Stdout(StdoutSettings {
-                message_bytes_max: read.bytes("limits.message_bytes_max", 1000)?,
+                message_bytes_max: read.bytes("limits.message_bytes_max")?,
             })),
             _ => {
                 let settings = read.kafka(relay)?;
@@ -145,7 +142,7 @@ impl SinkSettings {
                 match read.text("kafka.delivery")?.as_str() {
                     EXACTLY_ONCE => Ok(Self::Kafka(settings)),
                     AT_LEAST_ONCE => Ok(Self::KafkaAtLeastOnce(settings)),
-                    _ => Err(read.bad("kafka.delivery", "exactly-once or at-least-once")),
+                    _ => Err(read.not_allowed("kafka.delivery")),
                 }
             }
         }
@@ -204,9 +201,9 @@ impl Reader<'_> {
             password_file: self.path("kafka.password_file")?,
             checkpoint_topic: self.text("kafka.checkpoint_topic")?,
             create_topics: self.boolean("kafka.create_topics")?,
-            partitions: self.number("kafka.partitions", 1..=i64::from(i32::MAX))?,
-            replication_factor: self.number("kafka.replication_factor", 1..=i64::from(i16::MAX))?,
-            message_bytes_max: self.bytes("limits.message_bytes_max", 1000)?,
+            partitions: self.number("kafka.partitions")?,
+            replication_factor: self.number("kafka.replication_factor")?,
+            message_bytes_max: self.bytes("limits.message_bytes_max")?,
         })
     }
 
@@ -232,35 +229,29 @@ impl Reader<'_> {
     }
 
     fn rabbitmq(&self, relay: &str) -> Result<RabbitSettings, ConfigError> {
-        let expected = "a RabbitMQ URL such as amqps://relay@mq/%2f";
-        let urls = self.urls(URLS, expected)?;
+        let urls = self.urls(URLS)?;
         Ok(RabbitSettings {
             relay: relay.to_owned(),
             urls,
             url_file: self.url_file(URLS)?,
-            unconfirmed_max: self.number("rabbitmq.unconfirmed_max", 1..=UNCONFIRMED_MAX)?,
+            unconfirmed_max: self.number("rabbitmq.unconfirmed_max")?,
             create_queues: self.boolean("rabbitmq.create_queues")?,
-            heartbeat: Duration::from_secs(
-                self.number("rabbitmq.heartbeat_s", 1..=i64::from(u16::MAX))?,
-            ),
+            heartbeat: Duration::from_secs(self.number("rabbitmq.heartbeat_s")?),
             routes: self.routes()?,
-            message_bytes_max: self.bytes("limits.message_bytes_max", 1000)?,
+            message_bytes_max: self.bytes("limits.message_bytes_max")?,
         })
     }
 
     fn rabbitmq_stream(&self, relay: &str) -> Result<StreamSettings, ConfigError> {
-        let expected = "a stream URL such as rabbitmq-stream+tls://relay@mq";
         Ok(StreamSettings {
             relay: relay.to_owned(),
-            urls: self.urls(STREAM_URLS, expected)?,
+            urls: self.urls(STREAM_URLS)?,
             url_file: self.url_file(STREAM_URLS)?,
             checkpoint_stream: self.text("rabbitmq_stream.checkpoint_stream")?,
             create_streams: self.boolean("rabbitmq_stream.create_streams")?,
-            unconfirmed_max: self.number("rabbitmq_stream.unconfirmed_max", 1..=UNCONFIRMED_MAX)?,
-            heartbeat: Duration::from_secs(
-                self.number("rabbitmq_stream.heartbeat_s", 1..=i64::from(u16::MAX))?,
-            ),
-            message_bytes_max: self.bytes("limits.message_bytes_max", 1000)?,
+            unconfirmed_max: self.number("rabbitmq_stream.unconfirmed_max")?,
+            heartbeat: Duration::from_secs(self.number("rabbitmq_stream.heartbeat_s")?),
+            message_bytes_max: self.bytes("limits.message_bytes_max")?,
             phantoms_accepted: false,
         })
     }
@@ -275,16 +266,12 @@ impl Reader<'_> {
     }
 
     /// The brokers, from whichever of the three keys was written in the strongest place.
-    fn urls(
-        &self,
-        keys: [&'static str; 3],
-        expected: &'static str,
-    ) -> Result<Vec<String>, ConfigError> {
+    fn urls(&self, keys: [&'static str; 3]) -> Result<Vec<String>, ConfigError> {
         let [url, urls, url_file] = keys;
         match self.strongest(&keys)? {
             Some(key) if key == urls => self.list(urls),
             Some(key) if key == url_file => Ok(vec![self.file(url_file)?.unwrap_or_default()]),
-            _ => Ok(vec![self.required(url, expected)?]),
+            _ => Ok(vec![self.required(url)?]),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{ConfigError, Layers, Overrides, Settings, SinkSettings, show_json, show_text};
+use super::key::Allowed;
+use super::{ConfigError, Layers, Overrides, Settings, SinkSettings, keys, show_json, show_text};
 
 const GOOD: &str = r#"
 [relay]
@@ -156,7 +157,7 @@ fn exactly_one_sink() {
 fn what_is_missing_is_named() {
     assert_eq!(
         error("[kafka]\n", &[], &[]),
-        "relay.name is missing: expected a name of lower-case letters, digits and _ (looked in \
+        "relay.name is missing: expected 1 to 50 lower-case letters, digits and _ (slots allow no others) (looked in \
          o.toml, the environment and the flags)"
     );
     assert_eq!(
@@ -183,7 +184,7 @@ fn a_bad_value_names_its_place_and_what_would_be_valid() {
         (
             "relay.shard",
             "2/2",
-            "is \"2/2\": expected i/n with i below n, such as 0/1",
+            "is \"2/2\": expected i/n with i below n, and n at most 1024, such as 0/1",
         ),
         (
             "batch.messages_max",
@@ -198,7 +199,7 @@ fn a_bad_value_names_its_place_and_what_would_be_valid() {
         (
             "batch.bytes_max",
             "8XB",
-            "is \"8XB\": expected a size from 1024 bytes to 64 GiB, such as \
+            "is \"8XB\": expected a size from 1 KiB to 64 GiB, such as \
                                      \"8MiB\"",
         ),
         (
@@ -240,6 +241,23 @@ fn a_bad_value_names_its_place_and_what_would_be_valid() {
         error(&format!("{GOOD}[kafka]\npartitions = \"six\"\n"), &[], &[]),
         "o.toml:9: kafka.partitions is \"six\": expected a whole number from 1 to 2147483647"
     );
+}
+
+#[test]
+fn each_word_that_the_documentation_allows_is_accepted() {
+    let mut accepted = 0;
+    for key in keys::all() {
+        let Allowed::OneOf(words) = key.allowed else {
+            continue;
+        };
+        for word in words {
+            settings(GOOD, &[], &[(key.name, word)]);
+            accepted += 1;
+        }
+        let text = error(GOOD, &[], &[(key.name, "no-such-word")]);
+        assert!(text.ends_with(&key.allowed.expected()), "{text}");
+    }
+    assert!(accepted > 10, "{accepted} words");
 }
 
 #[test]
