@@ -10,6 +10,8 @@ mod file;
 mod key;
 mod keys;
 mod layers;
+#[cfg(test)]
+mod manifests;
 mod origin;
 mod reader;
 #[cfg(test)]

@@ -189,8 +189,8 @@ fn names_in(span: &str, sections: &BTreeSet<&str>) -> Vec<String> {
 
 /// The keys that blocks of TOML set, where they are a configuration of ours.
 fn keys_of_blocks(text: &str, sections: &BTreeSet<&str>) -> Vec<String> {
-    let blocks = text.split("```toml\n").skip(1);
-    let bodies = blocks.filter_map(|rest| Some(rest.split_once("```")?.0));
+    let blocks = text.split("```toml").skip(1);
+    let bodies = blocks.filter_map(|rest| Some(rest.split_once('\n')?.1.split_once("```")?.0));
     bodies
         .filter(|body| !body.contains("[dependencies]"))
         .flat_map(|body| {
