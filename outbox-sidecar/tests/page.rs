@@ -1,9 +1,7 @@
-//! The runbook as it is written: its blocks of commands, and whether what was printed is what stands
-//! there.
+//! A page of the documentation as it is written: its blocks of commands, and whether what was printed is
+//! what stands there.
 
 use std::collections::{BTreeMap, HashMap};
-
-const PAGE: &str = include_str!("../../../docs/runbooks/messages-did-not-arrive.md");
 
 /// What a placeholder stands for, by its name.
 pub(crate) type Values = HashMap<&'static str, String>;
@@ -11,9 +9,21 @@ pub(crate) type Values = HashMap<&'static str, String>;
 /// Placeholders for what nobody can know beforehand.
 const NUMBERS: [&str; 3] = ["BYTES", "COUNT", "NUMBER"];
 /// The same, of any text.
-const TEXTS: [&str; 12] = [
-    "AGE", "COUNTS", "ERROR", "LISTEN", "PHASE", "POSITION", "REQUEST", "REQUESTS", "SECONDS",
-    "TIME", "TYPE", "WHO",
+const TEXTS: [&str; 14] = [
+    "AGE",
+    "COUNTS",
+    "ERROR",
+    "LISTEN",
+    "MESSAGE_ID",
+    "PHASE",
+    "POSITION",
+    "REQUEST",
+    "REQUESTS",
+    "ROLLED_BACK_ID",
+    "SECONDS",
+    "TIME",
+    "TYPE",
+    "WHO",
 ];
 
 /// One command, and what stands below it.
@@ -24,18 +34,55 @@ pub(crate) struct Command {
     pub(crate) code: i32,
 }
 
-/// Every block of the page, by the name behind its language.
-pub(crate) fn blocks() -> BTreeMap<&'static str, Vec<Command>> {
-    let mut blocks = BTreeMap::new();
-    let mut lines = PAGE.lines();
+/// What stands between fences, in the order of the page.
+pub(crate) struct Block<'a> {
+    pub(crate) language: &'a str,
+    pub(crate) name: &'a str,
+    body: Vec<&'a str>,
+}
+
+impl Block<'_> {
+    /// As a file has it.
+    pub(crate) fn text(&self) -> String {
+        let lines: Vec<_> = self.body.iter().map(|line| format!("{line}\n")).collect();
+        lines.concat()
+    }
+
+    pub(crate) fn commands(&self) -> Vec<Command> {
+        commands(&self.body)
+    }
+}
+
+/// Every block of a page; each must have a name behind its language.
+pub(crate) fn named_blocks(page: &str) -> Vec<Block<'_>> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
     while let Some(line) = lines.next() {
         let Some(opening) = line.trim_start().strip_prefix("```") else {
             continue;
         };
-        let name = opening.strip_prefix("console ");
-        let name = name.unwrap_or_else(|| panic!("a block that no test runs: {line}"));
-        let body: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
-        let replaced = blocks.insert(name, commands(&body));
+        let named = opening.split_once(' ');
+        let (language, name) = named.unwrap_or_else(|| panic!("a block that no test runs: {line}"));
+        let body = lines.by_ref().take_while(|line| *line != "```").collect();
+        blocks.push(Block {
+            language,
+            name,
+            body,
+        });
+    }
+    blocks
+}
+
+/// The blocks of a page that has none but commands, by their names.
+pub(crate) fn blocks(page: &str) -> BTreeMap<&str, Vec<Command>> {
+    let mut blocks = BTreeMap::new();
+    for block in named_blocks(page) {
+        let name = block.name;
+        assert_eq!(
+            block.language, "console",
+            "a block that no test runs: {name}"
+        );
+        let replaced = blocks.insert(name, block.commands());
         assert!(replaced.is_none(), "two blocks are named {name}");
     }
     blocks
@@ -65,10 +112,10 @@ fn commands(body: &[&str]) -> Vec<Command> {
 }
 
 /// The commands that stand within the text, outside of blocks.
-pub(crate) fn commands_in_prose() -> Vec<&'static str> {
+pub(crate) fn commands_in_prose(page: &str) -> Vec<&str> {
     let mut in_block = false;
     let mut found = Vec::new();
-    for line in PAGE.lines() {
+    for line in page.lines() {
         if line.starts_with("```") {
             in_block = !in_block;
         } else if !in_block {

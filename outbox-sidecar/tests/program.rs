@@ -1,6 +1,6 @@
 //! Runs the real program in an empty directory and an environment of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,6 +22,10 @@ impl Directory {
         let directory = Self::new();
         std::fs::write(directory.0.join("outbox.toml"), text).unwrap();
         directory
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// The program, to be started here with these arguments.

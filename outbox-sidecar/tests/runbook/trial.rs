@@ -1,6 +1,5 @@
 //! A relay in the state that a part of the runbook is about, and whoever follows the text there.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -8,15 +7,10 @@ use testbed::{KafkaAddress, PostgresAddress, provision, unique, wait};
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use super::page::{Values, blocks};
+use super::PAGE;
+use crate::kafka_tools;
+use crate::page::{Values, blocks};
 use crate::scenario::{DEADLINE, Ran, Scenario};
-
-/// Kafka's own tools, which are not installed as scripts here.
-const TOOLS: [(&str, &str); 3] = [
-    ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
-    ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
-    ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
-];
 
 /// More than a topic of [`Trial::small_topic`] takes.
 pub(crate) const TOO_LARGE_BYTES: usize = 60_000;
@@ -66,28 +60,13 @@ impl Trial {
             done: 0,
             failures: Vec::new(),
         };
-        trial.install_tools();
+        kafka_tools::install(&trial.directory());
         trial
     }
 
     fn directory(&self) -> std::path::PathBuf {
         let file = self.scenario.file();
         file.parent().map(Path::to_owned).unwrap()
-    }
-
-    fn install_tools(&self) {
-        let kafka = provision::kafka().unwrap();
-        for (name, class) in TOOLS {
-            let script = format!(
-                "#!/bin/sh\nexec '{}' -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
-                 -Dorg.slf4j.simpleLogger.defaultLogLevel=error -cp '{}' {class} \"$@\"\n",
-                kafka.java().display(),
-                kafka.class_path()
-            );
-            let path = self.directory().join(name);
-            std::fs::write(&path, script).unwrap();
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-        }
     }
 
     /// A value of a placeholder.
@@ -164,7 +143,7 @@ impl Trial {
     pub(crate) async fn step(&mut self, name: &str) {
         assert_eq!(self.steps.get(self.done), Some(&name));
         self.done += 1;
-        let blocks = blocks();
+        let blocks = blocks(PAGE);
         for command in &blocks[name] {
             let text = command.text(&self.values);
             let ran = self.shell(&text).await;
