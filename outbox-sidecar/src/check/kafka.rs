@@ -36,6 +36,7 @@ pub(super) fn check(
     };
     findings.ok("kafka", format!("{} brokers", brokers.brokers.len()));
     topics::checkpoints(kafka, &administration, &brokers, findings);
+    topics::creation(kafka, &brokers, findings);
     topics::destinations(settings, kafka, &administration, findings);
     if time_out(&administration, &brokers, findings) {
         transactions(kafka, &administration, seen, findings);

@@ -72,6 +72,10 @@ async fn faults_of_topics_are_found() {
         finds(&scenario, &[&setting], (level, "destination"), says).await;
     }
 
+    let one_broker = ["kafka.create_topics=true", "kafka.replication_factor=3"];
+    let says = "asks for 3 replicas, of 1 brokers";
+    finds(&scenario, &one_broker, ("warning", "destination"), says).await;
+
     let port = testbed::ReservedPort::find().unwrap();
     let nobody = format!(
         "kafka.properties.bootstrap.servers=127.0.0.1:{}",

@@ -59,6 +59,22 @@ pub(super) fn checkpoints(
     findings.ok(subject, topic.clone());
 }
 
+/// Whether there are brokers enough for the destinations that the relay is to make.
+pub(super) fn creation(kafka: &KafkaSettings, brokers: &BrokerSummary, findings: &mut Findings) {
+    let (replicas, brokers) = (kafka.replication_factor, brokers.brokers.len());
+    let is_enough = usize::try_from(replicas).is_ok_and(|replicas| replicas <= brokers);
+    if kafka.create_topics && !is_enough {
+        findings.warning(
+            "destination",
+            format!(
+                "kafka.create_topics asks for {replicas} replicas, of {brokers} brokers: a destination \
+                 that is missing cannot be made, and its messages are set aside"
+            ),
+            format!("kafka.replication_factor = {brokers}"),
+        );
+    }
+}
+
 /// Those that are named; what a pattern will lead to is not known yet.
 pub(super) fn destinations(
     settings: &Settings,
