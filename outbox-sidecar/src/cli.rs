@@ -21,10 +21,11 @@ mod words;
 use std::io::Write as _;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 
 use self::arguments::{Arguments, Command};
 pub(crate) use self::error::CliError;
-use crate::config::{Layers, Overrides, Settings};
+use crate::config::{Layers, MASK, Overrides, Settings};
 use crate::exit::ExitCode;
 
 /// Ends a process in which a thread has panicked.
@@ -40,7 +41,8 @@ pub fn exit_after_panic() -> ! {
 pub fn main() -> u8 {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(usage) => {
+        Err(mut usage) => {
+            hide_what_may_be_secret(&mut usage);
             // Help and version are no errors, and go to stdout.
             let code = if usage.use_stderr() {
                 ExitCode::Usage
@@ -56,6 +58,21 @@ pub fn main() -> u8 {
         Err(error) => {
             eprint(&format!("outbox-sidecar: {error}"));
             error.exit_code()
+        }
+    }
+}
+
+/// Arguments that are not understood are not repeated where they may be an address or a setting.
+fn hide_what_may_be_secret(usage: &mut clap::Error) {
+    for kind in [
+        ContextKind::InvalidArg,
+        ContextKind::InvalidSubcommand,
+        ContextKind::InvalidValue,
+    ] {
+        if let Some(ContextValue::String(said)) = usage.get(kind)
+            && said.contains(['@', ':', '/'])
+        {
+            let _ = usage.insert(kind, ContextValue::String(MASK.to_owned()));
         }
     }
 }

@@ -12,6 +12,7 @@ mod keys;
 mod layers;
 #[cfg(test)]
 mod manifests;
+mod mask;
 mod origin;
 mod reader;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests;
 
 pub(crate) use error::ConfigError;
 pub(crate) use layers::{Layers, Overrides};
+pub(crate) use mask::MASK;
 pub(crate) use settings::{Ready, Settings};
 pub(crate) use show::{show_json, show_text};
 pub(crate) use sink::SinkSettings;

@@ -14,7 +14,7 @@ use tokio_postgres::Client;
 use crate::scenario::{DEADLINE, Scenario};
 
 /// Files of the relay's that nobody else may read; gone with it.
-struct Files(PathBuf);
+pub(crate) struct Files(PathBuf);
 
 impl Drop for Files {
     fn drop(&mut self) {
@@ -23,7 +23,7 @@ impl Drop for Files {
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let path = std::env::temp_dir().join(unique::name("tls"));
         std::fs::create_dir(&path).unwrap();
         Self(path)
@@ -33,7 +33,7 @@ impl Files {
         self.0.join(name).display().to_string()
     }
 
-    fn write(&self, name: &str, text: &str) -> String {
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -41,7 +41,7 @@ impl Files {
     }
 
     /// A new certificate and key of this user.
-    fn carry(&self, authority: &Authority, user: &str) -> (String, String) {
+    pub(crate) fn carry(&self, authority: &Authority, user: &str) -> (String, String) {
         let certificate = authority.client(user).unwrap();
         let key = self.write(&format!("{user}.key"), &certificate.key_pem);
         (self.write(&format!("{user}.crt"), &certificate.pem), key)

@@ -32,6 +32,7 @@ mod refused;
 mod restored;
 mod runbook;
 mod scenario;
+mod secrets;
 mod setting_aside;
 mod shutdown;
 mod slow_broker;

@@ -47,7 +47,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct InitArguments {
-    /// Who may create what is missing [default: postgres.url]
+    /// Who may create what is missing, best without a password: PGPASSFILE gives it [default: postgres.url]
     #[arg(long, value_name = "URL")]
     pub(super) admin_url: Option<String>,
     /// The role that the relay uses; made if missing
@@ -117,7 +117,7 @@ const FINDINGS_MAX: i64 = 10_000;
 
 #[derive(Debug, Args)]
 pub(super) struct RemoveArguments {
-    /// Who may drop what init made [default: postgres.url]
+    /// Who may drop what init made, best without a password: PGPASSFILE gives it [default: postgres.url]
     #[arg(long, value_name = "URL")]
     pub(super) admin_url: Option<String>,
     /// Really do it

@@ -59,14 +59,14 @@ pub(crate) enum ConfigError {
         looked_in: String,
     },
     /// A file that a value names could not be read.
-    #[error("{origin}: {key} names {}: {source}", path.display())]
+    #[error("{origin}: {key} names {path}: {source}")]
     ValueFile {
         /// Where it was written.
         origin: Origin,
         /// The key.
         key: String,
-        /// The file.
-        path: PathBuf,
+        /// The file, masked where it may hold a secret.
+        path: String,
         /// What the operating system said.
         source: std::io::Error,
     },

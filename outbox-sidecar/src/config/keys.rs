@@ -6,6 +6,7 @@ mod source;
 mod watching;
 
 use super::key::Key;
+use super::mask::is_secret_key;
 
 /// The keys, in the order in which they are shown.
 pub(super) fn all() -> impl Iterator<Item = &'static Key> {
@@ -44,17 +45,9 @@ pub(super) fn is_section(name: &str) -> bool {
     ["kafka.properties", "stdout"].contains(&name) || all().any(|key| begins(key.name))
 }
 
-/// Whether the value of a key may be shown.
+/// Whether the value of a key may not be shown.
 pub(super) fn is_secret(name: &str) -> bool {
-    const MARKS: [&str; 5] = [
-        "password",
-        "secret",
-        "jaas",
-        "oauthbearer.config",
-        "key.pem",
-    ];
-    find(name).is_some_and(|key| key.secret)
-        || name.starts_with(PROPERTIES) && MARKS.iter().any(|mark| name.contains(mark))
+    find(name).is_some_and(|key| key.secret) || is_secret_key(name)
 }
 
 #[cfg(test)]

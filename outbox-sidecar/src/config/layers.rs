@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::advice::advice;
 use super::error::ConfigError;
+use super::mask::key_name;
 use super::origin::{EMPTY_SECTION, Entry, Origin, Raw};
 use super::{environment, file, keys};
 
@@ -10,7 +11,7 @@ use super::{environment, file, keys};
 const FILES: [&str; 2] = ["outbox.toml", "/etc/outbox/outbox.toml"];
 
 /// What the command line adds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Overrides {
     /// `--config`.
     pub(crate) file: Option<PathBuf>,
@@ -19,7 +20,7 @@ pub(crate) struct Overrides {
 }
 
 /// Every value that was written anywhere; where two were, the one that wins.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Layers {
     entries: BTreeMap<String, Entry>,
     /// The file that was read, if any.
@@ -114,8 +115,8 @@ impl Layers {
             if !known {
                 return Err(ConfigError::UnknownKey {
                     origin: entry.origin.clone(),
-                    key: key.clone(),
-                    advice: advice(key),
+                    key: key_name(key).to_owned(),
+                    advice: advice(key_name(key)),
                 });
             }
         }

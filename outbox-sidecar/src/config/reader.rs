@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use super::error::ConfigError;
 use super::key::Allowed;
 use super::keys;
 use super::layers::Layers;
+use super::mask::file_name;
 use super::origin::{Entry, Origin, Raw};
 use super::size::parse_bytes;
 use crate::source::connection::{Address, Surroundings};
@@ -148,7 +149,7 @@ impl Reader<'_> {
             Err(source) => Err(ConfigError::ValueFile {
                 origin: self.entry(key).origin,
                 key: key.to_owned(),
-                path,
+                path: shown(key, &path),
                 source,
             }),
         }
@@ -206,4 +207,14 @@ fn allowed(key: &str) -> Option<Allowed> {
 /// What would be valid for a key.
 fn expected(key: &str) -> String {
     allowed(key).map(Allowed::expected).unwrap_or_default()
+}
+
+/// The name of a file, unless it is an address that was written in its place.
+fn shown(key: &str, path: &Path) -> String {
+    let path = path.display().to_string();
+    if key.ends_with(".url_file") {
+        file_name(&path).to_owned()
+    } else {
+        path
+    }
 }

@@ -2,10 +2,8 @@ use std::fmt::Write as _;
 
 use super::keys;
 use super::layers::Layers;
+use super::mask::mask;
 use super::origin::{Entry, Origin, Raw};
-
-/// Shown in place of a secret.
-const MASK: &str = "********";
 
 /// Every effective value and where it comes from, as text.
 pub(crate) fn show_text(layers: &Layers) -> String {
@@ -60,51 +58,7 @@ fn effective(layers: &Layers) -> impl Iterator<Item = (String, Entry)> {
         .chain(properties)
         .chain(routes)
         .map(|(key, mut entry)| {
-            mask(&key, &mut entry.raw);
+            mask(&key, keys::is_secret(&key), &mut entry.raw);
             (key, entry)
         })
-}
-
-/// A URL keeps everything but its password, so that people see which server is meant.
-fn mask(key: &str, raw: &mut Raw) {
-    match raw {
-        Raw::Other(_) => {}
-        Raw::Text(url) if key.ends_with(".url") => *url = without_password(url),
-        Raw::List(urls) if key.ends_with(".urls") => {
-            for url in urls {
-                *url = without_password(url);
-            }
-        }
-        _ if keys::is_secret(key) => *raw = Raw::Text(MASK.to_owned()),
-        _ => {}
-    }
-}
-
-fn without_password(url: &str) -> String {
-    let masked = url.split_once("://").and_then(|(scheme, rest)| {
-        let (credentials, host) = rest.rsplit_once('@')?;
-        let (user, _) = credentials.split_once(':')?;
-        Some(format!("{scheme}://{user}:{MASK}@{host}"))
-    });
-    match masked {
-        Some(masked) if !masked.contains("password=") => masked,
-        None if !url.contains("password") => url.to_owned(),
-        _ => MASK.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_shown_without_its_password() {
-        assert_eq!(
-            without_password("postgres://u:p@ss@h/d"),
-            "postgres://u:********@h/d"
-        );
-        assert_eq!(without_password("postgres://u@h/d"), "postgres://u@h/d");
-        assert_eq!(without_password("host=h password=x"), MASK);
-        assert_eq!(without_password("postgres://u@h/d?password=x"), MASK);
-    }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use super::key::Allowed;
 use super::{ConfigError, Layers, Overrides, Settings, SinkSettings, keys, show_json, show_text};
 
+mod secrets;
+
 const GOOD: &str = r#"
 [relay]
 name = "policy"
@@ -355,7 +357,7 @@ fn a_file_that_is_not_there_is_named_with_its_key() {
         file: Some("/nowhere/o.toml".into()),
         values: Vec::new(),
     };
-    let error = Layers::read(&overrides, []).unwrap_err();
+    let error = Layers::read(&overrides, []).err().unwrap();
     assert_eq!(
         error.to_string(),
         "/nowhere/o.toml: No such file or directory (os error 2)"

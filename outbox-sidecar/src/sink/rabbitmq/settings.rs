@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::uri::AMQPUri;
 use url::Url;
 
 use super::routing::{Route, Routing, matches};
@@ -46,15 +46,20 @@ const PARAMETERS: [&str; 4] = [
 
 impl Broker {
     fn read(text: &str, heartbeat: Duration) -> Result<Self, String> {
-        let mut uri: AMQPUri = text.parse()?;
         let url = Url::parse(text).map_err(|error| error.to_string())?;
+        // What lapin says of such an address repeats it, password and all.
+        if url.cannot_be_a_base() {
+            return Err("expected amqp:// or amqps:// before user and host".to_owned());
+        }
+        let is_encrypted = url.scheme() == "amqps";
+        // First: what lapin says of a parameter repeats its value.
+        let tls = BrokerTls::read(&url, is_encrypted, &PARAMETERS)?;
+        let mut uri: AMQPUri = text.parse()?;
         // lapin takes an IPv6 address for no host, and goes to localhost.
         if let Some(host) = url.host_str().filter(|host| host.starts_with('[')) {
             uri.authority.host = host.trim_matches(['[', ']']).to_owned();
         }
         uri.query.heartbeat = Some(u16::try_from(heartbeat.as_secs()).unwrap_or(u16::MAX));
-        let is_encrypted = uri.scheme == AMQPScheme::AMQPS;
-        let tls = BrokerTls::read(&url, is_encrypted, &PARAMETERS)?;
         if tls.is_external && !is_encrypted {
             return Err("auth_mechanism=external needs amqps".to_owned());
         }

@@ -39,6 +39,12 @@ fn from_url(rest: &str) -> Result<Vec<(String, String)>, AddressError> {
     let rest = rest.strip_prefix('@').unwrap_or(rest);
     let (location, parameters) = rest.split_once('?').unwrap_or((rest, ""));
     let (hosts, database) = location.split_once('/').unwrap_or((location, ""));
+    // libpq would look up the rest of a password, and say so.
+    if location.contains('@') {
+        return Err(malformed(
+            "a @ or / in a user, password or database is written %40 or %2F",
+        ));
+    }
     let (names, ports) = hosts_of(hosts)?;
     set("host", &names, "host")?;
     set("port", &ports, "port")?;
