@@ -10,6 +10,8 @@ mod control;
 mod driver;
 mod exit;
 mod failpoint;
+#[cfg(test)]
+mod hostile;
 mod http;
 mod operator;
 mod phantoms;

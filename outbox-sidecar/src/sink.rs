@@ -8,6 +8,8 @@ mod broker_tls;
 #[cfg(test)]
 mod conformance;
 pub(crate) mod headers;
+#[cfg(test)]
+mod hostile;
 pub mod kafka;
 pub mod memory;
 pub(crate) mod message_text;

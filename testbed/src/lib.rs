@@ -23,6 +23,7 @@ mod directory;
 mod error;
 pub mod history;
 mod kafka;
+pub mod mutation;
 mod pooler;
 mod ports;
 mod postgres;

@@ -270,6 +270,51 @@ mod tests {
         }
     }
 
+    /// A checksum that fits does not make the content one that can be trusted.
+    #[test]
+    fn checkpoints_with_seeded_mutations_are_decoded_or_refused() {
+        let content = [
+            r#"{"format":1,"relay":"policy","system_id":"7","timeline":3,"frontier":"0/10:2"}"#,
+            r#"{"format":2,"news":[[[[1e400]]]]}"#,
+        ];
+        let checkpoint = Checkpoint {
+            relay: "policy".into(),
+            system_id: SystemId(7),
+            timeline: TimelineId(3),
+            timeline_history: TimelineHistory::parse("1 0/10 x\n2 0/20 y").unwrap(),
+            frontier: Frontier {
+                lsn: Lsn::new(5),
+                index: 1,
+            },
+            last: None,
+            stuck_writes: 5,
+            publication_fingerprint: "abc".into(),
+            sequence: 9,
+            written_at: Timestamp::from_unix_us(1),
+        };
+        let whole = checkpoint.encode();
+        let text = String::from_utf8(whole.clone()).unwrap();
+        let inner = serde_json::from_str::<Envelope<'_>>(&text).unwrap();
+        let inner = inner.checkpoint.get().as_bytes().to_vec();
+        let corpus = [whole, inner, content[0].into(), content[1].into()];
+        testbed::mutation::replay(&corpus, |bytes| {
+            let taken = allocation_counter::measure(|| {
+                let _ = Checkpoint::decode(bytes);
+                if let Ok(text) = std::str::from_utf8(bytes)
+                    && let Ok(content) = RawValue::from_string(text.to_owned())
+                {
+                    let bytes = serde_json::to_vec(&Envelope {
+                        checksum: checksum(&content),
+                        checkpoint: &content,
+                    });
+                    let _ = Checkpoint::decode(&bytes.unwrap());
+                }
+            });
+            let justified = 64 * 1024 + 64 * u64::try_from(bytes.len()).unwrap();
+            assert!(taken.bytes_max <= justified, "{}", taken.bytes_max);
+        });
+    }
+
     #[test]
     fn a_newer_format_is_refused_by_name() {
         let content = RawValue::from_string(r#"{"format":2,"news":1}"#.into()).unwrap();

@@ -100,6 +100,7 @@ fn line_at(text: &str, at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hostile;
 
     #[test]
     fn keys_keep_their_lines() {
@@ -123,5 +124,17 @@ mod tests {
             error.to_string().starts_with("o.toml:2: not valid TOML"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn files_with_seeded_mutations_are_entries_or_errors() {
+        let corpus = [
+            &b"[relay]\nname = \"p\"\n[kafka.properties]\n\"bootstrap.servers\" = \"a:1\"\n"[..],
+            b"[[rabbitmq.routes]]\ndestination = '*'\n[[rabbitmq.routes]]\nexchange = \"\"\"\nx\"\"\"\n",
+            b"relay.name = \"p\"\nbatch = { messages_max = 0xff, bytes_max = \"8MiB\" }\n",
+            b"a.b.c.d = [1, 2.5, 1979-05-27T07:32:00Z, [\"x\"], true]\n# end",
+            b"[[[[[[[[[[[[[[[[{{{{{{{{\"\\u0041\\U0001F600\"",
+        ];
+        hostile::replay_text(&corpus, |text| parse(text, Path::new("o.toml")));
     }
 }

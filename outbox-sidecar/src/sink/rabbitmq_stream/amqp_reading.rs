@@ -182,6 +182,7 @@ mod tests {
 
     use super::super::amqp::{self, Section};
     use super::*;
+    use crate::hostile;
 
     #[test]
     fn what_we_write_is_read() {
@@ -254,5 +255,17 @@ mod tests {
             let list = [&[0, 0x53, section, 0xc0, members, members], bytes.as_slice()].concat();
             let _ = read(&list);
         }
+    }
+
+    #[test]
+    fn messages_with_seeded_mutations_are_read_or_refused() {
+        let corpus = [
+            &b"\0\x53\x73\xc0\x0a\x04\xa1\x02id\x40\x40\xa1\x01T\0\x53\x75\xa0\x03abc"[..],
+            b"\0\x53\x74\xc1\x0c\x04\xa1\x01a\xa1\x01b\xa1\x01c\xa0\x01d\0\x53\x75\xb0\0\0\0\x01a",
+            b"\0\x53\x74\xd1\0\0\0\x0a\0\0\0\x02\xa1\x01a\x83\0\0\0\0\0\0\0\x01",
+            b"\0\x53\x70\xc0\x04\x02\x41\x50\x04\0\x80\0\0\0\0\0\0\0\x75\xa0\0",
+            b"\0\xa3\x04amqp\xe0\x07\x02\xa1\x01a\x01b\xf0\0\0\0\x06\0\0\0\x01\x50a",
+        ];
+        hostile::replay(&corpus, |message| read(message).is_some());
     }
 }

@@ -11,6 +11,8 @@ mod publish;
 mod reading;
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 
 pub(super) use chunk::{Chunk, Entry};
 pub(super) use frames::{FrameError, FrameReader};

@@ -42,7 +42,7 @@ pub(super) fn password(
     }
 }
 
-fn find(text: &str, host: &HostAddress, database: &str, user: &str) -> Option<Vec<u8>> {
+pub(super) fn find(text: &str, host: &HostAddress, database: &str, user: &str) -> Option<Vec<u8>> {
     let names = names_of(host);
     let port = host.port.to_string();
     let lines = text.lines().filter(|line| !line.starts_with('#'));

@@ -44,7 +44,7 @@ fn read(file: &Path) -> Result<Option<String>, AddressError> {
 }
 
 /// The lines below `[service]`, none where there is no such line.
-fn section(
+pub(super) fn section(
     text: &str,
     service: &str,
     file: &Path,

@@ -1,3 +1,4 @@
+mod hostile;
 mod matrix;
 mod methods;
 mod modes;

@@ -217,17 +217,62 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 fn text_columns(
     row: &postgres_protocol::message::backend::DataRowBody,
 ) -> io::Result<Vec<Option<String>>> {
-    row.ranges()
-        .map(|range| {
-            Ok(range
-                .and_then(|range| row.buffer().get(range))
-                .map(|value| String::from_utf8_lossy(value).into_owned()))
-        })
-        .collect()
+    // Not allocated by the number of columns that the message says it has.
+    let mut columns = Vec::new();
+    let mut ranges = row.ranges();
+    while let Some(range) = ranges.next()? {
+        let value = range.and_then(|range| row.buffer().get(range));
+        columns.push(value.map(|value| String::from_utf8_lossy(value).into_owned()));
+    }
+    Ok(columns)
 }
 
 impl Wire<super::Socket> {
     pub(crate) const fn is_unix(&self) -> bool {
         self.stream.is_unix()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hostile;
+
+    /// What a server answers, one after the other.
+    const ANSWERS: [&[u8]; 9] = [
+        b"R\0\0\0\x08\0\0\0\0S\0\0\0\x16server_version\x0015\0Z\0\0\0\x05I",
+        b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0R\0\0\0\x0c\0\0\0\x0br=ab",
+        b"R\0\0\0\x0c\0\0\0\x05saltK\0\0\0\x0c\0\0\0\x01\0\0\0\x02",
+        b"E\0\0\0\x1eSFATAL\0C42501\0Mno right\0\0\0",
+        b"N\0\0\0\x17SNOTICE\0C00000\0Mhm\0\0Z\0\0\0\x05I",
+        b"T\0\0\0\x1b\0\x01abc\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0",
+        b"D\0\0\0\x11\0\x02\0\0\0\x03abc\xff\xff\xff\xffC\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I",
+        b"W\0\0\0\x07\0\0\0d\0\0\0\x07abcc\0\0\0\x04Z\0\0\0\x05T",
+        b"1\0\0\0\x042\0\0\0\x04n\0\0\0\x04I\0\0\0\x04A\0\0\0\x0c\0\0\0\x01a\0b\0",
+    ];
+
+    #[test]
+    fn answers_with_seeded_mutations_are_rows_or_errors() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        hostile::replay_with_buffer(READ_BYTES, &ANSWERS, |answer| {
+            runtime.block_on(async {
+                let mut wire = Wire::new(tokio::io::join(answer, tokio::io::sink()));
+                // The stream ends; so must these.
+                let _ = wire.rows("select", "asking").await;
+                drop(wire);
+                let mut wire = Wire::new(tokio::io::join(answer, tokio::io::sink()));
+                while let Ok(bytes) = wire.read_more().await {
+                    assert!(bytes > 0);
+                    while let Ok(Some(_)) = wire.frame("reading") {
+                        let _ = wire.next_buffered("reading");
+                        if wire.frame("reading").is_ok_and(|tag| tag.is_some()) {
+                            wire.skip_frame();
+                        }
+                    }
+                }
+            });
+        });
     }
 }

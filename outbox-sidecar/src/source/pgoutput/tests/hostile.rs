@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use super::messages::{change, decode, decoder, recorded};
+use super::messages::{COLUMNS, OUTBOX_OID, change, decode, decoder, recorded, relation};
+use crate::hostile;
 
 /// How an attacker or a broken wire may alter a message.
 #[derive(Clone, Debug)]
@@ -86,4 +87,16 @@ proptest! {
             prop_assert_eq!(decode(&mut whole, content).unwrap(), Some(event));
         }
     }
+}
+
+#[test]
+fn recorded_messages_with_seeded_mutations_are_events_or_errors() {
+    let table = relation(OUTBOX_OID, "outbox", "message", &COLUMNS);
+    let begin = &recorded()[0];
+    hostile::replay(&recorded(), |content| {
+        let mut decoder = decoder();
+        for content in [&table, begin, content, content] {
+            let _ = decode(&mut decoder, content);
+        }
+    });
 }
