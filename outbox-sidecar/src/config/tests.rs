@@ -247,19 +247,16 @@ fn a_bad_value_names_its_place_and_what_would_be_valid() {
 
 #[test]
 fn each_word_that_the_documentation_allows_is_accepted() {
-    let mut accepted = 0;
     for key in keys::all() {
         let Allowed::OneOf(words) = key.allowed else {
             continue;
         };
         for word in words {
             settings(GOOD, &[], &[(key.name, word)]);
-            accepted += 1;
         }
         let text = error(GOOD, &[], &[(key.name, "no-such-word")]);
         assert!(text.ends_with(&key.allowed.expected()), "{text}");
     }
-    assert!(accepted > 10, "{accepted} words");
 }
 
 #[test]
