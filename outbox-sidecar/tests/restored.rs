@@ -8,11 +8,10 @@ use crate::scenario::observation::assert_calm;
 use crate::scenario::{DEADLINE, Scenario};
 use crate::target::Target;
 
-/// A relay to Kafka that has published ten messages, then ten more that the server, put back to the
-/// moment before, does not have.
-async fn set_back(postgres: &PostgresServer) -> (Scenario, Client) {
-    let kafka = testbed::shared_kafka().await.unwrap();
-    let scenario = Scenario::new(postgres.address(), kafka).await;
+/// A relay that has published ten messages, then ten more that the server, put back to the moment
+/// before, does not have.
+async fn set_back(postgres: &PostgresServer, target: Target) -> (Scenario, Client) {
+    let scenario = Scenario::to(postgres.address(), target).await;
     scenario.init(&[]).await;
     let relay = scenario.start_active().await;
     let client = scenario.client().await;
@@ -20,18 +19,24 @@ async fn set_back(postgres: &PostgresServer) -> (Scenario, Client) {
     scenario.drained(&client).await;
     let snapshot = postgres.snapshot().await.unwrap();
     let client = scenario.client().await;
-    scenario.enqueue(&client, 10..20).await;
-    scenario.drained(&client).await;
+    for batch in [10..15, 15..20] {
+        scenario.enqueue(&client, batch).await;
+        scenario.drained(&client).await;
+    }
     relay.kill().await.unwrap();
     postgres.put_back(&snapshot).await.unwrap();
     let client = scenario.client().await;
     (scenario, client)
 }
 
+async fn kafka() -> Target {
+    Target::kafka(testbed::shared_kafka().await.unwrap()).await
+}
+
 #[tokio::test]
 async fn a_server_whose_log_ends_before_the_checkpoint_ends_with_exit_6() {
     let postgres = PostgresServer::start().await.unwrap();
-    let (scenario, client) = set_back(&postgres).await;
+    let (scenario, client) = set_back(&postgres, kafka().await).await;
     let texts = ["the server's log ends at ", "it was set back"];
     scenario.refuses_to_go_on(&client, &[], 6, &texts).await;
     // What it was held for stays, though the log grows past the checkpoint.
@@ -45,7 +50,7 @@ async fn a_server_whose_log_ends_before_the_checkpoint_ends_with_exit_6() {
 #[tokio::test]
 async fn a_server_that_has_written_another_history_since_ends_with_exit_6() {
     let postgres = PostgresServer::start().await.unwrap();
-    let (scenario, client) = set_back(&postgres).await;
+    let (scenario, client) = set_back(&postgres, kafka().await).await;
     scenario.enqueue(&client, 100..200).await;
     let end = scenario.checkpoint().await.unwrap().frontier.lsn;
     let passed = "select pg_current_wal_flush_lsn() > $1::text::pg_lsn";
@@ -126,23 +131,8 @@ async fn a_database_that_forgot_what_was_set_aside_ends_with_exit_6() {
 async fn a_database_that_was_set_back_publishes_nothing_into_a_stream() {
     let rabbit = testbed::shared_rabbitmq().await.unwrap();
     let postgres = PostgresServer::start().await.unwrap();
-    let scenario = Scenario::to(postgres.address(), Target::stream(rabbit).await).await;
-    scenario.init(&[]).await;
-    let relay = scenario.start_active().await;
-    let client = scenario.client().await;
-    scenario.enqueue(&client, 0..10).await;
-    scenario.drained(&client).await;
-    let snapshot = postgres.snapshot().await.unwrap();
-    let client = scenario.client().await;
-    for batch in [10..15, 15..20] {
-        scenario.enqueue(&client, batch).await;
-        scenario.drained(&client).await;
-    }
-    relay.kill().await.unwrap();
-    postgres.put_back(&snapshot).await.unwrap();
-
+    let (scenario, client) = set_back(&postgres, Target::stream(rabbit).await).await;
     // As long a log as before: its end shows nothing any more.
-    let client = scenario.client().await;
     scenario.enqueue(&client, 100..150).await;
     for _ in 0..2 {
         let ran = scenario.run_to_end().await;

@@ -116,6 +116,18 @@ async fn the_socket_works_and_the_shared_server_is_one() {
     client.simple_query("select 1").await.unwrap();
 }
 
+/// A server, and a database on it with an empty table `t`.
+async fn with_a_table() -> (PostgresServer, String) {
+    let server = PostgresServer::start().await.unwrap();
+    let database = server.create_database().await.unwrap();
+    let client = server.connect("postgres", &database).await.unwrap();
+    client
+        .batch_execute("create table t (n int)")
+        .await
+        .unwrap();
+    (server, database)
+}
+
 /// How many rows the server has after one more was written.
 async fn one_more(server: &PostgresServer, database: &str) -> i64 {
     let client = server.connect("postgres", database).await.unwrap();
@@ -128,13 +140,7 @@ async fn one_more(server: &PostgresServer, database: &str) -> i64 {
 
 #[tokio::test]
 async fn a_snapshot_is_put_back_or_becomes_a_server_of_its_own() {
-    let server = PostgresServer::start().await.unwrap();
-    let database = server.create_database().await.unwrap();
-    let client = server.connect("postgres", &database).await.unwrap();
-    client
-        .batch_execute("create table t (n int)")
-        .await
-        .unwrap();
+    let (server, database) = with_a_table().await;
     let snapshot = server.snapshot().await.unwrap();
     assert_eq!(one_more(&server, &database).await, 1);
     let copy = server.start_copy(&snapshot).await.unwrap();
@@ -147,13 +153,7 @@ async fn a_snapshot_is_put_back_or_becomes_a_server_of_its_own() {
 
 #[tokio::test]
 async fn a_standby_follows_and_takes_the_place() {
-    let server = PostgresServer::start().await.unwrap();
-    let database = server.create_database().await.unwrap();
-    let client = server.connect("postgres", &database).await.unwrap();
-    client
-        .batch_execute("create table t (n int)")
-        .await
-        .unwrap();
+    let (server, database) = with_a_table().await;
     let standby = server.start_standby("standby").await.unwrap();
     assert_eq!(one_more(&server, &database).await, 1);
     standby.caught_up(&server).await.unwrap();

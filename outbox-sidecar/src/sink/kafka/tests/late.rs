@@ -26,6 +26,22 @@ fn relay(broker: &Broker, proxy: &KafkaProxy) -> Relay {
     relay
 }
 
+/// Such a relay with the right to publish, after its first batch of four.
+fn begun(broker: &Broker, proxy: &KafkaProxy) -> (Relay, KafkaSink) {
+    let relay = relay(broker, proxy);
+    let mut sink = relay.sink();
+    sink.acquire(1).unwrap();
+    publish_surely(&mut sink, &relay.batch(1, 4));
+    (relay, sink)
+}
+
+/// What was held came in the midst of a later transaction, and the broker refused it.
+fn was_refused(held: &Injected) {
+    let late = settled(held);
+    assert!(late.in_later_transaction, "{late:?}");
+    assert!(FENCED.contains(&late.error_code), "{late:?}");
+}
+
 fn inject(proxy: &KafkaProxy, relay: &Relay, kind: RequestKind, action: Action) -> Injected {
     proxy.inject(Fault {
         transactional_id: relay.settings.transactional_id(),
@@ -81,10 +97,7 @@ fn a_commit_that_arrives_late_meets_another_producer_and_tears_nothing() {
     let (broker, proxy) = broker::behind_proxy();
     // Before the barrier's record, before the first message behind it, and among those.
     for produced in [1, 2, 4] {
-        let relay = relay(&broker, &proxy);
-        let mut sink = relay.sink();
-        sink.acquire(1).unwrap();
-        publish_surely(&mut sink, &relay.batch(1, 4));
+        let (relay, mut sink) = begun(&broker, &proxy);
         let until = Until::Before(RequestKind::Produce, produced);
         let held = inject(&proxy, &relay, RequestKind::Commit, Action::Hold(until));
         let outcome = conclusion(&mut sink, &relay.batch(2, 4));
@@ -93,9 +106,7 @@ fn a_commit_that_arrives_late_meets_another_producer_and_tears_nothing() {
         // The repeated request was carried out.
         assert_eq!(sink.acquire(1).unwrap().unwrap().sequence, 2);
         publish_surely(&mut sink, &relay.batch(3, 20));
-        let late = settled(&held);
-        assert!(late.in_later_transaction, "{late:?}");
-        assert!(FENCED.contains(&late.error_code), "{late:?}");
+        was_refused(&held);
         assert_eq!(
             committed_payloads(&broker, &relay.topic),
             payloads(&[(1, 4), (2, 4), (3, 20)])
@@ -107,10 +118,7 @@ fn a_commit_that_arrives_late_meets_another_producer_and_tears_nothing() {
 fn an_abort_that_arrives_late_meets_another_producer_and_takes_nothing_away() {
     let (broker, proxy) = broker::behind_proxy();
     for produced in [1, 2, 4] {
-        let relay = relay(&broker, &proxy);
-        let mut sink = relay.sink();
-        sink.acquire(1).unwrap();
-        publish_surely(&mut sink, &relay.batch(1, 4));
+        let (relay, mut sink) = begun(&broker, &proxy);
         let mut batch = with_a_refused_one(&relay);
         let until = Until::Before(RequestKind::Produce, produced);
         let held = inject(&proxy, &relay, RequestKind::Abort, Action::Hold(until));
@@ -122,9 +130,7 @@ fn an_abort_that_arrives_late_meets_another_producer_and_takes_nothing_away() {
         batch.messages.truncate(4);
         publish_surely(&mut sink, &batch);
         publish_surely(&mut sink, &relay.batch(3, 20));
-        let late = settled(&held);
-        assert!(late.in_later_transaction, "{late:?}");
-        assert!(FENCED.contains(&late.error_code), "{late:?}");
+        was_refused(&held);
         assert_eq!(
             committed_payloads(&broker, &relay.topic),
             payloads(&[(1, 4), (2, 4), (3, 20)])
@@ -137,10 +143,7 @@ fn an_abort_that_arrives_late_meets_another_producer_and_takes_nothing_away() {
 fn an_earlier_producers_beginning_that_arrives_late_costs_a_new_producer_and_nothing_else() {
     let (broker, proxy) = broker::behind_proxy();
     for produced in [2, 3] {
-        let relay = relay(&broker, &proxy);
-        let mut sink = relay.sink();
-        sink.acquire(1).unwrap();
-        publish_surely(&mut sink, &relay.batch(1, 4));
+        let (relay, mut sink) = begun(&broker, &proxy);
         let until = Until::Before(RequestKind::Produce, produced);
         let held = inject(
             &proxy,
@@ -170,10 +173,7 @@ fn what_a_rolled_back_batch_has_sent_and_comes_late_is_seen_by_nobody() {
     let (broker, proxy) = broker::behind_proxy();
     for kind in [RequestKind::Produce, RequestKind::AddPartitions] {
         for produced in [1, 5, 10] {
-            let relay = relay(&broker, &proxy);
-            let mut sink = relay.sink();
-            sink.acquire(1).unwrap();
-            publish_surely(&mut sink, &relay.batch(1, 4));
+            let (relay, mut sink) = begun(&broker, &proxy);
             let mut batch = with_a_refused_one(&relay);
             let until = Until::Before(RequestKind::Produce, produced);
             let held = inject(&proxy, &relay, kind, Action::Hold(until));
