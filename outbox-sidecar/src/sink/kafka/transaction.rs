@@ -256,9 +256,11 @@ impl Transaction {
     ) -> (Vec<FailedDelivery>, Result<String, Ending>) {
         self.stage = Stage::Closed;
         let mut failures = producer.deliveries().take_failures();
+        // Taken whatever halted it: it belongs to no later transaction.
+        let cause = producer.failed_transaction().take();
         let ended = match halt {
             Halt::Later(reason) => Err(Outcome::Indefinite { reason }),
-            Halt::Failures => Ok(match producer.failed_transaction().take() {
+            Halt::Failures => Ok(match cause {
                 Some(cause) => format!("messages were refused: {cause}"),
                 None => "messages were refused".to_owned(),
             }),
