@@ -1,4 +1,5 @@
 mod hostile;
+mod ipv6;
 mod matrix;
 mod methods;
 mod modes;
