@@ -6,8 +6,8 @@ use crate::{MessageId, Timestamp};
 
 /// One row of the outbox table as the write-ahead log carries it: what a sink publishes.
 ///
-/// The text and byte fields are slices of the network buffer the row arrived in; cloning copies
-/// no payload.
+/// The text and byte fields are slices of one piece of memory, which the rows that arrived together
+/// share; cloning copies no payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxRow {
     /// The message's identity.

@@ -9,6 +9,9 @@ use crate::MessageId;
 pub struct RequestId(MessageId);
 
 impl RequestId {
+    /// How the prefix of each request's logical message begins; the relay's name follows.
+    pub const PREFIX: &'static str = "outbox.request.";
+
     /// From the sixteen bytes of a UUID.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -24,7 +27,7 @@ impl RequestId {
     /// Whose requests those are whose logical messages have this prefix: the relay of this name.
     #[must_use]
     pub fn prefix(relay: &str) -> String {
-        format!("outbox.request.{relay}")
+        format!("{}{relay}", Self::PREFIX)
     }
 
     /// Reads the content of a logical message, as the trigger on `outbox.request` emits it; `None`

@@ -37,6 +37,7 @@ mod setting_aside;
 mod shutdown;
 mod slow_broker;
 mod stdout;
+mod strangers;
 mod stuck;
 mod takeover;
 mod target;

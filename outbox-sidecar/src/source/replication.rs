@@ -2,6 +2,7 @@
 
 mod commands;
 mod copy_both;
+mod framing;
 mod interruption;
 mod lane;
 mod pacing;

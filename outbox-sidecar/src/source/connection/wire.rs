@@ -16,9 +16,11 @@ pub(crate) const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How much is read at once: the work of a wake-up is shared by all rows it brings.
 const READ_BYTES: usize = 256 * 1024;
 
-/// A block of memory is filled by many small reads until less than this is left of it. Rows keep
-/// the block they arrived in: a new one for each read would hold 256 KiB for a row of 300 bytes.
+/// Room is made for more once there is less than this.
 const READ_BYTES_MIN: usize = 64 * 1024;
+
+/// A buffer that has grown beyond this for one large message is given back once that is taken.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 /// The longest a command may take to be answered.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -42,6 +44,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Reads what has arrived; cancelling it loses nothing.
     pub(crate) async fn read_more(&mut self) -> io::Result<usize> {
+        if self.input.capacity() > KEPT_BYTES_MAX && self.input.len() < READ_BYTES_MIN {
+            let mut small = BytesMut::with_capacity(READ_BYTES);
+            small.extend_from_slice(&self.input);
+            self.input = small;
+        }
         if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
             self.input.reserve(READ_BYTES);
         }

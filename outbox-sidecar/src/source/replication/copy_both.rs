@@ -6,6 +6,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::Sender;
 
+use super::framing::{Framing, split_first};
 use super::interruption::interruption;
 use super::pacing::Pacing;
 use super::silence::Silence;
@@ -26,6 +27,7 @@ const GOODBYE_MAX: Duration = Duration::from_millis(500);
 /// and the server waits, but it hears from us.
 pub(super) struct CopyBoth<'a, S> {
     pub(super) wire: Wire<S>,
+    pub(super) framing: Framing,
     pub(super) decoder: Decoder,
     /// Whose rows the stream carries.
     pub(super) publication: &'a str,
@@ -87,18 +89,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
     /// Decodes every whole message that has arrived.
     fn decode(&mut self) -> Result<Vec<StreamEvent>, SourceError> {
         let mut events = Vec::new();
-        let mut whole = 0;
-        while let Some(frame_bytes) = frame_bytes_at(&self.wire.input, whole)? {
-            whole += frame_bytes;
-        }
-        let block = self.wire.input.split_to(whole).freeze();
-        let mut rest = block.as_ref();
-        while let Some(frame_bytes) = frame_bytes_at(rest, 0)? {
-            let Some((frame, after)) = rest.split_at_checked(frame_bytes) else {
-                break;
-            };
-            rest = after;
-            self.frame(&block, frame, &mut events)?;
+        while let Some(block) = self.framing.take(&mut self.wire.input)? {
+            let mut rest = block.as_ref();
+            while let Some((frame, after)) = split_first(rest) {
+                rest = after;
+                self.frame(&block, frame, &mut events)?;
+            }
         }
         Ok(events)
     }
@@ -164,25 +160,6 @@ fn push_coalescing(events: &mut Vec<StreamEvent>, event: StreamEvent) {
         return;
     }
     events.push(event);
-}
-
-/// The length of the message at `at`, once it is there as a whole.
-fn frame_bytes_at(buffer: &[u8], at: usize) -> Result<Option<usize>, SourceError> {
-    use crate::source::connection::FRAME_BYTES_MAX;
-    let Some(header) = buffer.get(at + 1..at + 5) else {
-        return Ok(None);
-    };
-    let announced = header
-        .iter()
-        .fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
-    let frame_bytes = announced + 1;
-    if announced < 4 || frame_bytes > FRAME_BYTES_MAX {
-        return Err(SourceError::Protocol(format!(
-            "{STREAMING}: a message of {announced} bytes is announced, from 4 to \
-             {FRAME_BYTES_MAX} are possible"
-        )));
-    }
-    Ok((buffer.len() - at >= frame_bytes).then_some(frame_bytes))
 }
 
 async fn bounded(write: impl Future<Output = std::io::Result<()>>) -> Result<(), SourceError> {

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Replication;
 use super::copy_both::CopyBoth;
+use super::framing::Framing;
 use super::pacing::Pacing;
 use super::silence::Silence;
 use super::status::{Confirmed, StatusClock};
@@ -167,6 +168,7 @@ impl Session {
         Ok(CopyBoth {
             pacing: Pacing::new(connection.wire.is_unix()),
             wire: connection.wire,
+            framing: Framing::default(),
             decoder: Decoder::new(&settings.schema),
             publication: &settings.publication,
             confirmed: &self.confirmed,

@@ -16,6 +16,7 @@ use crate::source::pgoutput::Decoder;
 use crate::source::publication::create_statement;
 use crate::source::replication::Replication;
 use crate::source::replication::copy_both::CopyBoth;
+use crate::source::replication::framing::Framing;
 use crate::source::replication::pacing::Pacing;
 use crate::source::replication::silence::Silence;
 use crate::source::replication::status::{Confirmed, StatusClock};
@@ -97,6 +98,7 @@ impl Outbox {
             let copy = CopyBoth {
                 pacing: Pacing::new(connection.wire.is_unix()),
                 wire: connection.wire,
+                framing: Framing::default(),
                 decoder: Decoder::new(&"outbox".parse().unwrap()),
                 publication: &publication,
                 confirmed: &shared,

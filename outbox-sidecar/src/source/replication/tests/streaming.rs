@@ -114,7 +114,8 @@ async fn transactions_come_whole_and_in_commit_order() {
             .run(
                 "begin; \
                  insert into outbox.message (destination, type) values ('d', 'a'), ('d', 'b'); \
-                 select pg_logical_emit_message(true, 'inside', 'x'); \
+                 select pg_logical_emit_message(true, 'outbox.request.x', 'x'); \
+                 select pg_logical_emit_message(true, 'others', 'x'); \
                  select pg_logical_emit_message(false, 'outside', 'x'); commit",
             )
             .await;
@@ -131,7 +132,7 @@ async fn transactions_come_whole_and_in_commit_order() {
             }
             StreamEvent::Row(_) => open.as_mut().unwrap().1 += 1,
             StreamEvent::LogicalMessage { prefix, content } => {
-                assert_eq!((&*prefix, &*content), ("inside", &b"x"[..]));
+                assert_eq!((&*prefix, &*content), ("outbox.request.x", &b"x"[..]));
                 open.as_mut().unwrap().2 += 1;
             }
             StreamEvent::Commit {
