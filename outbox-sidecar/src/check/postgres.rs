@@ -7,6 +7,7 @@ mod server;
 mod set_up;
 mod slot;
 
+use outbox_core::relay::{FailureKind, SourceFailure};
 use outbox_core::{Lsn, SystemId};
 use tokio_postgres::{Client, Error};
 
@@ -30,17 +31,35 @@ pub(super) struct Seen {
     pub(super) genesis_written: bool,
 }
 
+/// What lets us in where a connection has failed. The server's text may come in any language, its code does
+/// not.
+fn fix_of(failure: &SourceFailure) -> &'static str {
+    let said = |code: &str| failure.message.contains(code);
+    match failure.kind {
+        _ if said("[28P01]") => {
+            "compare the password in postgres.password_file, or else in postgres.url, with the \
+             role's: alter role … password '…'"
+        }
+        _ if said("[3D000]") => "name another database in postgres.url, or create this one",
+        FailureKind::AuthenticationRefused => {
+            "check the role, password and TLS in postgres.url, and the lines of pg_hba.conf"
+        }
+        FailureKind::Unreachable => {
+            "is PostgreSQL running there, does it listen there (listen_addresses, port), and does a \
+             firewall let us through? If it is elsewhere, mend postgres.url"
+        }
+        _ => "check postgres.url and pg_hba.conf",
+    }
+}
+
 /// Looks at PostgreSQL.
 pub(super) async fn check(settings: &Settings, findings: &mut Findings) -> Seen {
     let mut seen = Seen::default();
     let client = match connect(&settings.address, "outbox-sidecar check", || {}).await {
         Ok(client) => client,
         Err(failure) => {
-            findings.error(
-                "connection",
-                failure.message,
-                "check postgres.url and pg_hba.conf",
-            );
+            let fix = fix_of(&failure);
+            findings.error("connection", failure.message, fix);
             return seen;
         }
     };

@@ -17,6 +17,14 @@ pub(crate) enum SourceError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Nobody was reached at one of the hosts.
+    #[error("connecting to PostgreSQL at {place}: {source}")]
+    Unreachable {
+        /// The host and its port.
+        place: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// No answer in time.
     #[error("{doing}: no answer within {limit_s} s")]
     TimedOut {
@@ -148,7 +156,7 @@ impl SourceError {
                 Some(error) => error.kind(),
                 None => FailureKind::Unreachable,
             },
-            Self::TimedOut { .. } => FailureKind::Unreachable,
+            Self::Unreachable { .. } | Self::TimedOut { .. } => FailureKind::Unreachable,
             Self::Tls(error) => error.kind(),
             Self::BothWays { second_error, .. } => second_error.kind(),
             Self::Server { doing, error } => kind_of_message(doing, error),

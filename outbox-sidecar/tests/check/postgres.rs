@@ -378,7 +378,7 @@ async fn a_server_that_lets_nobody_in_is_named() {
         &scenario,
         &[&url],
         ("error", "connection"),
-        "Connection refused",
+        &format!("127.0.0.1, port {}: Connection refused", port.number()),
     )
     .await;
 }

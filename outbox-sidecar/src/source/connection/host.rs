@@ -1,8 +1,10 @@
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::AddressError;
 use super::parameters::Parameters;
+use crate::source::SourceError;
 
 /// PostgreSQL's own port.
 const PORT: u16 = 5432;
@@ -23,6 +25,24 @@ pub(super) enum Place {
     Socket(PathBuf),
     /// A name to be looked up, or an address.
     Network(String),
+}
+
+impl HostAddress {
+    /// Why nobody was reached here.
+    pub(super) fn unreachable(&self, source: io::Error) -> SourceError {
+        let (port, place) = (self.port, &self.place);
+        let place = match (place, &self.name) {
+            (Place::Socket(directory), _) => {
+                format!("{}, port {port}", directory.display())
+            }
+            // Looked up by nobody: both were given.
+            (Place::Network(address), Some(name)) if name != address => {
+                format!("{name} ({address}), port {port}")
+            }
+            (Place::Network(name), _) => format!("{name}, port {port}"),
+        };
+        SourceError::Unreachable { place, source }
+    }
 }
 
 /// The hosts to try, in their order.

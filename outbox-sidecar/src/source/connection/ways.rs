@@ -8,8 +8,6 @@ use super::tls::{Encrypted, TlsError, encrypt};
 use super::{Address, HostAddress};
 use crate::source::SourceError;
 
-const DOING: &str = "connecting to PostgreSQL";
-
 /// A failure to which that of a second attempt can be added.
 pub(crate) trait Failure: From<SourceError> {
     /// Both ways have failed.
@@ -79,10 +77,9 @@ impl Address {
     {
         if let Place::Socket(directory) = &host.place {
             let connecting = Socket::unix(directory, host.port);
-            let socket = connecting.await.map_err(|source| SourceError::Io {
-                doing: DOING,
-                source,
-            })?;
+            let socket = connecting
+                .await
+                .map_err(|source| host.unreachable(source))?;
             return enter(socket).await;
         }
         let mut failure: Option<(&'static str, E)> = None;
@@ -126,12 +123,9 @@ impl Address {
             return Err(Unmade::Host(SourceError::no_host()));
         };
         let reaching = reach(name, host.port, self.answer_max(), self.liveness);
-        let tcp = reaching.await.map_err(|source| {
-            Unmade::Host(SourceError::Io {
-                doing: DOING,
-                source,
-            })
-        })?;
+        let tcp = reaching
+            .await
+            .map_err(|source| Unmade::Host(host.unreachable(source)))?;
         if way == Way::Plain {
             return Ok((way, Socket::Tcp(tcp)));
         }
