@@ -96,15 +96,32 @@ async fn relay_role_reads_and_keeps_its_row() {
         "select from outbox.parked",
         "update outbox.redelivery set reason = 'r', error = ''",
         "delete from outbox.redelivery",
+        "update outbox.relay set held_exit_code = 6, held_reason = 'r', held_at = now(), updated_at = now()",
+        "update outbox.relay set checkpoint = '', checkpoint_sequence = 1",
     ] {
         assert_eq!(run(&mut connection, allowed).await, Ok(()), "{allowed}");
     }
+    // What an earlier build granted is taken back, and nothing else.
+    run(
+        &mut connection,
+        &format!(
+            "reset role; grant insert, update on outbox.relay, outbox.parked to {role}; {sql} set role {role};
+             select from outbox.relay for update"
+        ),
+    )
+    .await
+    .unwrap();
     for denied in [
         "insert into outbox.message (destination, type) values ('d', 't')",
         "delete from outbox.message",
         "insert into outbox.relay (name) values ('other')",
         "delete from outbox.relay",
+        "update outbox.relay set name = 'other'",
+        "update outbox.relay set genesis_written_at = null",
         "delete from outbox.parked",
+        "update outbox.parked set payload = ''",
+        "insert into outbox.request (relay, kind, chosen, role) values ('r', 'replay', 1, 'nobody')",
+        "update outbox.request set chosen = 2",
     ] {
         assert_eq!(
             run(&mut connection, denied).await,

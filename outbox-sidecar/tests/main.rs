@@ -30,6 +30,7 @@ mod rabbitmq;
 mod redeliver;
 mod refused;
 mod restored;
+mod roles;
 mod runbook;
 mod scenario;
 mod secrets;

@@ -1,7 +1,11 @@
 //! The rights that a service, a consumer and a relay need, as SQL text.
 
+mod relay;
+
 use super::SchemaName;
 use super::name::quote_identifier;
+
+pub use relay::{RELAY_RIGHTS, TableRight, relay_role};
 
 /// Lets `role` enqueue, and nothing else: it cannot read, change or delete a message.
 ///
@@ -29,22 +33,6 @@ pub fn app_role(schema: &SchemaName, role: &str) -> String {
         ));
     }
     sql
-}
-
-/// Lets `role` do what a running relay does in the schema: read the outbox, keep its own row of
-/// `relay`, set messages aside in `parked`, carry out and make requests, make partitions. The
-/// attribute REPLICATION and the broker are not part of it.
-#[must_use]
-pub fn relay_role(schema: &SchemaName, role: &str) -> String {
-    let (schema, role) = (schema.quoted(), quote_identifier(role));
-    format!(
-        "grant usage on schema {schema} to {role};\n\
-         grant select on {schema}.message, {schema}.message_default, {schema}.migration to {role};\n\
-         grant select, update on {schema}.relay to {role};\n\
-         grant select, insert, update on {schema}.parked, {schema}.request to {role};\n\
-         grant select, insert, update, delete on {schema}.redelivery to {role};\n\
-         grant execute on function {schema}.maintain_partitions(integer, bigint) to {role};\n"
-    )
 }
 
 /// Lets `role` see what is set aside, and ask a relay to replay or to skip it, and nothing else. It

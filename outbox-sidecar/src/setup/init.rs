@@ -37,7 +37,7 @@ pub(crate) async fn init(
     let database = address.database();
     let (relay_role, app_role) = (options.relay_role.as_deref(), options.app_role.as_deref());
     grant_roles(&client, &settings.schema, database, relay_role, app_role).await?;
-    if let Some(role) = relay_role {
+    for role in [relay_role, app_role].into_iter().flatten() {
         say(&format!(
             "role {role} has its rights; a role that init made has no password: alter role {role} \
              password '...'"

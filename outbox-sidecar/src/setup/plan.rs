@@ -1,7 +1,7 @@
 use outbox_core::schema;
 
 use super::InitOptions;
-use super::roles::relay_role_sql;
+use super::roles::{app_role_sql, relay_role_sql};
 use crate::config::Settings;
 use crate::source::publication::create_statement;
 use crate::source::quote::quote_literal;
@@ -31,8 +31,8 @@ fn plan(settings: &Settings, options: &InitOptions) -> Vec<PlannedStep> {
     }
     if let Some(role) = &options.app_role {
         steps.push(PlannedStep {
-            title: format!("rights of {role}, which enqueues"),
-            sql: schema::grants::app_role(&settings.schema, role),
+            title: format!("role {role}, which enqueues"),
+            sql: app_role_sql(&settings.schema, role, settings.address.database()),
         });
     }
     let filter = settings.row_filter.as_deref();

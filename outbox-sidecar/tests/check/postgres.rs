@@ -7,7 +7,7 @@ use super::{Planted, finds, is_calm, plant_and_find};
 use crate::scenario::Scenario;
 
 /// A server that is set up as it should be, and a relay with a role of its own on it.
-async fn good(postgres: &PostgresServer) -> (Scenario, String) {
+pub(super) async fn good(postgres: &PostgresServer) -> (Scenario, String) {
     let kafka = testbed::shared_kafka().await.unwrap();
     let scenario = Scenario::new(postgres.address(), kafka).await;
     let role = format!("role_{}", scenario.relay);
@@ -22,7 +22,7 @@ async fn good(postgres: &PostgresServer) -> (Scenario, String) {
     (scenario, role)
 }
 
-async fn server() -> PostgresServer {
+pub(super) async fn server() -> PostgresServer {
     PostgresServer::options()
         .setting("max_slot_wal_keep_size", "2GB")
         .start()
@@ -30,7 +30,7 @@ async fn server() -> PostgresServer {
         .unwrap()
 }
 
-const RELOAD: &str = "select pg_reload_conf()";
+pub(super) const RELOAD: &str = "select pg_reload_conf()";
 
 const RIGHTS: &[Planted] = &[
     Planted {
@@ -48,13 +48,19 @@ const RIGHTS: &[Planted] = &[
     Planted {
         plant: &["revoke update on outbox.relay from ROLE"],
         line: ("error", "privileges"),
-        says: "no right to update on \"outbox\".relay",
+        says: "no right to update (epoch, ",
         mend: &["grant update on outbox.relay to ROLE"],
+    },
+    Planted {
+        plant: &["revoke update (reason) on outbox.redelivery from ROLE"],
+        line: ("error", "privileges"),
+        says: "no right to update (reason) on \"outbox\".redelivery",
+        mend: &["grant update (reason) on outbox.redelivery to ROLE"],
     },
     Planted {
         plant: &["revoke insert on outbox.parked from ROLE"],
         line: ("error", "privileges"),
-        says: "no right to insert on \"outbox\".parked",
+        says: "no right to insert (relay, ",
         mend: &["grant insert on outbox.parked to ROLE"],
     },
     Planted {
