@@ -25,6 +25,8 @@ use trials::crash_mix::{Kills, crash_mix};
 use trials::indefinite::indefinite;
 use trials::large_audit::large_audit;
 use trials::large_transaction::one_transaction_with_kills;
+use trials::many_keys::many_keys;
+use trials::many_topics::many_topics;
 use trials::stuck_mix::{StuckMix, stuck_mix};
 use trials::zombies::{busy_holder, zombies};
 
@@ -88,6 +90,16 @@ async fn the_slot_follows_a_gigabyte_of_foreign_log() {
 #[tokio::test]
 async fn a_transaction_of_a_million_rows_is_resumed_in_its_middle() {
     one_transaction_with_kills(1_000_000, 5).await;
+}
+
+#[tokio::test]
+async fn a_million_keys_take_no_memory() {
+    many_keys(1_000_000).await;
+}
+
+#[tokio::test]
+async fn a_thousand_topics_get_their_messages_in_bounded_memory() {
+    many_topics(1000).await;
 }
 
 #[tokio::test]

@@ -99,6 +99,11 @@ impl Scenario {
         )
     }
 
+    /// Where the relay's pages are.
+    pub(crate) fn http_address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port.number()).into()
+    }
+
     pub(crate) fn configure(&self, text: &str) {
         std::fs::write(self.file(), text).unwrap();
     }

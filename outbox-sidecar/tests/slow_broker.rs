@@ -1,8 +1,10 @@
 //! A broker that is too slow for a whole batch within a transaction's time.
 
+use serde_json::Value;
 use testbed::proxy::TcpProxy;
 use testbed::{KafkaServer, Program, wait};
 
+use crate::scenario::memory::allocated_kibibytes_max;
 use crate::scenario::{DEADLINE, Scenario};
 
 /// Rows of one transaction, and what each carries beside its number.
@@ -70,4 +72,74 @@ async fn a_batch_that_outlives_its_transaction_gets_through_in_halves_each_messa
     assert_eq!(scenario.numbers().await, all);
     assert_eq!(halvings(&relay), before);
     assert_eq!(relay.exit().unwrap(), None);
+}
+
+/// Far more than the relay's buffer takes.
+const BACKLOG_ROWS: usize = 1500;
+const BACKLOG_ROW_BYTES: usize = 40_000;
+/// What the relay may hold by default, of messages alone: `limits.buffer_bytes_max`.
+const BUFFER_BYTES_MAX: u64 = 16 << 20;
+/// The buffer, a batch of 8 MiB with its copy in the client's queue, and what every relay takes.
+const MEMORY_KIBIBYTES_MAX: u64 = 96 * 1024;
+/// Twice the `wal_sender_timeout` that the relay asks for.
+const SILENCE: &str = "8 s";
+
+/// The relay reads no more while its buffer is full: the walsender's socket fills, and what keeps the
+/// connection is that statuses still go out.
+#[tokio::test]
+async fn a_walsender_whose_reader_is_full_is_answered_and_the_relays_memory_stays_bounded() {
+    let kafka = KafkaServer::start().await.unwrap();
+    let postgres = testbed::shared_postgres().await.unwrap();
+    let scenario = Scenario::new(postgres, kafka.address()).await;
+    scenario.init(&[]).await;
+    let client = scenario.client().await;
+    let relay = scenario.start_active().await;
+    scenario.enqueue(&client, 0..10).await;
+    scenario.drained(&client).await;
+    let walsender = "select active_pid from pg_replication_slots where slot_name = $1";
+    let walsender = async || -> Option<i32> {
+        let row = client.query_one(walsender, &[&scenario.slot()]).await;
+        row.unwrap().get(0)
+    };
+    let before = walsender().await;
+
+    kafka.freeze().unwrap();
+    let insert = format!(
+        "insert into outbox.message (destination, key, type, payload, headers) \
+         select '{}', 'k' || n % 7, 'T', convert_to(n::text, 'UTF8'), \
+                jsonb_build_object('filler', repeat('x', {BACKLOG_ROW_BYTES})) \
+         from generate_series(10, {BACKLOG_ROWS} + 9) n",
+        scenario.topic().name
+    );
+    client.batch_execute(&insert).await.unwrap();
+    let full = |status: &Value| status["buffer_bytes"].as_u64() >= Some(BUFFER_BYTES_MAX / 2);
+    scenario.status_where("full", full).await;
+    // By the server's clock: how long nothing more was taken, and when it last heard of us.
+    let now = "select clock_timestamp()::text";
+    let since: String = client.query_one(now, &[]).await.unwrap().get(0);
+    let heard = format!(
+        "select reply_time > $2::text::timestamptz + interval '{SILENCE}' \
+         from pg_stat_replication join pg_replication_slots on active_pid = pid where slot_name = $1"
+    );
+    wait::until(
+        "statuses for longer than wal_sender_timeout",
+        DEADLINE,
+        || async {
+            let row = client
+                .query_opt(&heard, &[&scenario.slot(), &since])
+                .await
+                .unwrap();
+            row.is_some_and(|row| row.get(0))
+        },
+    )
+    .await
+    .unwrap();
+    assert_eq!(walsender().await, before, "the connection was kept");
+    kafka.thaw().unwrap();
+    scenario.drained(&client).await;
+    let all = (0..BACKLOG_ROWS + 10).collect::<Vec<_>>();
+    assert_eq!(scenario.numbers().await, all);
+    let peak = allocated_kibibytes_max(relay.pid().unwrap());
+    println!("{peak} KiB");
+    assert!(peak > 0 && peak <= MEMORY_KIBIBYTES_MAX, "{peak} KiB");
 }

@@ -7,5 +7,7 @@ pub(crate) mod crash_mix;
 pub(crate) mod indefinite;
 pub(crate) mod large_audit;
 pub(crate) mod large_transaction;
+pub(crate) mod many_keys;
+pub(crate) mod many_topics;
 pub(crate) mod stuck_mix;
 pub(crate) mod zombies;
