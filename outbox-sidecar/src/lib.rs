@@ -7,6 +7,7 @@ mod config;
 #[cfg(test)]
 mod connection_table;
 mod control;
+mod count;
 mod driver;
 mod exit;
 mod failpoint;

@@ -11,6 +11,7 @@ pub(crate) mod headers;
 #[cfg(test)]
 mod hostile;
 pub mod kafka;
+mod loopback;
 pub mod memory;
 pub(crate) mod message_text;
 pub(crate) mod published;

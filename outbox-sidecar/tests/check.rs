@@ -2,6 +2,7 @@
 
 mod kafka;
 mod postgres;
+mod rabbitmq;
 
 use serde_json::Value;
 use testbed::wait;

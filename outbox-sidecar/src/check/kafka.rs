@@ -7,6 +7,7 @@ use outbox_core::sink::AcquireError;
 use super::Findings;
 use super::postgres::Seen;
 use crate::config::Settings;
+use crate::count::counted;
 use crate::sink::kafka::{BrokerSummary, KafkaAdministration, KafkaSettings};
 
 /// Looks at Kafka: brokers, topics, transactions. False when nobody answers.
@@ -16,6 +17,7 @@ pub(super) fn check(
     seen: &Seen,
     findings: &mut Findings,
 ) -> bool {
+    password_in_clear(kafka, findings);
     let administration = match KafkaAdministration::new(kafka.clone()) {
         Ok(administration) => administration,
         Err(error) => {
@@ -34,7 +36,7 @@ pub(super) fn check(
             return false;
         }
     };
-    findings.ok("kafka", format!("{} brokers", brokers.brokers.len()));
+    findings.ok("kafka", counted(brokers.brokers.len(), "broker"));
     topics::checkpoints(kafka, &administration, &brokers, findings);
     topics::creation(kafka, &brokers, findings);
     topics::destinations(settings, kafka, &administration, findings);
@@ -42,6 +44,23 @@ pub(super) fn check(
         transactions(kafka, &administration, seen, findings);
     }
     true
+}
+
+/// SASL PLAIN sends the password as it is.
+fn password_in_clear(kafka: &KafkaSettings, findings: &mut Findings) {
+    let is = |name: &str, value: &str| {
+        let found = kafka.properties.get(name);
+        found.is_some_and(|found| found.eq_ignore_ascii_case(value))
+    };
+    let is_plain = is("sasl.mechanism", "PLAIN") || is("sasl.mechanisms", "PLAIN");
+    if is_plain && is("security.protocol", "SASL_PLAINTEXT") {
+        findings.warning(
+            "kafka",
+            "SASL PLAIN without TLS: whoever listens on the way reads the password",
+            "\"security.protocol\" = \"SASL_SSL\" in [kafka.properties], or a mechanism that does not send \
+             it: \"sasl.mechanism\" = \"SCRAM-SHA-512\"",
+        );
+    }
 }
 
 /// Whether the broker allows transactions of this length, as far as it says.

@@ -1,9 +1,13 @@
 use super::Findings;
 use crate::config::Settings;
+use crate::count::counted;
 use crate::sink::rabbitmq::{QueueFacts, RabbitInspection, RabbitSettings};
 
 /// Looks at RabbitMQ: connection, rights, exchanges of the routes, queues that are named.
 pub(super) fn check(settings: &Settings, rabbit: &RabbitSettings, findings: &mut Findings) {
+    for place in rabbit.places_in_clear() {
+        password_in_clear("rabbitmq", &place, findings);
+    }
     let inspection = match RabbitInspection::connect(rabbit) {
         Ok(inspection) => inspection,
         Err(error) => {
@@ -31,6 +35,19 @@ pub(super) fn check(settings: &Settings, rabbit: &RabbitSettings, findings: &mut
             queue(&inspection, rabbit, destination, findings);
         }
     }
+}
+
+/// Without TLS the password is sent as it is.
+pub(super) fn password_in_clear(subject: &'static str, place: &str, findings: &mut Findings) {
+    let scheme = match subject {
+        "rabbitmq" => "amqps",
+        _ => "rabbitmq-stream+tls",
+    };
+    findings.warning(
+        subject,
+        format!("to {place} without TLS: whoever listens on the way reads the password"),
+        format!("write {scheme}:// in {subject}.url"),
+    );
 }
 
 fn exchanges(inspection: &RabbitInspection, rabbit: &RabbitSettings, findings: &mut Findings) {
@@ -137,8 +154,9 @@ fn pitfalls(name: &str, facts: &QueueFacts, findings: &mut Findings) {
         );
     }
     if clean {
-        let (messages, consumers) = (facts.messages, facts.consumers);
-        let text = format!("{name}: {messages} messages, {consumers} consumers");
+        let messages = counted(facts.messages, "message");
+        let consumers = counted(facts.consumers, "consumer");
+        let text = format!("{name}: {messages}, {consumers}");
         findings.ok("queue", text);
     }
 }

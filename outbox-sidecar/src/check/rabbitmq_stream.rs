@@ -2,10 +2,14 @@ use outbox_core::sink::AcquireError;
 
 use super::Findings;
 use crate::config::Settings;
+use crate::count::counted;
 use crate::sink::rabbitmq_stream::{Presence, StreamInspection, StreamSettings};
 
 /// Looks at RabbitMQ's streams: plugin and login, and the destinations that are named.
 pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut Findings) {
+    for place in stream.places_in_clear() {
+        super::rabbitmq::password_in_clear("rabbitmq_stream", &place, findings);
+    }
     let mut inspection = match StreamInspection::connect(stream) {
         Ok(inspection) => inspection,
         Err(error) => {
@@ -35,7 +39,8 @@ pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut
         match inspection.look(name) {
             Ok(Presence::Stream) => findings.ok("stream", name),
             Ok(Presence::SuperStream(partitions)) => {
-                findings.ok("stream", format!("{name}, of {partitions} partitions"));
+                let partitions = counted(partitions, "partition");
+                findings.ok("stream", format!("{name}, of {partitions}"));
             }
             Ok(Presence::Missing) if stream.create_streams => {
                 findings.ok(

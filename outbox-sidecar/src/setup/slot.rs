@@ -6,6 +6,7 @@ use super::note::{Note, NoteBook};
 use super::server::ServerAbilities;
 use super::{InitOptions, SetupError};
 use crate::config::Settings;
+use crate::count::counted;
 use crate::failpoint::failpoint;
 use crate::source::connection::Address;
 use crate::source::quote::quote_literal;
@@ -101,27 +102,41 @@ impl SlotSetup<'_> {
             _ if count == 0 => say("no row is older than the slot"),
             BacklogPolicy::Refuse => {
                 return Err(SetupError::Refused(format!(
-                    "{count} rows of {}.message are older than the slot and would never be \
-                     published: run init with --backlog publish to publish them, all of them, also \
-                     what an earlier relay has published; or --backlog skip to leave them",
-                    self.settings.schema.as_str()
+                    "{} of {}.message {} older than the slot and would never be published: run init \
+                     with --backlog publish to publish all of what is older, also what an earlier \
+                     relay has published; or --backlog skip to leave it",
+                    counted(count, "row"),
+                    self.settings.schema.as_str(),
+                    is_or_are(count)
                 )));
             }
-            BacklogPolicy::Skip => say(&format!("{count} rows are older than the slot: skipped")),
+            BacklogPolicy::Skip => say(&format!(
+                "{} {} older than the slot: skipped",
+                counted(count, "row"),
+                is_or_are(count)
+            )),
             BacklogPolicy::Publish => {
                 let moved = backlog
                     .publish(client, |moved| {
                         failpoint("init.backlog-moved");
-                        say(&format!("{moved} of {count} older rows inserted anew"));
+                        say(&format!(
+                            "{moved} of {} inserted anew",
+                            counted(count, "older row")
+                        ));
                     })
                     .await?;
                 say(&format!(
-                    "{moved} rows that are older than the slot go through the log"
+                    "published through the log, since older than the slot: {}",
+                    counted(moved, "row")
                 ));
             }
         }
         backlog.close().await
     }
+}
+
+const fn is_or_are(count: u64) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }
 
 async fn drop_slot(client: &Client, name: &str) -> Result<(), SetupError> {

@@ -1,6 +1,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::count::counted;
+
 /// How far a comparison is, for whoever watches.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
@@ -16,7 +18,9 @@ impl Progress {
         let rows = self.rows.load(Ordering::Relaxed);
         let messages = self.messages.load(Ordering::Relaxed);
         format!(
-            "{rows} rows, {messages} messages: {}",
+            "{}, {}: {}",
+            counted(rows, "row"),
+            counted(messages, "message"),
             step.unwrap_or_default()
         )
     }

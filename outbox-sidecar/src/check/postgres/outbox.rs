@@ -3,6 +3,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use super::Look;
+use crate::count::counted;
 use crate::source::quote::quote_literal;
 
 /// The fewest daily partitions that should exist ahead.
@@ -75,7 +76,7 @@ impl Look<'_> {
         let row = self.client.query_one(&sql, &[]).await?;
         let ahead: i32 = row.try_get(0)?;
         let fix = format!("select * from {}.maintain_partitions()", schema.quoted());
-        let found = format!("{ahead} daily partitions ahead");
+        let found = format!("{} ahead", counted(ahead, "daily partition"));
         if ahead < PARTITIONS_AHEAD_MIN {
             self.findings.warning("partitions", found, &fix);
         } else {

@@ -1,5 +1,6 @@
 use super::Look;
 use crate::control::{MadeFor, Waiting, read_set_up, relay_names};
+use crate::count::counted;
 
 impl Look<'_> {
     pub(super) async fn set_up(&mut self) {
@@ -61,8 +62,9 @@ impl Look<'_> {
             count => self.findings.warning(
                 "set aside",
                 format!(
-                    "{count} messages wait, {} requests are not done",
-                    waiting.requests
+                    "waiting: {}; not done: {}",
+                    counted(count, "message"),
+                    counted(waiting.requests, "request")
                 ),
                 "outbox-sidecar stuck list; then replay or skip them",
             ),

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::routing::{Route, Routing, matches};
 use crate::sink::broker_tls::{BrokerTls, read_address};
+use crate::sink::loopback::is_loopback;
 
 /// What a relay needs to know of RabbitMQ. Not shown by `Debug`: addresses hold passwords.
 #[derive(Clone)]
@@ -151,6 +152,16 @@ impl RabbitSettings {
             return Err(RabbitSettingsError::UrlMissing);
         }
         self.urls.iter().enumerate().map(read).collect()
+    }
+
+    /// The brokers on other machines to which the password goes in clear.
+    #[must_use]
+    pub fn places_in_clear(&self) -> Vec<String> {
+        let brokers = self.brokers().unwrap_or_default();
+        let clear = brokers
+            .iter()
+            .filter(|broker| broker.tls.is_none() && !is_loopback(&broker.uri.authority.host));
+        clear.map(Broker::place).collect()
     }
 
     pub(super) fn routing(&self) -> Result<Routing, RabbitSettingsError> {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use crate::sink::broker_tls::read_address;
+use crate::sink::loopback::is_loopback;
 
 /// What a relay needs to know of RabbitMQ streams.
 #[derive(Clone)]
@@ -85,6 +86,16 @@ impl StreamSettings {
             return Err(StreamSettingsError::UrlMissing);
         }
         self.urls.iter().enumerate().map(read).collect()
+    }
+
+    /// The brokers on other machines to which the password goes in clear.
+    #[must_use]
+    pub fn places_in_clear(&self) -> Vec<String> {
+        let addresses = self.addresses().unwrap_or_default();
+        let clear = addresses
+            .iter()
+            .filter(|address| address.tls.is_none() && !is_loopback(&address.host));
+        clear.map(Address::place).collect()
     }
 
     pub(super) fn check_ranges(&self) -> Result<(), StreamSettingsError> {
