@@ -1,6 +1,7 @@
 //! `check` finds what is wrong before it goes wrong: each fault is planted, found, and mended.
 
 mod kafka;
+mod kept_log;
 mod postgres;
 mod rabbitmq;
 

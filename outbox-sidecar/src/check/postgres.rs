@@ -1,3 +1,4 @@
+mod kept_log;
 mod log_limits;
 mod outbox;
 mod publication;
@@ -96,6 +97,7 @@ impl Look<'_> {
         self.server().await?;
         self.clock().await?;
         self.log_limits().await?;
+        self.kept_log().await?;
         self.role().await?;
         if self.outbox().await? {
             self.privileges().await?;

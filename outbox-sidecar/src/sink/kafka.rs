@@ -42,7 +42,9 @@ mod topic_reader;
 mod transaction;
 mod unauthorised;
 
-pub use administration::{BrokerSummary, KafkaAdministration, TopicDescription};
+pub use administration::{
+    BrokerSummary, KafkaAdministration, Misplaced, TopicDescription, WriteRight,
+};
 pub use publisher::KafkaPublisher;
 pub use settings::{KafkaSettings, KafkaSettingsError};
 pub(crate) use topic_reader::TopicReader;

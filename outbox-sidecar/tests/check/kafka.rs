@@ -1,9 +1,36 @@
 //! Faults of Kafka.
 
-use testbed::{KafkaServer, unique};
+use std::time::Duration;
 
-use super::finds;
-use crate::scenario::Scenario;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use testbed::{KafkaAddress, KafkaServer, unique, wait};
+
+use super::{findings, finds};
+use crate::scenario::{DEADLINE, Scenario};
+
+/// How long a broker may take to answer a test.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Beginning and end of each partition, as a reader of everything sees them; none while one of them has
+/// no leader yet.
+async fn ends(kafka: &KafkaAddress, topic: &str) -> Option<Vec<(i64, i64)>> {
+    let (config, topic) = (kafka.client_config(), topic.to_owned());
+    let look = move || {
+        let reader: BaseConsumer = config.create().unwrap();
+        let metadata = reader.fetch_metadata(Some(&topic), ANSWER_MAX).ok()?;
+        let partitions = metadata.topics().first()?.partitions().iter();
+        partitions
+            .map(|partition| {
+                reader
+                    .fetch_watermarks(&topic, partition.id(), ANSWER_MAX)
+                    .ok()
+            })
+            .collect()
+    };
+    tokio::task::spawn_blocking(look).await.unwrap()
+}
 
 #[tokio::test]
 async fn faults_of_topics_are_found() {
@@ -73,8 +100,17 @@ async fn faults_of_topics_are_found() {
     }
 
     let one_broker = ["kafka.create_topics=true", "kafka.replication_factor=3"];
-    let says = "asks for 3 replicas, of 1 brokers";
+    let says = "asks for 3 replicas, and there is only 1 broker";
     finds(&scenario, &one_broker, ("warning", "destination"), says).await;
+
+    let clear = [
+        "kafka.properties.security.protocol=SASL_PLAINTEXT",
+        "kafka.properties.sasl.mechanism=PLAIN",
+        "kafka.properties.sasl.username=relay",
+        "kafka.properties.sasl.password=secret",
+    ];
+    let says = "SASL PLAIN without TLS: whoever listens on the way reads the password";
+    finds(&scenario, &clear, ("warning", "kafka"), says).await;
 
     let port = testbed::ReservedPort::find().unwrap();
     let nobody = format!(
@@ -115,6 +151,26 @@ async fn what_the_broker_does_not_allow_is_found() {
         "Transactional Id authorization failed",
     )
     .await;
+    let closed = kafka
+        .address()
+        .create_unique_topic("closed", 1)
+        .await
+        .unwrap();
+    let setting = format!("relay.destinations={closed}");
+    let (found, _) = findings(&scenario, &[&setting]).await;
+    let granted = |finding: &serde_json::Value| {
+        finding["subject"] == "right to write" && finding["message"] == closed.as_str()
+    };
+    assert!(found.iter().any(granted), "{found:#?}");
+    assert_eq!(
+        ends(kafka.address(), &closed).await,
+        Some(vec![(0, 0)]),
+        "tried, and left nothing"
+    );
+    kafka.forbid_writes(&closed).await.unwrap();
+    let says = "may not be written to: its messages would be set aside";
+    finds(&scenario, &[&setting], ("error", "right to write"), says).await;
+    assert_eq!(ends(kafka.address(), &closed).await, Some(vec![(0, 0)]));
     let secret = kafka
         .address()
         .create_unique_topic("secret", 1)
@@ -129,4 +185,62 @@ async fn what_the_broker_does_not_allow_is_found() {
         "may not be described",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_topic_that_got_more_partitions_is_named_until_new_messages_lie_in_each() {
+    let scenario = Scenario::initialised().await;
+    let client = scenario.client().await;
+    let kafka = &scenario.topic().address;
+    let topic = scenario.target.destination();
+    let setting = format!("relay.destinations={topic}");
+    let subject = "partitions of a topic";
+    let warned = async || {
+        let (found, _) = findings(&scenario, &[&setting]).await;
+        found.iter().any(|finding| finding["subject"] == subject)
+    };
+    let relay = scenario.start_active().await;
+    let write = async |keys: std::ops::Range<i32>| {
+        let sql = "insert into outbox.message (destination, key, type, payload)
+                   select $1, 'key ' || n, 'T', '' from generate_series($2::int, $3::int) n";
+        client
+            .execute(sql, &[&topic, &keys.start, &keys.end])
+            .await
+            .unwrap();
+        scenario.drained(&client).await;
+    };
+    assert!(!warned().await, "it is empty");
+    write(0..60).await;
+    assert!(!warned().await, "each lies where its key goes");
+
+    let admin: AdminClient<DefaultClientContext> = kafka.client_config().create().unwrap();
+    let more = [NewPartitions::new(topic, 11)];
+    let made = admin
+        .create_partitions(&more, &AdminOptions::new())
+        .await
+        .unwrap();
+    made.into_iter().for_each(|made| drop(made.unwrap()));
+    wait::until("eleven partitions", DEADLINE, async || {
+        ends(kafka, topic)
+            .await
+            .is_some_and(|ends| ends.len() == 11)
+    })
+    .await
+    .unwrap();
+    let says = "has 11 partitions now, and had another number when it got its newest messages";
+    wait::until("the change seen", DEADLINE, warned)
+        .await
+        .unwrap();
+    finds(&scenario, &[&setting], ("warning", subject), says).await;
+
+    // The relay's client asks every few minutes how many there are, and when it starts.
+    relay.kill().await.unwrap();
+    relay.restart().unwrap();
+    scenario.phase("active").await;
+    wait::until("new messages in each partition", DEADLINE, async || {
+        write(100..300).await;
+        !warned().await
+    })
+    .await
+    .unwrap();
 }

@@ -177,7 +177,7 @@ impl KafkaServer {
     /// # Errors
     /// When the broker has no authorizer, or does not answer within a minute.
     pub async fn forbid_writes(&self, topic: &str) -> Result<(), Error> {
-        self.allow_only(["--topic", topic], &["Read", "Describe"])
+        self.allow_only(["--topic", topic], &["Read", "Describe", "DescribeConfigs"])
             .await
     }
 

@@ -1,6 +1,9 @@
 use crate::check::Findings;
 use crate::config::Settings;
-use crate::sink::kafka::{BrokerSummary, KafkaAdministration, KafkaSettings, TopicDescription};
+use crate::count::counted;
+use crate::sink::kafka::{
+    BrokerSummary, KafkaAdministration, KafkaSettings, TopicDescription, WriteRight,
+};
 
 /// With so many replicas one can be lost without losing what only it had acknowledged.
 const REPLICAS_SAFE: usize = 3;
@@ -30,8 +33,8 @@ pub(super) fn checkpoints(
         findings.error(
             subject,
             format!(
-                "{topic} has {} partitions, it must have one",
-                found.partitions
+                "{topic} has {}, it must have one",
+                counted(found.partitions, "partition")
             ),
             "name another topic in kafka.checkpoint_topic",
         );
@@ -49,8 +52,8 @@ pub(super) fn checkpoints(
         findings.warning(
             subject,
             format!(
-                "{topic} has {} replicas of {replicas_max}",
-                found.replication_factor
+                "{topic} has {}, of {replicas_max} that it could have",
+                counted(found.replication_factor, "replica")
             ),
             "reassign it to more brokers: kafka-reassign-partitions",
         );
@@ -67,8 +70,9 @@ pub(super) fn creation(kafka: &KafkaSettings, brokers: &BrokerSummary, findings:
         findings.warning(
             "destination",
             format!(
-                "kafka.create_topics asks for {replicas} replicas, of {brokers} brokers: a destination \
-                 that is missing cannot be made, and its messages are set aside"
+                "kafka.create_topics asks for {replicas} replicas, and there is only {}: a destination \
+                 that is missing cannot be made, and its messages are set aside",
+                counted(brokers, "broker")
             ),
             format!("kafka.replication_factor = {brokers}"),
         );
@@ -85,7 +89,11 @@ pub(super) fn destinations(
     let named = settings.destinations.iter();
     for topic in named.filter(|pattern| !pattern.contains('*')) {
         match administration.describe_topic(topic) {
-            Ok(Some(found)) => destination(kafka, topic, &found, findings),
+            Ok(Some(found)) => {
+                destination(kafka, topic, &found, findings);
+                write_right(administration, topic, &found, findings);
+                placement(administration, topic, &found, findings);
+            }
             Ok(None) if kafka.create_topics => findings.ok(
                 "destination",
                 format!("{topic} will be made with its first message"),
@@ -139,8 +147,63 @@ fn destination(
         );
     }
     durability(subject, topic, found, findings);
+    let partitions = counted(found.partitions, "partition");
+    findings.ok(subject, format!("{topic}, {partitions}"));
+}
+
+fn write_right(
+    administration: &KafkaAdministration,
+    topic: &str,
+    found: &TopicDescription,
+    findings: &mut Findings,
+) {
+    let subject = "right to write";
+    match administration.write_right(topic, found) {
+        Ok(WriteRight::Granted) => findings.ok(subject, topic),
+        Ok(WriteRight::Refused) => findings.error(
+            subject,
+            format!("{topic} may not be written to: its messages would be set aside"),
+            format!(
+                "kafka-acls --add --allow-principal User:<USER> --operation Write --operation \
+                 Describe --topic {topic}"
+            ),
+        ),
+        Ok(WriteRight::Unknown) => findings.ok(
+            subject,
+            format!("{topic}: not tried, its max.message.bytes is not shown (DescribeConfigs) or too large"),
+        ),
+        Err(error) => findings.warning(
+            subject,
+            format!("{topic}: {error}"),
+            "check the network between here and every broker",
+        ),
+    }
+}
+
+/// Whether the number of partitions was another when the newest messages were published.
+fn placement(
+    administration: &KafkaAdministration,
+    topic: &str,
+    found: &TopicDescription,
+    findings: &mut Findings,
+) {
     let partitions = found.partitions;
-    findings.ok(subject, format!("{topic}, {partitions} partitions"));
+    // What cannot be read cannot be seen: see docs/command-line.md.
+    if let Ok(Some(misplaced)) = administration.misplaced(topic, partitions) {
+        findings.warning(
+            "partitions of a topic",
+            format!(
+                "{topic} has {} now, and had another number when it got its newest messages: the \
+                 newest of partition {} would go to {} today. Consumers that have not read it yet may \
+                 see later messages of its key first",
+                counted(partitions, "partition"),
+                misplaced.partition,
+                misplaced.today
+            ),
+            "stop the relay until kafka-consumer-groups --describe --all-groups shows no lag there; \
+             then start it. The number cannot be lowered again",
+        );
+    }
 }
 
 /// Whether what is acknowledged is kept.
@@ -155,8 +218,8 @@ fn durability(
         Some(needed) if needed > replicas => findings.error(
             subject,
             format!(
-                "{topic} has {replicas} replicas, min.insync.replicas asks for {needed}: nothing \
-                 can be written"
+                "{topic} has {}, min.insync.replicas asks for {needed}: nothing can be written",
+                counted(replicas, "replica")
             ),
             altered(
                 topic,

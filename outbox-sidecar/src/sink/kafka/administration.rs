@@ -1,6 +1,10 @@
 mod inspection;
+mod placement;
+mod write_right;
 
 pub use inspection::TopicDescription;
+pub use placement::Misplaced;
+pub use write_right::WriteRight;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
