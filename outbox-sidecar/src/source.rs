@@ -8,4 +8,6 @@ pub(crate) mod quote;
 pub(crate) mod replication;
 pub(crate) mod slot;
 
-pub(crate) use error::{CREATING_SLOT, STARTING, STREAMING, SourceError, kind_of_state};
+pub(crate) use error::{
+    CREATING_SLOT, STARTING, STREAMING, SourceError, foreign_text, kind_of_state,
+};

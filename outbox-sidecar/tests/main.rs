@@ -20,6 +20,7 @@ mod encrypted;
 mod failover;
 mod getting_started;
 mod idle;
+mod impostors;
 mod indefinite;
 mod init;
 mod kafka_tools;

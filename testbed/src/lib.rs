@@ -22,6 +22,7 @@ pub mod certificates;
 mod directory;
 mod error;
 pub mod history;
+pub mod impostor;
 mod kafka;
 pub mod mutation;
 mod pooler;

@@ -4,6 +4,7 @@ use outbox_core::relay::{FailureKind, SourceFailure};
 use tokio::sync::oneshot;
 use tokio_postgres::Client;
 
+use super::failure::of_connection;
 use super::failure_of;
 use crate::source::SourceError;
 use crate::source::connection::{Address, Login, Socket};
@@ -63,7 +64,13 @@ async fn connect_by(
     let (sender, on_end) = oneshot::channel::<OnEnd>();
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "the connection for SQL ended");
+            // Whoever waits for an answer hears only that the connection is closed.
+            match of_connection(&error) {
+                Some(failure) => {
+                    tracing::warn!(error = %failure.message, "the connection for SQL ended")
+                }
+                None => tracing::debug!(%error, "the connection for SQL ended"),
+            }
         }
         // One that was not chosen ends without a word.
         if let Ok(on_end) = on_end.await {

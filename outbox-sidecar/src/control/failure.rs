@@ -4,7 +4,7 @@ use outbox_core::relay::{FailureKind, SourceFailure};
 use tokio_postgres::error::SqlState;
 
 use crate::source::connection::TlsError;
-use crate::source::{SourceError, kind_of_state};
+use crate::source::{SourceError, foreign_text, kind_of_state};
 
 /// What an error of the SQL connection means for the relay.
 pub(crate) fn failure_of(error: &tokio_postgres::Error, doing: &str) -> SourceFailure {
@@ -18,9 +18,11 @@ pub(crate) fn failure_of(error: &tokio_postgres::Error, doing: &str) -> SourceFa
         };
     };
     let kind = kind_of(db.code());
-    let mut message = format!("{doing}: {} [{}]", db.message(), db.code().code());
+    let said = foreign_text(db.message().as_bytes());
+    let state = foreign_text(db.code().code().as_bytes());
+    let mut message = format!("{doing}: {said} [{state}]");
     if let Some(hint) = db.hint() {
-        message = format!("{message} ({hint})");
+        message = format!("{message} ({})", foreign_text(hint.as_bytes()));
     }
     if kind == FailureKind::SchemaOutdated {
         message.push_str(
@@ -47,7 +49,7 @@ fn kind_of(state: &SqlState) -> FailureKind {
 }
 
 /// What our own socket has said to the driver.
-fn of_connection(error: &tokio_postgres::Error) -> Option<SourceFailure> {
+pub(super) fn of_connection(error: &tokio_postgres::Error) -> Option<SourceFailure> {
     let error = std::error::Error::source(error)?.downcast_ref::<io::Error>()?;
     if let Some(error) = TlsError::of_stream(error) {
         return Some(SourceError::from(error).into());

@@ -24,6 +24,7 @@ mod publishing;
 mod routing;
 mod session;
 mod settings;
+mod transport;
 mod window;
 
 pub use inspection::{QueueFacts, RabbitInspection};

@@ -3,6 +3,7 @@
 
 mod address;
 mod address_error;
+mod allowance;
 mod authentication;
 mod conninfo;
 mod guarded;

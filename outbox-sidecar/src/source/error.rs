@@ -98,11 +98,35 @@ pub(crate) struct ServerMessage {
     pub(crate) hint: Option<String>,
 }
 
+/// The most of a text of the server's that is shown: it may be as long as a server likes.
+const TEXT_CHARACTERS_MAX: usize = 2000;
+
+/// What a server says, as it is shown: not all of a long text, and nothing that moves a terminal's cursor
+/// or begins a line of a log.
+pub(crate) fn foreign_text(bytes: &[u8]) -> String {
+    // No character is longer than four bytes.
+    let shown = bytes.get(..TEXT_CHARACTERS_MAX * 4).unwrap_or(bytes);
+    let text = String::from_utf8_lossy(shown);
+    let harmless = |character: char| match character.is_control() {
+        true => ' ',
+        false => character,
+    };
+    let mut shown: String = text
+        .chars()
+        .take(TEXT_CHARACTERS_MAX)
+        .map(harmless)
+        .collect();
+    if bytes.len() > shown.len() && text.chars().nth(TEXT_CHARACTERS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 impl ServerMessage {
     pub(crate) fn read(mut fields: ErrorFields<'_>) -> io::Result<Self> {
         let mut read = Self::default();
         while let Some(field) = fields.next()? {
-            let text = String::from_utf8_lossy(field.value_bytes()).into_owned();
+            let text = foreign_text(field.value_bytes());
             match field.type_() {
                 b'V' => read.severity = text,
                 b'C' => read.sqlstate = text,
@@ -214,5 +238,22 @@ pub(crate) fn kind_of_state(code: &str) -> FailureKind {
         "53300" => FailureKind::TooManyConnections,
         code if code.starts_with("08") => FailureKind::Unreachable,
         _ => FailureKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_the_servers_is_shown_in_a_harmless_way() {
+        assert_eq!(foreign_text("schön".as_bytes()), "schön");
+        assert_eq!(foreign_text(b"\x1b[2Jgone\nok"), " [2Jgone ok");
+        let long = "ü".repeat(1_000_000);
+        let shown = foreign_text(long.as_bytes());
+        assert_eq!(shown.chars().count(), TEXT_CHARACTERS_MAX + 1);
+        assert!(shown.ends_with("ü…"), "{shown}");
+        let exact = "ü".repeat(TEXT_CHARACTERS_MAX);
+        assert_eq!(foreign_text(exact.as_bytes()), exact);
     }
 }

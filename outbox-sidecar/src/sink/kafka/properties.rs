@@ -63,6 +63,9 @@ const RETRY_BACKOFF_MS_MAX: u64 = 3200;
 const QUEUE_MESSAGES_MAX: usize = 20_000;
 /// How many bytes librdkafka holds, unless a single message needs more.
 const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest answer that a producer takes: of what a broker announces, librdkafka allocates all at once,
+/// up to 100 MB by itself. The largest is of all topics, which `check` asks for.
+const RECEIVE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Room that the protocol takes beside key, value and headers.
 const RECORD_OVERHEAD_BYTES: usize = 1024;
 
@@ -171,6 +174,7 @@ impl Properties {
             // Reserved topics aside, a metadata request must never create what it asks for.
             .set("allow.auto.create.topics", "false")
             .set("partitioner", "murmur2_random")
+            .set("receive.message.max.bytes", RECEIVE_BYTES_MAX.to_string())
             // A transaction waits twice, for its messages and for its checkpoint: each lingering
             // would count twice, and the first request gathers messages while partitions are added.
             .set("linger.ms", "0")

@@ -1,15 +1,15 @@
 //! What is where messages are to go, seen without changing anything.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use lapin::Connection;
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use outbox_core::sink::AcquireError;
 use tokio::runtime::{Builder, Runtime};
 
 use super::errors::Refused;
-use super::session::{Session, answer_of};
+use super::session::{Link, Session, answer_of};
 use super::settings::{RabbitSettings, RabbitSettingsError};
 
 /// A queue of this name does not exist.
@@ -23,8 +23,21 @@ const ARGUMENTS_MAX: usize = 20;
 
 /// A connection that looks at exchanges and queues.
 pub struct RabbitInspection {
-    connection: Connection,
+    link: Link,
     runtime: Runtime,
+}
+
+/// The longest a broker may take to say goodbye.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
+/// Says goodbye, so that the broker does not note a connection that broke.
+impl Drop for RabbitInspection {
+    fn drop(&mut self) {
+        let closing = self.link.connection.close(200, "looked".into());
+        let _ = self
+            .runtime
+            .block_on(async { tokio::time::timeout(GOODBYE_MAX, closing).await });
+    }
 }
 
 /// What is known of a queue.
@@ -53,11 +66,8 @@ impl RabbitInspection {
             .enable_all()
             .build()
             .map_err(|error| AcquireError::Fatal(error.to_string()))?;
-        let connection = runtime.block_on(Session::connect(settings, &brokers))?;
-        Ok(Self {
-            connection,
-            runtime,
-        })
+        let link = runtime.block_on(Session::connect(settings, &brokers))?;
+        Ok(Self { link, runtime })
     }
 
     /// Whether the relay may have its guard: a queue of its own, which is made for a moment under
@@ -88,7 +98,8 @@ impl RabbitInspection {
         };
         let doing = format!("looking for exchange {name:?}");
         let answer = self.runtime.block_on(async {
-            let channel = answer_of("opening a channel", self.connection.create_channel()).await?;
+            let channel =
+                answer_of("opening a channel", self.link.connection.create_channel()).await?;
             let asking = channel.exchange_declare(
                 ShortString::from(name),
                 lapin::ExchangeKind::Direct,
@@ -163,7 +174,8 @@ impl RabbitInspection {
         let doing = format!("looking at queue {name:?}");
         self.runtime.block_on(async {
             // A channel of its own: the broker closes the one on which it says no.
-            let channel = answer_of("opening a channel", self.connection.create_channel()).await?;
+            let channel =
+                answer_of("opening a channel", self.link.connection.create_channel()).await?;
             let asking = channel.queue_declare(ShortString::from(name), options, arguments);
             answer_of(&doing, asking).await
         })

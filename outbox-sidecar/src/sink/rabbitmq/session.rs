@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use lapin::options::{ConfirmSelectOptions, QueueDeclareOptions};
-use lapin::tcp::{AMQPUriTcpExt, RustlsConnector};
 use lapin::types::{FieldTable, LongString, ShortString};
-use lapin::uri::AMQPScheme;
 use lapin::{Channel, Connection, ConnectionProperties};
 use outbox_core::sink::AcquireError;
 
 use super::errors::{Refused, connect_error, reply};
 use super::settings::{Broker, RabbitSettings};
+use super::transport::{Dialler, Lifeline, TransportRuntime};
 
 /// How long one broker may take to accept the connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -19,9 +18,15 @@ pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// AMQP's reply to somebody who wants a queue that is another connection's own.
 const RESOURCE_LOCKED: u16 = 405;
 
+/// A connection, which ends with this: dropped, it is gone at once, whatever the broker does.
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    _lifeline: Lifeline,
+}
+
 /// The right to publish, as long as the connection lives.
 pub(super) struct Session {
-    connection: Connection,
+    link: Link,
     channel: Channel,
 }
 
@@ -32,20 +37,20 @@ impl Session {
         settings: &RabbitSettings,
         brokers: &[Broker],
     ) -> Result<Self, AcquireError> {
-        let connection = Self::connect(settings, brokers).await?;
-        Self::take_guard(settings, connection).await
+        let link = Self::connect(settings, brokers).await?;
+        Self::take_guard(settings, link).await
     }
 
     /// A connection to the first broker that answers.
     pub(super) async fn connect(
         settings: &RabbitSettings,
         brokers: &[Broker],
-    ) -> Result<Connection, AcquireError> {
+    ) -> Result<Link, AcquireError> {
         let mut failures = Vec::new();
         let mut is_refused = false;
         for broker in brokers {
             match connect(settings, broker).await {
-                Ok(connection) => return Ok(connection),
+                Ok(link) => return Ok(link),
                 Err(AcquireError::Unavailable(said)) => failures.push(said),
                 Err(error) => {
                     is_refused = true;
@@ -60,10 +65,8 @@ impl Session {
         })
     }
 
-    async fn take_guard(
-        settings: &RabbitSettings,
-        connection: Connection,
-    ) -> Result<Self, AcquireError> {
+    async fn take_guard(settings: &RabbitSettings, link: Link) -> Result<Self, AcquireError> {
+        let connection = &link.connection;
         let channel = answered("opening a channel", connection.create_channel()).await?;
         let guard = ShortString::from(settings.guard());
         let options = QueueDeclareOptions {
@@ -75,7 +78,8 @@ impl Session {
         match answer_of("taking the guard", declared).await {
             Ok(_) => {}
             Err(Refused { code, text }) if code == Some(RESOURCE_LOCKED) => {
-                let _ = connection.close(200, "not the holder".into()).await;
+                let closing = connection.close(200, "not the holder".into());
+                let _ = tokio::time::timeout(ANSWER_MAX, closing).await;
                 // The slot is ours: whoever has the guard is on its way out, perhaps frozen.
                 return Err(AcquireError::Unavailable(format!(
                     "an earlier connection of this relay still has its guard, until the broker \
@@ -86,10 +90,7 @@ impl Session {
         }
         let options = ConfirmSelectOptions::default();
         answered("asking for confirms", channel.confirm_select(options)).await?;
-        Ok(Self {
-            connection,
-            channel,
-        })
+        Ok(Self { link, channel })
     }
 
     pub(super) fn channel(&self) -> &Channel {
@@ -97,22 +98,22 @@ impl Session {
     }
 
     pub(super) fn connection(&self) -> &Connection {
-        &self.connection
+        &self.link.connection
     }
 
     /// Whether the connection stands, as far as heartbeats tell.
     pub(super) fn is_open(&self) -> bool {
-        self.connection.status().connected()
+        self.link.connection.status().connected()
     }
 
     /// Whether the broker takes no messages at present.
     pub(super) fn is_blocked(&self) -> bool {
-        self.connection.status().blocked()
+        self.link.connection.status().blocked()
     }
 
     /// After the broker has closed the channel: the guard is the connection's and still ours.
     pub(super) async fn reopen_channel(&mut self) -> Result<(), AcquireError> {
-        let channel = answered("opening a channel", self.connection.create_channel()).await?;
+        let channel = answered("opening a channel", self.link.connection.create_channel()).await?;
         let options = ConfirmSelectOptions::default();
         answered("asking for confirms", channel.confirm_select(options)).await?;
         self.channel = channel;
@@ -121,13 +122,13 @@ impl Session {
 
     /// Gives the guard up.
     pub(super) async fn close(self) {
-        let closing = self.connection.close(200, "released".into());
+        let closing = self.link.connection.close(200, "released".into());
         // The guard goes with the connection, whether the broker answers or not.
         let _ = tokio::time::timeout(ANSWER_MAX, closing).await;
     }
 }
 
-async fn connect(settings: &RabbitSettings, broker: &Broker) -> Result<Connection, AcquireError> {
+async fn connect(settings: &RabbitSettings, broker: &Broker) -> Result<Link, AcquireError> {
     let place = broker.place();
     match tokio::time::timeout(CONNECT_MAX, handshake(settings, broker)).await {
         Ok(connected) => connected,
@@ -138,36 +139,27 @@ async fn connect(settings: &RabbitSettings, broker: &Broker) -> Result<Connectio
     }
 }
 
-async fn handshake(settings: &RabbitSettings, broker: &Broker) -> Result<Connection, AcquireError> {
-    let (place, host) = (broker.place(), broker.uri.authority.host.clone());
+async fn handshake(settings: &RabbitSettings, broker: &Broker) -> Result<Link, AcquireError> {
+    let place = broker.place();
     let properties =
         ConnectionProperties::default().with_connection_name(LongString::from(settings.guard()));
-    let connector = match &broker.tls {
-        None => None,
-        Some(tls) => {
-            let config = tls.config(&host).await;
-            let config =
-                config.map_err(|error| AcquireError::Fatal(format!("{place}: {error}")))?;
-            Some(RustlsConnector::from(config))
-        }
-    };
-    let failed = |error: lapin::Error| connect_error(broker, &error);
-    let runtime = lapin::runtime::default_runtime().map_err(failed)?;
+    if let Some(tls) = &broker.tls {
+        // What is wrong with our own files is no matter of the broker's.
+        let config = tls.config(&broker.uri.authority.host).await;
+        config.map_err(|error| AcquireError::Fatal(format!("{place}: {error}")))?;
+    }
+    let (dialler, lifeline) = Dialler::new(broker.clone(), settings.in_flight_bytes_max());
     let connecting = Connection::connector(
         broker.uri.clone(),
-        runtime,
-        async move |mut uri, runtime| {
-            // Only the TCP connection: lapin's own TLS knows no files that change.
-            uri.scheme = AMQPScheme::AMQP;
-            let tcp = uri.connect_async(&runtime).await?;
-            match &connector {
-                None => Ok(tcp),
-                Some(connector) => Ok(tcp.into_rustls(connector, &host).await?),
-            }
-        },
+        TransportRuntime::current().into(),
+        async move |_, _| Ok(dialler.dial().await?),
         properties,
     );
-    connecting.await.map_err(failed)
+    let connected = connecting.await;
+    Ok(Link {
+        connection: connected.map_err(|error| connect_error(broker, &error))?,
+        _lifeline: lifeline,
+    })
 }
 
 /// Waits for the broker's answer, but not for ever.

@@ -5,6 +5,7 @@ use lapin::uri::AMQPUri;
 use url::Url;
 
 use super::routing::{Route, Routing, matches};
+use super::transport::{FRAME_BYTES_MAX, FRAME_BYTES_MIN};
 use crate::sink::broker_tls::{BrokerTls, read_address};
 use crate::sink::loopback::is_loopback;
 
@@ -60,6 +61,14 @@ impl Broker {
         if let Some(host) = url.host_str().filter(|host| host.starts_with('[')) {
             uri.authority.host = host.trim_matches(['[', ']']).to_owned();
         }
+        // lapin takes what the broker names where we name nothing, and nothing is a limit of 4 GiB.
+        let frame_max = uri.query.frame_max.unwrap_or(FRAME_BYTES_MAX);
+        if !(FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&frame_max) {
+            return Err(format!(
+                "frame_max: expected {FRAME_BYTES_MIN} to {FRAME_BYTES_MAX}"
+            ));
+        }
+        uri.query.frame_max = Some(frame_max);
         uri.query.heartbeat = Some(u16::try_from(heartbeat.as_secs()).unwrap_or(u16::MAX));
         if tls.is_external && !is_encrypted {
             return Err("auth_mechanism=external needs amqps".to_owned());
@@ -116,6 +125,11 @@ impl RabbitSettings {
     #[must_use]
     pub fn guard(&self) -> String {
         format!("outbox-{}", self.relay)
+    }
+
+    /// The most that can be on its way to the broker at once.
+    pub(super) fn in_flight_bytes_max(&self) -> u64 {
+        (self.unconfirmed_max as u64).saturating_mul(self.message_bytes_max as u64)
     }
 
     /// Whether a publisher can be made of these settings.

@@ -10,6 +10,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 use tokio_postgres::tls::{self, TlsConnect, TlsStream};
 
+use super::allowance::Allowance;
 use super::authentication::{Channel, ChannelBindingMode, Login};
 use super::{Address, Socket};
 use crate::source::SourceError;
@@ -17,19 +18,21 @@ use crate::source::SourceError;
 /// The most of the server's first answer that is looked at; a request for a password is shorter.
 const REQUEST_BYTES_MAX: usize = 4096;
 
-/// A socket for the SQL driver. The driver would send a password in clear to whoever asks for it;
-/// this looks at what the server asks for before the driver does.
+/// A socket for the SQL driver. The driver would send a password in clear to whoever asks for it, and take
+/// as much as a server sends; this looks at what comes before the driver does.
 #[derive(Debug)]
 pub(crate) struct Guarded {
     socket: Socket,
     login: Login,
+    allowance: Allowance,
     /// What has arrived, until the server has asked.
     awaited: Option<BytesMut>,
 }
 
 impl Guarded {
-    /// Looks at what has arrived, until the server's first answer is complete.
+    /// Looks at what has arrived: at all of it, and closely until the server's first answer is complete.
     fn look_at(&mut self, arrived: &[u8]) -> Result<(), SourceError> {
+        self.allowance.take(arrived)?;
         let Some(seen) = &mut self.awaited else {
             return Ok(());
         };
@@ -100,6 +103,7 @@ impl TlsConnect<Socket> for Guard {
         ready(Ok(Guarded {
             socket,
             login: self.login,
+            allowance: Allowance::default(),
             awaited: Some(BytesMut::new()),
         }))
     }
@@ -125,7 +129,7 @@ impl AsyncRead for Guarded {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.socket).poll_read(context, buffer);
-        if this.awaited.is_none() || !matches!(read, Poll::Ready(Ok(()))) {
+        if !matches!(read, Poll::Ready(Ok(()))) {
             return read;
         }
         let arrived = buffer.filled().get(before..).unwrap_or_default();

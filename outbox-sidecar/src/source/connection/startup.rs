@@ -26,9 +26,6 @@ pub(crate) struct Server {
     pub(crate) is_standby: bool,
 }
 
-/// The longest the start-up and authentication may take.
-const STARTUP_MAX: Duration = Duration::from_secs(10);
-
 /// Starts the protocol on a fresh socket.
 pub(crate) async fn start<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
@@ -36,12 +33,15 @@ pub(crate) async fn start<S: AsyncRead + AsyncWrite + Unpin>(
     startup: &Startup,
     login: &Login,
 ) -> Result<Server, SourceError> {
-    tokio::time::timeout(STARTUP_MAX, exchange(wire, address, startup, login))
-        .await
-        .map_err(|_| SourceError::TimedOut {
-            doing: DOING,
-            limit_s: STARTUP_MAX.as_secs(),
-        })?
+    tokio::time::timeout(
+        address.answer_max(),
+        exchange(wire, address, startup, login),
+    )
+    .await
+    .map_err(|_| SourceError::TimedOut {
+        doing: DOING,
+        limit_s: address.answer_max().as_secs(),
+    })?
 }
 
 const DOING: &str = "starting the replication connection";

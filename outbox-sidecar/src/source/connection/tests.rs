@@ -1,4 +1,5 @@
 mod hostile;
+mod impostors;
 mod ipv6;
 mod matrix;
 mod methods;

@@ -13,6 +13,10 @@ use crate::source::error::ServerMessage;
 /// outbox has a few large values at most.
 pub(crate) const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// The most that is read for one answer outside of a copy, whatever it is made of: logging in, a few
+/// short rows, an error. A server that says more, or never comes to an end, is none.
+pub(super) const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
 /// How much is read at once: the work of a wake-up is shared by all rows it brings.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -29,6 +33,8 @@ pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
     stream: S,
+    /// What was read for the answer that is awaited.
+    answer_bytes: usize,
     pub(crate) input: BytesMut,
     pub(crate) output: BytesMut,
 }
@@ -37,6 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(crate) fn new(stream: S) -> Self {
         Self {
             stream,
+            answer_bytes: 0,
             input: BytesMut::new(),
             output: BytesMut::new(),
         }
@@ -59,6 +66,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             )),
             bytes => Ok(bytes),
         }
+    }
+
+    /// Reads more of an answer, which has an end.
+    pub(crate) async fn read_answer(&mut self, doing: &'static str) -> Result<(), SourceError> {
+        let read = self.read_more().await;
+        self.answer_bytes += read.map_err(|source| SourceError::Io { doing, source })?;
+        if self.answer_bytes <= ANSWER_BYTES_MAX {
+            return Ok(());
+        }
+        Err(SourceError::Protocol(format!(
+            "{doing}: the server has sent {} bytes and no end of its answer, more than the \
+             {ANSWER_BYTES_MAX} that are accepted",
+            self.answer_bytes
+        )))
     }
 
     /// Sends what was put into `output`.
@@ -105,9 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     None => {}
                 }
             } else {
-                self.read_more()
-                    .await
-                    .map_err(|source| SourceError::Io { doing, source })?;
+                self.read_answer(doing).await?;
             }
         }
     }
@@ -157,10 +176,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let bytes = usize::try_from(header.len())
             .unwrap_or(usize::MAX)
             .saturating_add(1);
-        if bytes > FRAME_BYTES_MAX {
+        if bytes > ANSWER_BYTES_MAX {
             return Err(SourceError::Protocol(format!(
                 "{doing}: the server announces a message of {bytes} bytes, more than the \
-                 {FRAME_BYTES_MAX} that are accepted"
+                 {ANSWER_BYTES_MAX} that are accepted"
             )));
         }
         Ok((self.input.len() >= bytes).then_some(header.tag()))
@@ -216,6 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         doing: &'static str,
     ) -> Result<(), SourceError> {
         let io_error = |source| SourceError::Io { doing, source };
+        self.answer_bytes = 0;
         postgres_protocol::message::frontend::query(sql, &mut self.output).map_err(io_error)?;
         self.flush().await.map_err(io_error)
     }

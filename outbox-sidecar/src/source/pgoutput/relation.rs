@@ -77,6 +77,10 @@ pub(super) struct OutboxTable {
     pub(super) schema: String,
 }
 
+/// The longest name of a schema or table that is remembered. PostgreSQL's have 63 bytes, those of a
+/// server that was built otherwise a few more.
+const NAME_BYTES_MAX: usize = 1024;
+
 impl OutboxTable {
     const NAME: &'static str = "message";
 }
@@ -89,6 +93,9 @@ pub(super) fn relation(
 ) -> Result<(u32, Described), SourceError> {
     let oid = reader.u32()?;
     let (schema, name) = (reader.string()?, reader.string()?);
+    if schema.len().max(name.len()) > NAME_BYTES_MAX {
+        return Err(reader.malformed("a name that is too long"));
+    }
     if schema != table.schema || name != OutboxTable::NAME {
         return Ok((oid, Described::Other(format!("{schema}.{name}"))));
     }

@@ -175,15 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replication<S> {
                         )));
                     }
                 }
-                None => {
-                    self.wire
-                        .read_more()
-                        .await
-                        .map_err(|source| SourceError::Io {
-                            doing: STARTING,
-                            source,
-                        })?;
-                }
+                None => self.wire.read_answer(STARTING).await?,
             }
         }
     }

@@ -36,6 +36,8 @@ pub(super) struct CopyBoth<'a, S> {
     pub(super) silence: Silence,
     pub(super) chunks: Sender<Vec<StreamEvent>>,
     pub(super) pacing: Pacing,
+    /// How often the server has warned.
+    pub(super) warnings: u32,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
@@ -120,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
                 }
                 Ok(())
             }
-            _ => interruption(frame, self.publication),
+            _ => interruption(frame, self.publication, &mut self.warnings),
         }
     }
 

@@ -7,9 +7,17 @@ use crate::source::{STREAMING, SourceError};
 /// The tag of CopyDone.
 const COPY_DONE: u8 = b'c';
 
+/// How many notices of one stream are logged as warnings. PostgreSQL has one now and then to give; a server
+/// could send them without end.
+const WARNINGS_MAX: u32 = 100;
+
 /// What a message means that comes instead of CopyData: errors end the stream, and so does a
-/// notice about the publication.
-pub(super) fn interruption(frame: &[u8], publication: &str) -> Result<(), SourceError> {
+/// notice about the publication. Other notices are counted in `warnings`.
+pub(super) fn interruption(
+    frame: &[u8],
+    publication: &str,
+    warnings: &mut u32,
+) -> Result<(), SourceError> {
     if frame.first() == Some(&COPY_DONE) {
         return Err(SourceError::Ended);
     }
@@ -30,7 +38,13 @@ pub(super) fn interruption(frame: &[u8], publication: &str) -> Result<(), Source
             if notice.is_about_publication(publication) {
                 return Err(SourceError::PublicationSkipped(Box::new(notice)));
             }
-            tracing::warn!(%notice, "the server warned on the replication connection");
+            *warnings = warnings.saturating_add(1);
+            if *warnings <= WARNINGS_MAX {
+                tracing::warn!(%notice, "the server warned on the replication connection");
+            }
+            if *warnings == WARNINGS_MAX {
+                tracing::warn!("more warnings of this connection are not logged");
+            }
             Ok(())
         }
         // A server that shuts down in good order says that the command is complete.

@@ -174,6 +174,7 @@ impl Session {
             confirmed: &self.confirmed,
             status: StatusClock::new(settings.startup.wal_sender_timeout),
             silence: Silence::default(),
+            warnings: 0,
             chunks: self.chunk.clone(),
         })
     }

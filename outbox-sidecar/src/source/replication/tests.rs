@@ -1,3 +1,4 @@
+mod impostors;
 mod outbox;
 mod refusals;
 mod shutdown;

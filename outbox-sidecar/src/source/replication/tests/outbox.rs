@@ -104,6 +104,7 @@ impl Outbox {
                 confirmed: &shared,
                 status: StatusClock::new(startup().wal_sender_timeout),
                 silence: Silence::default(),
+                warnings: 0,
                 chunks,
             };
             handle.block_on(copy.run())
