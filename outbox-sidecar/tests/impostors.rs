@@ -3,6 +3,7 @@
 
 mod kafka;
 mod rabbitmq;
+mod running;
 
 use std::process::{ExitStatus, Stdio};
 use std::thread;

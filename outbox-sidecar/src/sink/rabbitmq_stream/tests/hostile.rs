@@ -317,3 +317,21 @@ fn copies_of_the_checkpoint_that_are_not_confirmed_hold_publishing() {
     assert_eq!(published, 15);
     assert!(reason.contains("copies of the checkpoint"), "{reason}");
 }
+
+#[test]
+fn a_broker_that_names_frames_of_4_gibibytes_may_not_send_them() {
+    let mut publisher = serve(|mut stream| {
+        for _ in 0..3 {
+            answer(&mut stream, &[0, 1, 0, 0, 0, 0]);
+        }
+        let tune = [0, 20, 0, 1, 255, 255, 255, 255, 0, 0, 0, 60];
+        stream.write_all(&frame(&tune)).unwrap();
+        let _tune = next(&mut stream);
+        answer(&mut stream, &[0, 1, 0, 0, 0, 0]);
+        let _metadata = next(&mut stream);
+        stream.write_all(&[0x7f, 255, 255, 255, 0]).unwrap();
+        linger(stream);
+    });
+    let error = publisher.acquire().unwrap_err().to_string();
+    assert!(error.contains("a frame of 2147483647 bytes"), "{error}");
+}
