@@ -79,7 +79,11 @@ pub(crate) enum SourceError {
     /// The server is a standby.
     #[error("the server is a standby: nothing can be relayed from it")]
     InRecovery,
-    /// Something the protocol does not allow.
+    /// What no PostgreSQL server says before a stream begins: another server answers, or none. A
+    /// relay waits until the right one is back.
+    #[error("{0}")]
+    Nonsense(String),
+    /// Something in the stream that the protocol does not allow: to go on would be to guess.
     #[error("{0}")]
     Protocol(String),
     /// The stream carries what an outbox's publication must not.
@@ -180,7 +184,9 @@ impl SourceError {
                 Some(error) => error.kind(),
                 None => FailureKind::Unreachable,
             },
-            Self::Unreachable { .. } | Self::TimedOut { .. } => FailureKind::Unreachable,
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Nonsense(_) => {
+                FailureKind::Unreachable
+            }
             Self::Tls(error) => error.kind(),
             Self::BothWays { second_error, .. } => second_error.kind(),
             Self::Server { doing, error } => kind_of_message(doing, error),

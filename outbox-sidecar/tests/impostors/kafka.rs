@@ -52,9 +52,8 @@ fn case(
     }
 }
 
-/// librdkafka 2.12.1 ends the process over a null list in an answer (of versions: an assertion; of metadata:
-/// a segmentation fault), which no broker sends and nothing of ours sees before. No case here holds one;
-/// `docs/guarantees.md` says so.
+/// No case holds a list that is null: librdkafka 2.12.1 ends the process over one, see
+/// `docs/guarantees.md`, "What is not promised".
 #[test]
 fn whatever_a_broker_of_kafka_sends_a_check_ends_in_order() {
     use Misdeed::{Repeat, Say, SayAndClose, SayAndRepeat, Silence};

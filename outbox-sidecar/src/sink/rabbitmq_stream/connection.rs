@@ -33,6 +33,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// How long a broker that is alive may leave a question without an answer. One that is asked while
 /// it starts can forget it; one with a disk alarm does not read, but answers a new connection.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The longest answer that is awaited, whatever frames the broker takes.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// How long it may confirm nothing: a disk alarm is such a time.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
@@ -127,7 +129,9 @@ impl Connection {
         let mut reader = FrameReader::new(read, 0);
         let handshake = Handshake::new(&mut reader, &mut writer, address);
         let agreement = handshake.run(settings).await?;
-        reader.allow(agreement.frame_bytes_max.max(incoming_bytes_max));
+        // What the broker takes says nothing of what it sends.
+        let answer_bytes_max = agreement.frame_bytes_max.min(ANSWER_BYTES_MAX);
+        reader.allow(answer_bytes_max.max(incoming_bytes_max));
         Ok(Self::start(reader, writer, agreement, place))
     }
 

@@ -75,7 +75,7 @@ impl Allowance {
             }
         };
         if taken > most || bytes > FRAME_BYTES_MAX || announced < 4 {
-            return Err(SourceError::Protocol(format!(
+            return Err(SourceError::Nonsense(format!(
                 "the server announces a message {:?} of {announced} bytes, which makes {taken} of an answer; \
                  {most} are accepted",
                 char::from(tag)

@@ -181,7 +181,7 @@ pub(super) async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     }
     match wire.next(DOING).await? {
         Message::AuthenticationOk => Ok(()),
-        _ => Err(SourceError::Protocol(
+        _ => Err(SourceError::Nonsense(
             "the server asks for a second proof of who we are".to_owned(),
         )),
     }
@@ -232,5 +232,5 @@ fn io_error(source: io::Error) -> SourceError {
 }
 
 fn unexpected() -> SourceError {
-    SourceError::Protocol("the server broke off the SCRAM exchange".to_owned())
+    SourceError::Nonsense("the server broke off the SCRAM exchange".to_owned())
 }

@@ -53,7 +53,7 @@ impl Guarded {
             self.login.permit(&request)?;
             self.awaited = None;
         } else if seen.len() > REQUEST_BYTES_MAX {
-            return Err(SourceError::Protocol(
+            return Err(SourceError::Nonsense(
                 "the server's request for a password has no end".to_owned(),
             ));
         }

@@ -83,7 +83,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     let process_id = process_id.ok_or_else(|| {
-        SourceError::Protocol("the server did not name the process that serves us".to_owned())
+        SourceError::Nonsense("the server did not name the process that serves us".to_owned())
     })?;
     Ok(Server {
         process_id,

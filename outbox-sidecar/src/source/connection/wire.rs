@@ -75,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.answer_bytes <= ANSWER_BYTES_MAX {
             return Ok(());
         }
-        Err(SourceError::Protocol(format!(
+        Err(SourceError::Nonsense(format!(
             "{doing}: the server has sent {} bytes and no end of its answer, more than the \
              {ANSWER_BYTES_MAX} that are accepted",
             self.answer_bytes
@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             .unwrap_or(usize::MAX)
             .saturating_add(1);
         if bytes > ANSWER_BYTES_MAX {
-            return Err(SourceError::Protocol(format!(
+            return Err(SourceError::Nonsense(format!(
                 "{doing}: the server announces a message of {bytes} bytes, more than the \
                  {ANSWER_BYTES_MAX} that are accepted"
             )));

@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replication<S> {
         let sql = format!("TIMELINE_HISTORY {timeline}");
         let row = first_row(self.wire.query(&sql, doing, ANSWER_MAX).await?, doing)?;
         let text: String = parsed(row.get(1), doing)?;
-        TimelineHistory::parse(&text).map_err(|error| SourceError::Protocol(error.to_string()))
+        TimelineHistory::parse(&text).map_err(|error| SourceError::Nonsense(error.to_string()))
     }
 
     /// Creates a logical slot for pgoutput and keeps its snapshot open until the next command.
@@ -170,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replication<S> {
                 Some(_) => {
                     let message = self.wire.next_buffered(STARTING)?;
                     if let Some(message) = message {
-                        return Err(SourceError::Protocol(format!(
+                        return Err(SourceError::Nonsense(format!(
                             "{STARTING}: the server answered with {message} instead of a copy"
                         )));
                     }
@@ -187,7 +187,7 @@ fn first_row(
 ) -> Result<Vec<Option<String>>, SourceError> {
     rows.into_iter()
         .next()
-        .ok_or_else(|| SourceError::Protocol(format!("{doing}: the server answered without a row")))
+        .ok_or_else(|| SourceError::Nonsense(format!("{doing}: the server answered without a row")))
 }
 
 fn parsed<T: FromStr>(
@@ -198,6 +198,6 @@ fn parsed<T: FromStr>(
         .and_then(|value| value.as_deref())
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| {
-            SourceError::Protocol(format!("{doing}: the answer {column:?} is no answer"))
+            SourceError::Nonsense(format!("{doing}: the answer {column:?} is no answer"))
         })
 }
