@@ -2,9 +2,7 @@
 
 use std::io::Write;
 
-use testbed::impostor::amqp::{
-    self, frame, nested_tables, read_frame, read_header, secure, start, tune,
-};
+use testbed::impostor::amqp::{self, frame, nested_tables, read_frame, read_header, start, tune};
 use testbed::impostor::kafka::{announced, read_request};
 use testbed::impostor::postgres::{
     authentication, continue_scram, let_in, message, read_message, read_startup, row, scram,
@@ -106,6 +104,7 @@ async fn a_relay_outlives_impostors_of_its_database_and_goes_on() {
     let proxy = proxy().await;
     proxy.set_upstream(&real);
     let through = scenario.database_url.replace(&real, &proxy.address());
+    let through = through.replacen('@', ":guess@", 1);
     let through = format!("{through}?connect_timeout=1");
     let configuration = scenario.configuration();
     scenario.configure(&configuration.replace(&scenario.database_url, &through));
@@ -136,12 +135,6 @@ async fn a_relay_outlives_impostors_of_its_database_and_goes_on() {
         that("close", 6, introduced, SayAndClose(vec![])),
         that("endless notices", 6, introduced, Repeat(notice)),
         that("an iteration too many", 6, bomb, Silence),
-        that(
-            "half an answer",
-            4,
-            asked,
-            Say(row(&["half"])[..7].to_vec()),
-        ),
         that(
             "endless rows",
             4,
@@ -191,7 +184,6 @@ async fn a_relay_outlives_impostors_of_its_broker_of_queues_and_goes_on() {
             greeted,
             Say(start(&nested_tables(15_000))),
         ),
-        that("endless secure", 2, proven, Repeat(secure())),
         that("silence with frames of 4 GiB", 2, open, Silence),
         that("endless heartbeats", 3, open, Repeat(beat)),
     ];

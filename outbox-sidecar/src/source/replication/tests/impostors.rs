@@ -16,6 +16,7 @@ use crate::source::connection::{Address, Startup};
 use crate::source::pgoutput::Decoder;
 use crate::source::replication::Replication;
 use crate::source::replication::copy_both::CopyBoth;
+use crate::source::replication::framing::Framing;
 use crate::source::replication::pacing::Pacing;
 use crate::source::replication::silence::Silence;
 use crate::source::replication::status::{Confirmed, StatusClock};
@@ -64,6 +65,7 @@ async fn stream(port: u16) -> Result<(), SourceError> {
     let copy = CopyBoth {
         pacing: Pacing::new(false),
         wire: connection.wire,
+        framing: Framing::default(),
         decoder: Decoder::new(&"outbox".parse().unwrap()),
         publication: "p",
         confirmed: &confirmed,
@@ -127,6 +129,7 @@ fn whatever_a_stream_carries_is_an_error_or_can_be_ended_in_bounded_memory() {
     let notice = message(b'N', b"SWARNING\0C01000\0Mhm\0\0");
     let relation = |schema: &[u8]| change(&[&b"R\0\0\0\x07"[..], schema, b"\0t\0d\0\0"].concat());
     let keepalive = |asks| copied(&[&b"k"[..], &[0; 16], &[asks]].concat());
+    let begun_row = [&b"w"[..], &[0; 24], b"I"].concat();
     let cases = vec![
         // In place of the stream.
         (SayAndClose(vec![]), Some("closed")),
@@ -157,14 +160,14 @@ fn whatever_a_stream_carries_is_an_error_or_can_be_ended_in_bounded_memory() {
         ),
         (
             SayAndRepeat(
-                [&copy[..], &announced(b'd', 0x7fff_ffff, b"w")].concat(),
+                [&copy[..], &announced(b'd', 0x7fff_ffff, &begun_row)].concat(),
                 zeroes(),
             ),
             Some("2147483647 bytes is announced"),
         ),
         (
             SayAndRepeat(
-                [&copy[..], &announced(b'd', 0xffff_ffff, b"w")].concat(),
+                [&copy[..], &announced(b'd', 0xffff_ffff, &begun_row)].concat(),
                 zeroes(),
             ),
             Some("4294967295 bytes is announced"),
