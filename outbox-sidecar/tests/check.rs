@@ -4,6 +4,7 @@ mod kafka;
 mod kept_log;
 mod postgres;
 mod rabbitmq;
+mod rights;
 
 use serde_json::Value;
 use testbed::wait;
