@@ -187,7 +187,9 @@ fn whatever_a_stream_carries_is_an_error_or_can_be_ended_in_bounded_memory() {
             Some("Relation"),
         ),
         (
-            begun(&change(b"M\0\0\0\0\0\0\0\0\0outbox\0\xff\xff\xff\xff")),
+            begun(&change(
+                b"M\x01\0\0\0\0\0\0\0\0outbox.request.p\0\xff\xff\xff\xff",
+            )),
             Some("Message"),
         ),
         (begun(&relation(&[b'n'; 2000])), Some("too long")),
