@@ -60,7 +60,7 @@ use aside_record::AsideRecord;
 use comparison::{Comparison, JOIN_BYTES, ORDER_BYTES};
 use digest::Digester;
 use findings::Findings;
-use frontier::Waited;
+use frontier::{SlotReader, Waited};
 use gather::{Due, Gathered};
 use report::Report;
 use snapshot::Snapshot;
@@ -104,16 +104,31 @@ pub(crate) async fn verify(
     progress.step("waiting for the relay's checkpoint");
     let mut sink = assemble(settings)?;
     let end = options.positions.frontier(Frontier::at(snapshot.end));
-    let wait_max = options.wait_max;
+    // Without a slot there is nothing to wait for: what is missing now is missing.
+    let is_over = SlotReader::of(settings).await == SlotReader::NoSlot;
+    let wait_max = if is_over {
+        Duration::ZERO
+    } else {
+        options.wait_max
+    };
     let waiting = move || frontier::await_frontier(sink.as_mut(), end, wait_max);
+    let mut note = None;
     let checkpoint = match tokio::task::spawn_blocking(waiting).await?? {
         Waited::Passed(checkpoint) => checkpoint,
-        Waited::Behind(frontier) => {
+        Waited::Behind(checkpoint) if is_over => {
+            note = Some(format!(
+                "the slot of this relay does not exist: of what was committed behind {}, nothing was \
+                 published, and nothing will be",
+                checkpoint.frontier.lsn
+            ));
+            checkpoint
+        }
+        Waited::Behind(checkpoint) => {
             return Err(VerifyError::Behind {
-                frontier: frontier.lsn,
+                frontier: checkpoint.frontier.lsn,
                 end: end.lsn,
                 waited_s: wait_max.as_secs(),
-                relay_text: frontier::relay_text(settings).await,
+                relay_text: SlotReader::of(settings).await.text(),
             });
         }
     };
@@ -129,7 +144,9 @@ pub(crate) async fn verify(
         let read = (&snapshot, &asides);
         compare(&settings, &readable, &options, read, &digester, &progress)
     });
-    comparing.await?
+    let mut report = comparing.await??;
+    report.notes.splice(0..0, note);
+    Ok(report)
 }
 
 fn compare(

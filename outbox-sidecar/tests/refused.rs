@@ -262,6 +262,48 @@ async fn a_dropped_slot_ends_with_exit_4() {
     );
 }
 
+/// As the runbook says it.
+#[tokio::test]
+async fn what_a_dropped_slot_kept_from_being_sent_is_found_and_sent() {
+    let (scenario, client) = published().await;
+    let drop = "select pg_drop_replication_slot($1)";
+    client.execute(drop, &[&scenario.slot()]).await.unwrap();
+    scenario
+        .enqueue(&client, PUBLISHED + 1..PUBLISHED + 3)
+        .await;
+    let of = async |arguments: &[&str]| scenario.command(arguments, &[]).await;
+
+    let found = of(&["verify", "--json"]).await;
+    assert_eq!(found.code, Some(3), "{}", found.stderr);
+    let report: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
+    let missing = report["findings"].as_array().unwrap().iter();
+    let missing: Vec<_> = missing
+        .filter(|finding| finding["kind"] == "missing")
+        .map(|finding| finding["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(missing.len(), 3, "{report:#}");
+    assert!(found.stdout.contains("does not exist"), "{report:#}");
+
+    expect(&of(&["remove", "--yes"]).await, 0, &[]);
+    expect(&of(&["init", "--backlog", "skip"]).await, 0, &[]);
+    let _relay = scenario.start_active().await;
+    let times = [
+        "--from",
+        "2000-01-01T00:00:00Z",
+        "--to",
+        "2100-01-01T00:00:00Z",
+    ];
+    let mut redeliver = vec!["redeliver", "--yes", "--wait"];
+    redeliver.extend(times);
+    for id in &missing {
+        redeliver.extend(["--id", id]);
+    }
+    expect(&of(&redeliver).await, 0, &[]);
+    expect(&of(&["verify"]).await, 0, &[]);
+    let all: Vec<_> = (0..PUBLISHED + 3).collect();
+    assert_eq!(scenario.numbers().await, all);
+}
+
 #[tokio::test]
 async fn a_slot_that_was_made_anew_ends_with_exit_5() {
     let (scenario, client) = published().await;

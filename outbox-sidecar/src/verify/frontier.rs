@@ -13,23 +13,44 @@ use crate::source::slot::read_slot;
 pub(super) enum Waited {
     /// Everything is published or set aside.
     Passed(Checkpoint),
-    /// In time only what stands before this is.
-    Behind(Frontier),
+    /// In time only what stands before this one's frontier is.
+    Behind(Checkpoint),
 }
 
-/// Why nobody comes further, as far as the slot says it.
-pub(super) async fn relay_text(settings: &Settings) -> &'static str {
-    let slot = async {
-        let client = connect(&settings.address, "outbox-sidecar verify", || {})
-            .await
-            .ok()?;
-        read_slot(&client, &settings.slot()).await.ok()
-    };
-    match slot.await {
-        None => "whether a relay runs is not known",
-        Some(None) => "its slot does not exist, and no relay can come further",
-        Some(Some(slot)) if slot.state.holder.is_none() => "no relay reads from its slot",
-        Some(Some(_)) => "a relay reads from its slot",
+/// What the slot says of who may still publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotReader {
+    Unknown,
+    /// There is no slot: nobody ever comes further.
+    NoSlot,
+    Nobody,
+    Somebody,
+}
+
+impl SlotReader {
+    pub(super) async fn of(settings: &Settings) -> Self {
+        let slot = async {
+            let client = connect(&settings.address, "outbox-sidecar verify", || {})
+                .await
+                .ok()?;
+            read_slot(&client, &settings.slot()).await.ok()
+        };
+        match slot.await {
+            None => Self::Unknown,
+            Some(None) => Self::NoSlot,
+            Some(Some(slot)) if slot.state.holder.is_none() => Self::Nobody,
+            Some(Some(_)) => Self::Somebody,
+        }
+    }
+
+    /// Why nobody comes further.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Unknown => "whether a relay runs is not known",
+            Self::NoSlot => "its slot does not exist",
+            Self::Nobody => "no relay reads from its slot",
+            Self::Somebody => "a relay reads from its slot",
+        }
     }
 }
 
@@ -48,7 +69,7 @@ pub(super) fn await_frontier(
         let is_late = began.elapsed() >= wait_max;
         match sink.peek() {
             Ok(Some(found)) if found.frontier >= end => return Ok(Waited::Passed(found)),
-            Ok(Some(found)) if is_late => return Ok(Waited::Behind(found.frontier)),
+            Ok(Some(found)) if is_late => return Ok(Waited::Behind(found)),
             Ok(Some(_)) => {}
             Ok(None) => return Err(VerifyError::NeverSetUp),
             Err(AcquireError::Unavailable(_)) if !is_late => {}
