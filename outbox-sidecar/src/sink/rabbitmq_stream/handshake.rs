@@ -15,6 +15,9 @@ use super::wire::{
 const HANDSHAKE_FRAME_BYTES_MAX: usize = 64 * 1024;
 /// What a frame of ours may be when the broker sets no limit.
 const FRAME_BYTES_MAX: u32 = 1024 * 1024;
+/// The longest that we agree to, whatever the broker allows: the largest message that a configuration may
+/// allow, 64 MiB, in its frame.
+const FRAME_BYTES_AGREED_MAX: u32 = 65 * 1024 * 1024;
 /// What a broker must allow: less would not carry a message with its headers.
 const FRAME_BYTES_MIN: u32 = 4 * 1024;
 
@@ -105,7 +108,10 @@ impl<'a> Handshake<'a> {
         let ours = u32::try_from(settings.heartbeat.as_secs()).unwrap_or(u32::MAX);
         // 0 stands for no limit, and for no heartbeat.
         let agreed = |theirs: u32, ours: u32| if theirs == 0 { ours } else { theirs.min(ours) };
-        let frame_bytes_max = if theirs == 0 { FRAME_BYTES_MAX } else { theirs };
+        let frame_bytes_max = match theirs {
+            0 => FRAME_BYTES_MAX,
+            theirs => theirs.min(FRAME_BYTES_AGREED_MAX),
+        };
         if frame_bytes_max < FRAME_BYTES_MIN {
             return Err(self.unavailable(&format!(
                 "the broker allows frames of {frame_bytes_max} bytes, at least {FRAME_BYTES_MIN} \

@@ -112,7 +112,7 @@ impl StreamReader {
         let chunk = self.next_chunk(id, stream, EMPTY_AFTER)?;
         self.unsubscribe(id, stream)?;
         Ok(chunk.map(|chunk| End {
-            offset: chunk.first_offset + u64::from(chunk.records.max(1)) - 1,
+            offset: chunk.last_offset(),
             unix_ms: chunk.unix_ms,
         }))
     }
@@ -137,7 +137,7 @@ impl StreamReader {
                 ))));
             };
             if std::mem::take(&mut is_first) {
-                read.deleted += chunk.first_offset;
+                read.deleted = read.deleted.saturating_add(chunk.first_offset);
             }
             let mut offset = chunk.first_offset;
             for entry in chunk.entries() {

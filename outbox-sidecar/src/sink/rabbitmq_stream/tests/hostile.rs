@@ -151,6 +151,23 @@ fn tuning_to_frames_of_no_use_is_an_error() {
     assert!(error.contains("16 bytes"), "{error}");
 }
 
+/// Frames are put together in memory, theirs and ours.
+#[test]
+fn tuning_to_frames_without_end_comes_to_one() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut publisher = serve(move |mut stream| {
+        for _ in 0..3 {
+            answer(&mut stream, &[0, 1, 0, 0, 0, 0]);
+        }
+        let tune = [0, 20, 0, 1, 255, 255, 255, 255, 0, 0, 0, 60];
+        stream.write_all(&frame(&tune)).unwrap();
+        let (_, frame_bytes_max) = next(&mut stream);
+        tell.send(u32::from_be_bytes(frame_bytes_max)).unwrap();
+    });
+    let _ = publisher.acquire().unwrap_err();
+    assert_eq!(told.recv_timeout(SOON), Ok(65 * 1024 * 1024));
+}
+
 #[test]
 fn nonsense_while_publishing_ends_the_connection() {
     let confirm = |publisher: u8, count: u8, ids: &[u64]| {

@@ -48,6 +48,11 @@ impl Chunk {
         let unix_ms = reading.u64()?.cast_signed();
         let _epoch = reading.u64()?;
         let first_offset = reading.u64()?;
+        if !has_place(first_offset, records) {
+            return Err(Malformed(format!(
+                "a chunk of {records} messages from {first_offset} on"
+            )));
+        }
         let _checksum = reading.u32()?;
         let bytes = usize::try_from(reading.u32()?).unwrap_or(usize::MAX);
         let mut data = reading.rest();
@@ -65,11 +70,23 @@ impl Chunk {
         })
     }
 
+    /// The place of its last message; of one without messages, of its first.
+    pub(in super::super) fn last_offset(&self) -> u64 {
+        self.first_offset + u64::from(self.records.max(1)) - 1
+    }
+
     /// The entries, in their order.
     pub(in super::super) fn entries(&self) -> impl Iterator<Item = Result<Entry, Malformed>> {
         let mut data = self.data.clone();
         (0..self.entries).map(move |_| next_entry(&mut data))
     }
+}
+
+/// Whether all messages of a chunk have a place that a stream can have: clients count in signed numbers,
+/// and what is counted from there must not wrap around.
+fn has_place(first_offset: u64, records: u32) -> bool {
+    let last = first_offset.checked_add(u64::from(records.max(1)) - 1);
+    last.is_some_and(|last| i64::try_from(last).is_ok())
 }
 
 fn next_entry(data: &mut Bytes) -> Result<Entry, Malformed> {
@@ -142,6 +159,21 @@ mod tests {
         for data in [&[][..], &[0, 0, 0, 2, b'a'], &[0x90, 0, 3]] {
             let read = Chunk::decode(Bytes::from(chunk(1, 1, data))).unwrap();
             assert!(read.entries().all(|entry| entry.is_err()));
+        }
+    }
+
+    /// A broker may say anything of where a chunk stands; who reads on counts from there.
+    #[test]
+    fn a_chunk_whose_messages_have_no_place_is_refused() {
+        const AT: std::ops::Range<usize> = 24..32;
+        let mut bytes = chunk(1, 2, &[0, 0, 0, 2, b'a', b'b']);
+        bytes[AT].copy_from_slice(&(i64::MAX as u64 - 1).to_be_bytes());
+        let read = Chunk::decode(Bytes::from(bytes.clone())).unwrap();
+        assert_eq!(read.last_offset(), i64::MAX as u64);
+        for first in [i64::MAX as u64, u64::MAX] {
+            bytes[AT].copy_from_slice(&first.to_be_bytes());
+            let read = Chunk::decode(Bytes::from(bytes.clone()));
+            assert!(read.is_err(), "{}", read.unwrap().last_offset());
         }
     }
 
