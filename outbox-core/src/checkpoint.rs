@@ -7,6 +7,8 @@
 mod encoding;
 mod log;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use encoding::sealed;
 pub use encoding::{DecodeCheckpointError, FORMAT};
 pub use log::{CheckpointLog, SequenceError};
 

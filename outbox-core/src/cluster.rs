@@ -147,12 +147,10 @@ mod tests {
             "# promoted\n1\t0/5000000\tno recovery target specified\n\n2\t1/0\tx\n",
             "4294967295 FFFFFFFF/FFFFFFFF x",
         ];
-        testbed::mutation::replay(&corpus, |bytes| {
-            let text = String::from_utf8_lossy(bytes);
-            let taken = allocation_counter::measure(|| drop(TimelineHistory::parse(&text)));
-            let justified = 4096 + 64 * u64::try_from(text.len()).unwrap();
-            assert!(taken.bytes_max <= justified, "{}", taken.bytes_max);
-            let _ = crate::RequestId::read(bytes);
-        });
+        testbed::mutation::replay(
+            "timeline_history",
+            &corpus,
+            crate::fuzzing::timeline_history,
+        );
     }
 }

@@ -29,6 +29,8 @@
 pub mod checkpoint;
 mod cluster;
 pub mod enqueue;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod inbox;
 mod lsn;
 pub mod message;

@@ -7,6 +7,8 @@ mod advice;
 mod environment;
 mod error;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod key;
 mod keys;
 mod layers;

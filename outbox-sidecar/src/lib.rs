@@ -11,7 +11,9 @@ mod count;
 mod driver;
 mod exit;
 mod failpoint;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+#[cfg(any(test, fuzzing))]
 mod hostile;
 mod http;
 mod operator;

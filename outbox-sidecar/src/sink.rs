@@ -8,8 +8,8 @@ mod broker_tls;
 #[cfg(test)]
 mod conformance;
 pub(crate) mod headers;
-#[cfg(test)]
-mod hostile;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 pub mod kafka;
 mod loopback;
 pub mod memory;

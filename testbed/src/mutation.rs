@@ -2,11 +2,15 @@
 //! parser.
 #![expect(
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
+    clippy::unwrap_used,
     reason = "tests alone run this, and are to be repeated by what it prints"
 )]
 
+use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
@@ -22,19 +26,23 @@ const PIECE_BYTES_MAX: usize = 64;
 /// No input grows beyond it.
 const INPUT_BYTES_MAX: usize = 64 * 1024;
 
-/// Hands a parser every input of a corpus as it is, and then altered ones, [`EXECUTIONS`] in all.
+/// Hands a parser these inputs and those that the fuzzer has kept for `target` as they are, and then
+/// altered ones, [`EXECUTIONS`] in all.
 ///
 /// The seed is taken from `OUTBOX_TEST_SEED` where that is set, and printed; so is the input at which
 /// `parse` panics.
 ///
 /// # Panics
-/// When `parse` does, or the corpus is empty.
-pub fn replay<I: AsRef<[u8]>>(corpus: &[I], mut parse: impl FnMut(&[u8])) {
+/// When `parse` does, or where the target has no corpus, `fuzz/corpus/<target>`.
+pub fn replay<I: AsRef<[u8]>>(target: &str, written: &[I], mut parse: impl FnMut(&[u8])) {
     let given = std::env::var("OUTBOX_TEST_SEED").ok();
     let seed = given.and_then(|text| text.parse().ok());
     let mut random = seed.map_or_else(Rng::new, Rng::with_seed);
     println!("OUTBOX_TEST_SEED={}", random.get_seed());
-    let corpus: Vec<_> = corpus.iter().map(AsRef::as_ref).collect();
+    let kept = kept(target);
+    let written = written.iter().map(AsRef::as_ref);
+    let corpus: Vec<_> = written.chain(kept.iter().map(Vec::as_slice)).collect();
+    assert!(corpus.len() <= EXECUTIONS, "each is to be tried");
     let started = Instant::now();
     for number in 0..EXECUTIONS {
         let input = match corpus.get(number) {
@@ -45,6 +53,18 @@ pub fn replay<I: AsRef<[u8]>>(corpus: &[I], mut parse: impl FnMut(&[u8])) {
         parse(told.0);
     }
     println!("{EXECUTIONS} executions in {:?}", started.elapsed());
+}
+
+/// The inputs that the fuzzer has found worth keeping, in the order of their names: a seed stands for the
+/// same mutations everywhere.
+fn kept(target: &str) -> Vec<Vec<u8>> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    let folder = corpus.join(target);
+    let entries = fs::read_dir(&folder);
+    let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
 /// Says what was parsed when a parser panicked.

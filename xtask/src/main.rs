@@ -2,6 +2,7 @@
 
 mod failure;
 mod features;
+mod fuzz;
 mod packages;
 mod postgres;
 mod programs;
@@ -28,6 +29,9 @@ const HELP: &str = "usage: cargo xtask COMMAND
   bench drain [ARGS]      a backlog drained, beside pg_recvlogical; --broker rabbitmq-classic,
                           rabbitmq-quorum, rabbitmq-stream: beside a plain client, too
   bench latency [ARGS]    commit to consumer, ten inserts a second
+  fuzz [TARGET] [--seconds N]
+                          every fuzz target, or one, for 600 seconds each; keeps what is worth keeping in
+                          fuzz/corpus. Needs a nightly compiler and cargo-fuzz: docs/fuzzing.md
   help                    this text
 
 environment:
@@ -59,6 +63,7 @@ fn command(arguments: &[&str]) -> Result<(), Failure> {
         ["test", "--all-versions"] => test::run(test::Tier::AllVersions),
         ["demo", rest @ ..] => programs::demo(rest),
         ["bench", name @ ("drain" | "latency"), rest @ ..] => programs::bench(name, rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             run::say(HELP);
             Ok(())

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use testbed_supervisor::{Output, Spawn, Supervisor};
+use testbed_supervisor::{Exit, Output, Spawn, Supervisor};
 
 use crate::failure::Failure;
 
@@ -34,26 +34,39 @@ impl Runner {
         environment: &[(String, String)],
     ) -> Result<(), Failure> {
         let line = [&[program], arguments].concat().join(" ");
-        say(&format!("==> {line}"));
-        let workspace = workspace()?;
-        let mut spawn = Spawn::new(program)
-            .args(arguments.iter().copied())
-            .directory(workspace)
-            .output(Output::Inherit);
-        for (name, value) in environment {
-            spawn = spawn.env(name, value);
-        }
-        let process = self.supervisor.spawn(&spawn)?;
-        let exit = loop {
-            match self.supervisor.exit(process.id)? {
-                Some(exit) => break exit,
-                None => std::thread::sleep(POLL),
-            }
-        };
+        let exit = self.exit_of(program, arguments, environment, Output::Inherit)?;
         if exit.success() {
             Ok(())
         } else {
             Err(Failure::of_program(&line, exit))
+        }
+    }
+
+    /// Runs a program to its end, whatever that is.
+    pub(crate) fn exit_of(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        output: Output,
+    ) -> Result<Exit, Failure> {
+        say(&format!(
+            "==> {}",
+            [&[program], arguments].concat().join(" ")
+        ));
+        let mut spawn = Spawn::new(program)
+            .args(arguments.iter().copied())
+            .directory(workspace()?)
+            .output(output);
+        for (name, value) in environment {
+            spawn = spawn.env(name, value);
+        }
+        let process = self.supervisor.spawn(&spawn)?;
+        loop {
+            match self.supervisor.exit(process.id)? {
+                Some(exit) => return Ok(exit),
+                None => std::thread::sleep(POLL),
+            }
         }
     }
 

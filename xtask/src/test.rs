@@ -58,6 +58,8 @@ fn threads() -> Option<(String, String)> {
 
 fn checks(runner: &Runner) -> Result<(), Failure> {
     runner.cargo(&["fmt", "--all", "--check"])?;
+    // A package of its own; what it calls is compiled with the tests.
+    runner.cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     let all = ["--workspace", "--all-targets", "--all-features"];
     runner.cargo(&[&["clippy"], &all[..], &["--", "-D", "warnings"]].concat())?;
     let denied = [("RUSTDOCFLAGS".to_owned(), "-D warnings".to_owned())];

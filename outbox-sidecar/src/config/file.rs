@@ -99,8 +99,10 @@ fn line_at(text: &str, at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use testbed::mutation;
+
     use super::*;
-    use crate::hostile;
+    use crate::config::hostile;
 
     #[test]
     fn keys_keep_their_lines() {
@@ -135,6 +137,6 @@ mod tests {
             b"a.b.c.d = [1, 2.5, 1979-05-27T07:32:00Z, [\"x\"], true]\n# end",
             b"[[[[[[[[[[[[[[[[{{{{{{{{\"\\u0041\\U0001F600\"",
         ];
-        hostile::replay_text(&corpus, |text| parse(text, Path::new("o.toml")));
+        mutation::replay("configuration", &corpus, hostile::file);
     }
 }

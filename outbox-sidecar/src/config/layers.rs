@@ -49,6 +49,14 @@ impl Layers {
                 },
             )
         }));
+        Self::of(entries, file)
+    }
+
+    /// Of these entries, each read as its key says.
+    pub(super) fn of(
+        mut entries: BTreeMap<String, Entry>,
+        file: Option<PathBuf>,
+    ) -> Result<Self, ConfigError> {
         for (key, entry) in &mut entries {
             if let (Some(key), Raw::Text(text)) = (keys::find(key), &mut entry.raw) {
                 entry.raw = key.kind.read(std::mem::take(text));

@@ -25,6 +25,8 @@ mod connection;
 mod destinations;
 mod handshake;
 mod hash;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod inspection;
 mod lane;
 mod lanes;

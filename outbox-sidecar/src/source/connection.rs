@@ -8,6 +8,8 @@ mod authentication;
 mod conninfo;
 mod guarded;
 mod host;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod keywords;
 mod parameters;
 mod password_file;

@@ -7,6 +7,8 @@
 mod begin;
 mod commit;
 mod decoder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod insert;
 mod logical_message;
 mod reader;

@@ -3,6 +3,8 @@
 mod commands;
 mod copy_both;
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod interruption;
 mod lane;
 mod pacing;

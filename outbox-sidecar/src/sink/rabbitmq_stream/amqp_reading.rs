@@ -179,10 +179,11 @@ fn take_slice<'a>(from: &mut &'a [u8], bytes: usize) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use testbed::mutation;
 
     use super::super::amqp::{self, Section};
     use super::*;
-    use crate::hostile;
+    use crate::sink::rabbitmq_stream::hostile;
 
     #[test]
     fn what_we_write_is_read() {
@@ -266,6 +267,6 @@ mod tests {
             b"\0\x53\x70\xc0\x04\x02\x41\x50\x04\0\x80\0\0\0\0\0\0\0\x75\xa0\0",
             b"\0\xa3\x04amqp\xe0\x07\x02\xa1\x01a\x01b\xf0\0\0\0\x06\0\0\0\x01\x50a",
         ];
-        hostile::replay(&corpus, |message| read(message).is_some());
+        mutation::replay("rabbitmq_stream_messages", &corpus, hostile::message);
     }
 }

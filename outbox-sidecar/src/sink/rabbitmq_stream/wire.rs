@@ -15,6 +15,8 @@ mod response;
 mod tests;
 
 pub(super) use chunk::{Chunk, Entry};
+#[cfg(any(test, fuzzing))]
+pub(super) use frames::READ_BYTES;
 pub(super) use frames::{FrameError, FrameReader};
 pub(super) use incoming::Incoming;
 pub(super) use publish::PublishFrame;

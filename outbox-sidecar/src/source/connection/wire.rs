@@ -18,7 +18,7 @@ pub(crate) const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub(super) const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// How much is read at once: the work of a wake-up is shared by all rows it brings.
-const READ_BYTES: usize = 256 * 1024;
+pub(super) const READ_BYTES: usize = 256 * 1024;
 
 /// Room is made for more once there is less than this.
 const READ_BYTES_MIN: usize = 64 * 1024;
@@ -201,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             })?
     }
 
-    async fn rows(
+    pub(super) async fn rows(
         &mut self,
         sql: &str,
         doing: &'static str,
@@ -262,8 +262,9 @@ impl Wire<super::Socket> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::hostile;
+    use testbed::mutation;
+
+    use crate::source::connection::hostile;
 
     /// What a server answers, one after the other.
     const ANSWERS: [&[u8]; 9] = [
@@ -280,26 +281,6 @@ mod tests {
 
     #[test]
     fn answers_with_seeded_mutations_are_rows_or_errors() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        hostile::replay_with_buffer(READ_BYTES, &ANSWERS, |answer| {
-            runtime.block_on(async {
-                let mut wire = Wire::new(tokio::io::join(answer, tokio::io::sink()));
-                // The stream ends; so must these.
-                let _ = wire.rows("select", "asking").await;
-                drop(wire);
-                let mut wire = Wire::new(tokio::io::join(answer, tokio::io::sink()));
-                while let Ok(bytes) = wire.read_more().await {
-                    assert!(bytes > 0);
-                    while let Ok(Some(_)) = wire.frame("reading") {
-                        let _ = wire.next_buffered("reading");
-                        if wire.frame("reading").is_ok_and(|tag| tag.is_some()) {
-                            wire.skip_frame();
-                        }
-                    }
-                }
-            });
-        });
+        mutation::replay("postgresql_answers", &ANSWERS, hostile::answers);
     }
 }

@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> CopyBoth<'_, S> {
     }
 
     /// Decodes every whole message that has arrived.
-    fn decode(&mut self) -> Result<Vec<StreamEvent>, SourceError> {
+    pub(super) fn decode(&mut self) -> Result<Vec<StreamEvent>, SourceError> {
         let mut events = Vec::new();
         while let Some(block) = self.framing.take(&mut self.wire.input)? {
             let mut rest = block.as_ref();

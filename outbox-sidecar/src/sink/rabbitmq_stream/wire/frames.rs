@@ -5,7 +5,8 @@ use super::Malformed;
 
 const LENGTH_BYTES: usize = 4;
 /// What is asked of the operating system at once.
-const READ_BYTES: usize = 64 * 1024;
+/// How much is read at once.
+pub(in super::super) const READ_BYTES: usize = 64 * 1024;
 
 /// Why no further frame comes.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,13 @@
 //! Frames of a broker that are almost right.
 
 use bytes::Bytes;
+use testbed::mutation;
 
-use super::{Chunk, FrameReader, Incoming, availability, code, partitions, properties, sequence};
-use crate::hostile;
+use super::Chunk;
+use crate::sink::rabbitmq_stream::hostile;
+
+const TARGET_FRAMES: &str = "rabbitmq_stream_frames";
+const TARGET_MESSAGES: &str = "rabbitmq_stream_messages";
 
 /// Frames that a broker sends, with their lengths before them.
 const FRAMES: [&[u8]; 8] = [
@@ -16,9 +20,6 @@ const FRAMES: [&[u8]; 8] = [
     b"\0\0\0\x12\x80\x05\0\x01\0\0\0\x02\0\x01\0\0\0\0\0\0\0\x09",
     b"\0\0\0\x0b\0\x08\0\x01\x01\x50\0\0\x01\0\0",
 ];
-
-/// What the reader of frames asks for at once, twice.
-const BUFFER_BYTES: usize = 128 * 1024;
 
 /// What answers say behind their correlation.
 const BODIES: [&[u8]; 4] = [
@@ -35,40 +36,17 @@ const CHUNK: &[u8] = b"\x50\0\0\x03\0\0\0\x05\0\0\x01\x8b\xcf\xe5\x68\0\0\0\0\0\
 
 #[test]
 fn frames_with_seeded_mutations_are_understood_or_refused() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    hostile::replay_with_buffer(BUFFER_BYTES, &FRAMES, |bytes| {
-        runtime.block_on(async {
-            let mut frames = FrameReader::new(bytes, 1024 * 1024);
-            // The stream ends; so must this.
-            while let Ok(frame) = frames.next().await {
-                if let Ok(incoming) = Incoming::decode(frame) {
-                    let _ = incoming.bytes();
-                }
-            }
-        });
-    });
+    mutation::replay(TARGET_FRAMES, &FRAMES, hostile::frames);
 }
 
 #[test]
 fn answers_with_seeded_mutations_are_understood_or_refused() {
-    hostile::replay(&BODIES, |body| {
-        let body = Bytes::copy_from_slice(body);
-        let _ = code(&body);
-        let _ = sequence(body.clone());
-        let _ = partitions(body.clone());
-        let _ = properties(body.clone());
-        let _ = availability(body, "stream");
-    });
+    mutation::replay(TARGET_FRAMES, &BODIES, hostile::answer);
 }
 
 #[test]
 fn chunks_with_seeded_mutations_are_messages_or_refused() {
     let read = Chunk::decode(Bytes::from_static(CHUNK)).unwrap();
     assert!(read.entries().all(|entry| entry.is_ok()));
-    hostile::replay(&[CHUNK], |chunk| {
-        let read = Chunk::decode(Bytes::copy_from_slice(chunk));
-        read.map(|chunk| chunk.entries().filter(Result::is_ok).count())
-    });
+    mutation::replay(TARGET_MESSAGES, &[CHUNK], hostile::chunk);
 }

@@ -1,11 +1,10 @@
 //! Addresses and files that are almost right.
 
-use std::path::Path;
+use testbed::mutation;
 
-use crate::hostile;
-use crate::source::connection::password_file::find;
-use crate::source::connection::service::section;
-use crate::source::connection::{Address, Surroundings};
+use crate::source::connection::hostile;
+
+const TARGET: &str = "connection";
 
 #[test]
 fn addresses_with_seeded_mutations_are_addresses_or_errors() {
@@ -16,8 +15,7 @@ fn addresses_with_seeded_mutations_are_addresses_or_errors() {
         "hostaddr=127.0.0.1 user=u dbname=d keepalives_idle=5 channel_binding=require",
         "service=app",
     ];
-    let surroundings = Surroundings::of(&[], Path::new("/nowhere"));
-    hostile::replay_text(&corpus, |text| Address::read(text, &surroundings));
+    mutation::replay(TARGET, &corpus, hostile::address);
 }
 
 #[test]
@@ -26,16 +24,14 @@ fn files_of_services_with_seeded_mutations_are_settings_or_errors() {
         "# comment\n[one]\nhost=a\nport=1\n[two]\nhost=b=c\n",
         "[two]\nport = 2\n\n[nested]\nservice=one\n",
     ];
-    hostile::replay_text(&corpus, |text| section(text, "two", Path::new("f")));
+    mutation::replay(TARGET, &corpus, hostile::services);
 }
 
 #[test]
 fn files_of_passwords_with_seeded_mutations_are_found_or_not() {
-    let address = Address::parse("postgres://u@db:5433/d").unwrap();
-    let host = address.hosts().first().unwrap();
     let corpus = [
         "# db:5433:d:u:comment\nother:5433:d:u:a\ndb:5433:d:u:b\n*:*:*:*:c\n",
         r"\:\:1:*:d\\d:*:p\:w\\\x:rest",
     ];
-    hostile::replay_text(&corpus, |text| find(text, host, "d", "u"));
+    mutation::replay(TARGET, &corpus, hostile::passwords);
 }

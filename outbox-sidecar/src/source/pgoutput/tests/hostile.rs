@@ -1,7 +1,8 @@
 use proptest::prelude::*;
+use testbed::mutation;
 
 use super::messages::{COLUMNS, OUTBOX_OID, change, decode, decoder, recorded, relation};
-use crate::hostile;
+use crate::source::pgoutput::hostile;
 
 /// How an attacker or a broken wire may alter a message.
 #[derive(Clone, Debug)]
@@ -92,11 +93,6 @@ proptest! {
 #[test]
 fn recorded_messages_with_seeded_mutations_are_events_or_errors() {
     let table = relation(OUTBOX_OID, "outbox", "message", &COLUMNS);
-    let begin = &recorded()[0];
-    hostile::replay(&recorded(), |content| {
-        let mut decoder = decoder();
-        for content in [&table, begin, content, content] {
-            let _ = decode(&mut decoder, content);
-        }
-    });
+    assert_eq!(table, hostile::RELATION);
+    mutation::replay("pgoutput", &recorded(), hostile::change);
 }
