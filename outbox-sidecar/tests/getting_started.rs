@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 
 use testbed::{ReservedPort, provision, unique, wait};
 
-use crate::kafka_tools;
 use crate::page::{Values, named_blocks};
 use crate::program::{Directory, Running};
 use crate::scenario::{DEADLINE, Ran};
@@ -28,7 +27,7 @@ impl Newcomer {
             directory: Directory::new(),
             port: ReservedPort::find().unwrap(),
         };
-        kafka_tools::install(newcomer.directory.path());
+        testbed::install_kafka_tools(newcomer.directory.path()).unwrap();
         newcomer
     }
 

@@ -23,7 +23,6 @@ mod idle;
 mod impostors;
 mod indefinite;
 mod init;
-mod kafka_tools;
 mod large;
 mod large_headers;
 mod many;

@@ -40,7 +40,7 @@ mod user;
 pub mod wait;
 
 pub use error::Error;
-pub use kafka::{KafkaAddress, KafkaEncryption, KafkaOptions, KafkaServer};
+pub use kafka::{KafkaAddress, KafkaEncryption, KafkaOptions, KafkaServer, install_kafka_tools};
 pub use pooler::Pooler;
 pub use ports::ReservedPort;
 pub use postgres::{PostgresAddress, PostgresOptions, PostgresServer, Shutdown, Snapshot};

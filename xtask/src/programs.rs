@@ -32,7 +32,6 @@ pub(crate) fn provision_rabbitmq_4(
 pub(crate) fn fill_cache(runner: &Runner, environment: &[(String, String)]) -> Result<(), Failure> {
     let provision = [
         "run",
-        "--quiet",
         "--package",
         "testbed",
         "--bin",

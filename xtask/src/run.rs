@@ -50,10 +50,9 @@ impl Runner {
         environment: &[(String, String)],
         output: Output,
     ) -> Result<Exit, Failure> {
-        say(&format!(
-            "==> {}",
-            [&[program], arguments].concat().join(" ")
-        ));
+        let name = Path::new(program).file_name().and_then(OsStr::to_str);
+        let line = [&[name.unwrap_or(program)], arguments].concat();
+        say(&format!("==> {}", line.join(" ")));
         let mut spawn = Spawn::new(program)
             .args(arguments.iter().copied())
             .directory(workspace()?)

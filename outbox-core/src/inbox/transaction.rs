@@ -31,7 +31,7 @@ pub(super) mod sealed {
 /// A pool or a bare connection is none: there the message would count as done although the business
 /// change is not.
 #[diagnostic::on_unimplemented(
-    message = "messages are accepted in a transaction, and `{Self}` is none",
+    message = "messages are accepted in a transaction, and `{Self}` is not one",
     label = "not a transaction",
     note = "pass `&mut tx` of an sqlx transaction, or `&tx` of a tokio-postgres one, and enable \
             the cargo feature of that client"

@@ -5,7 +5,7 @@ use crate::config::Settings;
 
 /// Looks whether the checkpoint fits the database.
 pub(super) fn check(settings: &Settings, seen: &Seen, findings: &mut Findings) {
-    let recover = "see the exit code in docs/command-line.md";
+    let recover = "follow docs/runbooks/the-database-is-not-the-one.md";
     let peeked = assemble(settings).map(|mut sink| sink.peek());
     let found = match peeked {
         Ok(Ok(found)) => found,

@@ -8,7 +8,6 @@ use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use super::PAGE;
-use crate::kafka_tools;
 use crate::page::{Values, blocks};
 use crate::scenario::{DEADLINE, Ran, Scenario};
 
@@ -60,7 +59,7 @@ impl Trial {
             done: 0,
             failures: Vec::new(),
         };
-        kafka_tools::install(&trial.directory());
+        testbed::install_kafka_tools(&trial.directory()).unwrap();
         trial
     }
 

@@ -1,14 +1,18 @@
 //! Serves the test bed from the command line.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 use testbed::provision::{PostgresVersion, RabbitVersion, kafka, postgres, rabbitmq};
-use testbed::{Error, KAFKA_VARIABLE, KafkaServer, POSTGRES_VARIABLE, PostgresServer};
+use testbed::{
+    Error, KAFKA_VARIABLE, KafkaServer, POSTGRES_VARIABLE, PostgresServer, install_kafka_tools,
+};
 
 const USAGE: &str = "usage: testbed provision   fetch the servers into the cache
        testbed serve       start PostgreSQL and Kafka, print their variables, hold until standard
-                           input closes";
+                           input closes (Ctrl-D or Ctrl-C)
+       testbed tools DIR   write Kafka's command-line tools into a folder";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -16,22 +20,35 @@ async fn main() -> ExitCode {
     let done = match command.as_deref() {
         Some("provision") => provision(),
         Some("serve") => serve().await,
+        Some("tools") => tools(std::env::args_os().nth(2)),
         _ => Err(Error::new(USAGE)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
 fn provision() -> Result<(), Error> {
+    say("PostgreSQL, Kafka and RabbitMQ: what is not in the cache is fetched");
     postgres(PostgresVersion::from_environment()?)?;
     kafka()?;
     rabbitmq(RabbitVersion::from_environment()?)?;
     Ok(())
+}
+
+fn tools(folder: Option<OsString>) -> Result<(), Error> {
+    let folder = folder.ok_or_else(|| Error::new(USAGE))?;
+    install_kafka_tools(folder.as_ref())
+}
+
+/// To people: standard output is for programs.
+fn say(text: &str) {
+    // Nobody may be there to read it.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 async fn serve() -> Result<(), Error> {

@@ -31,7 +31,7 @@ impl Look<'_> {
                     self.findings.error(
                         "set-up",
                         format!("held since an earlier run (exit {exit_code}): {reason}"),
-                        "see the exit code in docs/command-line.md",
+                        "follow docs/runbooks/the-database-is-not-the-one.md",
                     );
                 }
                 let differs = set_up.made_for.differs(&MadeFor::configured(settings));

@@ -197,8 +197,7 @@ impl CheckpointReader {
 
 fn missing(topic: &str) -> AcquireError {
     AcquireError::CheckpointMissing(format!(
-        "the checkpoint topic {topic:?} does not exist: `init` creates it; if it was deleted, see \
-         docs/command-line.md, Exit codes"
+        "the checkpoint topic {topic:?} does not exist: `init` creates it, or it was deleted"
     ))
 }
 

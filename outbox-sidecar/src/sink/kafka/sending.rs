@@ -100,7 +100,7 @@ impl Sending {
                     }
                     Err(SendError::QueueFull) => {
                         let room = producer.unsettled().saturating_sub(QUEUE_ROOM);
-                        settle(producer, room, deadline, "messages")?;
+                        settle(producer, room, deadline, "messages are")?;
                     }
                     Err(SendError::TooLarge(text)) => {
                         self.refuse(index, text);
@@ -121,7 +121,7 @@ impl Sending {
                 return Err(Halt::Failures);
             }
         }
-        settle(producer, 0, deadline, "messages")?;
+        settle(producer, 0, deadline, "messages are")?;
         self.travelling.clear();
         if self.not_taken.is_empty() {
             Ok(())
@@ -156,7 +156,7 @@ impl Sending {
             }
         };
         if crowded || self.is_alone {
-            settle(producer, 0, deadline, "messages")?;
+            settle(producer, 0, deadline, "messages are")?;
             self.is_alone = false;
             self.travelling.clear();
         }
@@ -175,7 +175,7 @@ pub(super) fn settle(
         Ok(Settled::All) => Ok(()),
         Ok(Settled::Failed) => Err(Halt::Failures),
         Ok(Settled::Waiting) => {
-            let reason = format!("{what} are not acknowledged");
+            let reason = format!("{what} not acknowledged");
             match producer.explain(Trouble::Unclear(reason)) {
                 Trouble::Unclear(reason) => Err(Halt::Later(reason)),
                 refused => Err(Halt::Trouble(refused)),

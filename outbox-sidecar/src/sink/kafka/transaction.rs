@@ -215,7 +215,7 @@ impl Transaction {
                 Err(SendError::Trouble(trouble)) => return Err(Halt::Trouble(trouble)),
             }
         }
-        settle(producer, 0, deadline, "the checkpoint")?;
+        settle(producer, 0, deadline, "the checkpoint is")?;
         if producer.serve_events(deadline) {
             Ok(())
         } else {
@@ -268,7 +268,10 @@ impl Transaction {
             Halt::Trouble(trouble) => Err(trouble.into_outcome()),
         };
         let timed_out = failures.iter().find(|failure| is_timed_out(failure));
-        let timed_out = timed_out.map(|found| format!("message {}: {}", found.tag, found.code));
+        let timed_out = timed_out.map(|found| match found.tag {
+            CONTROL => format!("the checkpoint: {}", found.code),
+            number => format!("message {number} of the batch: {}", found.code),
+        });
         let ended = ended.and_then(|reason| {
             if let Some(reason) = timed_out {
                 return Err(Outcome::Indefinite { reason });
