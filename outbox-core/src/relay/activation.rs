@@ -146,7 +146,7 @@ impl Activation {
             {
                 let inspection = result.map_err(|failure| core.source_lost(failure))?;
                 let checkpoint = Checkpoint::clone(checkpoint);
-                self.compared(core, inspection, checkpoint)?;
+                self.compared(core, &inspection, checkpoint)?;
             }
             (Event::ParkedLoaded(ticket, result), Step::LoadingParked(awaited))
                 if ticket == *awaited =>
@@ -290,19 +290,17 @@ impl Activation {
     fn compared(
         &mut self,
         core: &mut Core,
-        inspection: Inspection,
+        inspection: &Inspection,
         checkpoint: Checkpoint,
     ) -> Result<(), Next> {
-        self.require_slot(core, &inspection)?;
+        self.require_slot(core, inspection)?;
         let known = self.identity.take().zip(self.epoch);
-        let found = inspection.slot.zip(inspection.publication_fingerprint);
-        let Some(((identity, epoch), (slot, fingerprint))) = known.zip(found) else {
+        let Some(((identity, epoch), slot)) = known.zip(inspection.slot.as_ref()) else {
             return Err(Next::Stop(Stop::Invariant(
                 "the sink was acquired before the server was known".to_owned(),
             )));
         };
-        let wal_end = inspection.wal_end;
-        let resume = compare(&identity, &slot, wal_end, &fingerprint, &checkpoint)?;
+        let resume = compare(&identity, inspection, slot, &checkpoint)?;
         let intake = match self.intake.take() {
             Some(intake) if self.peeked.as_ref() == Some(&checkpoint) => intake,
             // The stream was compared with an older one, and cannot be read a second time.

@@ -48,7 +48,8 @@ pub(super) struct Active {
     pub(super) reply_wanted: bool,
     /// We want to hear of the server though nothing happens.
     wants_keepalives: bool,
-    /// A question about the server's health, after the connection for SQL was lost.
+    /// A question about the server's health, after the connection for SQL was lost, or about the
+    /// publication.
     pub(super) health: Option<Ticket>,
     /// What the batch in flight holds in memory: it counts against the buffer's limit.
     pub(super) in_flight_bytes: usize,
@@ -98,11 +99,8 @@ impl Active {
             }
             Event::StreamEnded(failure) => return Err(core.source_lost(failure)),
             // Lost again while a question is open: its answer may be older than the loss.
-            Event::ControlLost => {
-                let ticket = core.ticket();
-                core.act(Action::Inspect(ticket));
-                self.health = Some(ticket);
-            }
+            Event::ControlLost => self.ask_for_health(core),
+            Event::PublicationSeen(seen) => self.publication_seen(core, seen.as_deref()),
             Event::Inspected(ticket, result) => self.inspected(core, ticket, result)?,
             Event::Acquired(ticket, result) => self.acquired(core, ticket, result)?,
             Event::Published(ticket, outcome) => self.published(core, ticket, outcome)?,
@@ -119,6 +117,20 @@ impl Active {
         self.ask_when_due(core)?;
         self.survived_when_due(core);
         self.go_on(core)
+    }
+
+    fn ask_for_health(&mut self, core: &mut Core) {
+        let ticket = core.ticket();
+        core.act(Action::Inspect(ticket));
+        self.health = Some(ticket);
+    }
+
+    /// Whether it was altered is decided by an inspection: that shows the slot, too, and with it that
+    /// the server is the one that serves our stream.
+    fn publication_seen(&mut self, core: &mut Core, seen: Option<&str>) {
+        if seen != Some(self.progress.publication_fingerprint()) && self.health.is_none() {
+            self.ask_for_health(core);
+        }
     }
 
     pub(super) fn status(&self) -> Status {

@@ -1,12 +1,14 @@
 use super::{Identity, Inspection, PhantomList, Phantoms, SlotState, Stop};
+use crate::Frontier;
 use crate::checkpoint::{Checkpoint, LastHandled};
-use crate::{Frontier, Lsn};
 
 /// From where the relay goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resume {
     pub(super) frontier: Frontier,
     pub(super) last: Option<LastHandled>,
+    /// Of the publication as it is now.
+    pub(super) publication_fingerprint: String,
     /// The timeline is a new one: a checkpoint on it comes before anything else.
     pub(super) on_new_timeline: bool,
 }
@@ -42,17 +44,9 @@ pub(super) fn compare_early(
     identity: &Identity,
     inspection: &Inspection,
     slot: &SlotState,
-    publication_fingerprint: &str,
     checkpoint: &Checkpoint,
 ) -> Result<Option<Resume>, Stop> {
-    let compared = compare(
-        identity,
-        slot,
-        inspection.wal_end,
-        publication_fingerprint,
-        checkpoint,
-    );
-    match compared {
+    match compare(identity, inspection, slot, checkpoint) {
         Err(Stop::SlotAhead { .. }) => Ok(None),
         compared => compared.map(Some),
     }
@@ -62,11 +56,11 @@ pub(super) fn compare_early(
 /// and confirms nothing.
 pub(super) fn compare(
     identity: &Identity,
+    inspection: &Inspection,
     slot: &SlotState,
-    wal_end: Lsn,
-    publication_fingerprint: &str,
     checkpoint: &Checkpoint,
 ) -> Result<Resume, Stop> {
+    let wal_end = inspection.wal_end;
     same_cluster(identity, checkpoint)?;
     let frontier = surviving_frontier(identity, checkpoint)?;
     if let Some(fault) = &slot.fault {
@@ -81,16 +75,43 @@ pub(super) fn compare(
     if wal_end < frontier.lsn {
         return Err(Stop::LogSetBack { wal_end, frontier });
     }
-    if publication_fingerprint != checkpoint.publication_fingerprint {
-        return Err(Stop::PublicationDiffers(
-            "the publication was altered since the checkpoint was written: put it back".to_owned(),
-        ));
+    let publication = inspection.publication_fingerprint.clone();
+    let publication_fingerprint = publication.ok_or_else(publication_missing)?;
+    let relay = inspection.relay.as_ref();
+    let accepted = relay.and_then(|relay| relay.publication_accepted.as_ref());
+    if publication_fingerprint != checkpoint.publication_fingerprint
+        && Some(&publication_fingerprint) != accepted
+    {
+        return Err(publication_altered());
     }
     Ok(Resume {
         frontier,
         last: checkpoint.last,
+        publication_fingerprint,
         on_new_timeline: identity.timeline != checkpoint.timeline,
     })
+}
+
+/// While the relay is active: what commits under another publication is not sent, and is passed over.
+pub(super) fn same_publication(inspection: &Inspection, known: &str) -> Result<(), Stop> {
+    match inspection.publication_fingerprint.as_deref() {
+        Some(found) if found == known => Ok(()),
+        Some(_) => Err(publication_altered()),
+        None => Err(publication_missing()),
+    }
+}
+
+fn publication_altered() -> Stop {
+    Stop::PublicationDiffers(
+        "the publication was altered since the checkpoint was written: what committed meanwhile may \
+         never have been sent, also where it was put back; see `init --accept-publication` in \
+         docs/command-line.md"
+            .to_owned(),
+    )
+}
+
+pub(super) fn publication_missing() -> Stop {
+    Stop::PublicationMissing("the publication does not exist".to_owned())
 }
 
 /// The checkpoint's frontier, as far as the server's timeline holds it.

@@ -33,6 +33,9 @@ pub enum Event {
     StreamEnded(SourceFailure),
     /// The connection for SQL was lost: a first sign that the server goes away.
     ControlLost,
+    /// The publication's fingerprint, read now and then while there is a connection for SQL; `None`
+    /// when it does not exist.
+    PublicationSeen(Option<String>),
     /// Answers [`Action::Inspect`](super::Action::Inspect).
     Inspected(Ticket, Result<Inspection, SourceFailure>),
     /// Answers [`Action::Connect`](super::Action::Connect).
@@ -91,7 +94,8 @@ pub struct Inspection {
     pub slot: Option<SlotState>,
     /// The relay's row in `outbox.relay`; `None` when `init` never ran.
     pub relay: Option<RelayRow>,
-    /// A hash of the publication's definition; `None` when it does not exist.
+    /// What tells the publication from what it was before anybody altered it, also where that was
+    /// taken back; `None` when it does not exist.
     pub publication_fingerprint: Option<String>,
     /// What is wrong with the publication, measured against the configuration.
     pub publication_fault: Option<String>,
@@ -126,6 +130,9 @@ pub struct RelayRow {
     pub genesis_written: bool,
     /// Why no relay may run until `recover` clears it, and the exit code that says so.
     pub held: Option<(u8, String)>,
+    /// The fingerprint of the publication that the relay was set up with, or of one that an operator
+    /// accepted since: what the alteration left out is dealt with.
+    pub publication_accepted: Option<String>,
 }
 
 /// Something that PostgreSQL, or the way to it, refused.

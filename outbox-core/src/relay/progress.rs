@@ -44,7 +44,7 @@ impl Progress {
             system_id: identity.system_id,
             timeline: identity.timeline,
             history: identity.history,
-            publication_fingerprint: checkpoint.publication_fingerprint,
+            publication_fingerprint: resume.publication_fingerprint,
             frontier: resume.frontier,
             last: resume.last,
             stuck_writes: checkpoint.stuck_writes,
@@ -61,6 +61,11 @@ impl Progress {
 
     pub(super) const fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Of the publication that everything was sent under.
+    pub(super) fn publication_fingerprint(&self) -> &str {
+        &self.publication_fingerprint
     }
 
     /// The server has sent everything before `end`.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active::Active;
+use super::compare::same_publication;
 use super::core::{Core, Next};
 use super::publishing::Flight;
 use super::{Action, FailureKind, Inspection, Notice, SourceFailure, Stop, Ticket};
@@ -80,6 +81,7 @@ impl Active {
             _ => core.source_lost(failure),
         })?;
         self.require_slot(core, &inspection)?;
+        same_publication(&inspection, self.progress.publication_fingerprint())?;
         if for_recovery {
             let ticket = core.ticket();
             core.act(Action::Acquire(ticket, self.claim.epoch));

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::compare::publication_missing;
 use super::core::{Core, Next};
 use super::settings::{HOLDER_SILENCE_MAX, STANDBY_INTERVAL};
 use super::{Action, Event, FailureKind, Holder, Inspection, Notice, SourceFailure, Stop, Ticket};
@@ -136,9 +137,7 @@ pub(super) fn require_set_up(inspection: &Inspection) -> Result<Option<Holder>, 
         return stop(Stop::SlotLost(fault));
     }
     if inspection.publication_fingerprint.is_none() {
-        return stop(Stop::PublicationMissing(
-            "the publication does not exist".to_owned(),
-        ));
+        return stop(publication_missing());
     }
     if let Some(fault) = inspection.publication_fault.clone() {
         return stop(Stop::PublicationDiffers(fault));

@@ -1,6 +1,7 @@
 //! One test for each rule of the relay, named after it.
 
 mod active_rules;
+mod altered;
 mod batching;
 mod becoming_active;
 mod careful;

@@ -98,6 +98,7 @@ impl Server {
             relay: Some(RelayRow {
                 genesis_written: true,
                 held: self.held.clone(),
+                publication_accepted: None,
             }),
             publication_fingerprint: Some("p".into()),
             publication_fault: None,

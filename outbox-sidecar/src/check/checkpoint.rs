@@ -47,19 +47,15 @@ pub(super) fn check(settings: &Settings, seen: &Seen, findings: &mut Findings) {
             ),
             recover,
         ),
-        Some(found)
-            if seen
-                .publication_fingerprint
-                .as_ref()
-                .is_some_and(|fingerprint| *fingerprint != found.publication_fingerprint) =>
-        {
+        Some(found) if was_altered(seen, &found.publication_fingerprint) => {
             findings.error(
                 "publication",
                 format!(
                     "{} was altered since the checkpoint was written",
                     settings.slot()
                 ),
-                "put it back as init made it: what it left out meanwhile was not sent",
+                "put it back as init made it; then see init --accept-publication in \
+                 docs/command-line.md: what it left out meanwhile was not sent",
             );
         }
         Some(found) => findings.ok(
@@ -67,4 +63,12 @@ pub(super) fn check(settings: &Settings, seen: &Seen, findings: &mut Findings) {
             format!("number {} at {}", found.sequence, found.frontier),
         ),
     }
+}
+
+/// Whether the publication is another than the checkpoint's, and nobody has accepted that.
+fn was_altered(seen: &Seen, checkpoint: &str) -> bool {
+    let accepted = seen.publication_accepted.as_deref();
+    seen.publication_fingerprint
+        .as_deref()
+        .is_some_and(|found| found != checkpoint && Some(found) != accepted)
 }

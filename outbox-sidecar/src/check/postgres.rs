@@ -24,6 +24,8 @@ pub(super) struct Seen {
     pub(super) system_id: Option<SystemId>,
     /// Of a publication that is fit.
     pub(super) publication_fingerprint: Option<String>,
+    /// The one that an operator accepted, whatever the checkpoint says.
+    pub(super) publication_accepted: Option<String>,
     pub(super) confirmed_flush: Option<Lsn>,
     /// The slot is there, and nobody reads it.
     pub(super) slot_is_free: bool,

@@ -59,6 +59,9 @@ pub(super) struct InitArguments {
     /// What to do with rows that are older than the slot
     #[arg(long, value_enum, default_value_t = Backlog::Refuse)]
     pub(super) backlog: Backlog,
+    /// The publication was altered and put back: go on, without what it left out meanwhile
+    #[arg(long)]
+    pub(super) accept_publication: bool,
     /// Print the SQL instead of running it
     #[arg(long)]
     pub(super) print: bool,

@@ -22,6 +22,7 @@ pub(super) async fn execute(command: &InitArguments, settings: &Settings) -> Res
             Backlog::Publish => BacklogPolicy::Publish,
             Backlog::Skip => BacklogPolicy::Skip,
         },
+        accept_publication: command.accept_publication,
     };
     if command.print {
         print(&print_plan(settings, &options));

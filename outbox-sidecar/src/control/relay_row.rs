@@ -79,7 +79,7 @@ pub(crate) async fn read_set_up(
     let doing = "reading outbox.relay";
     let sql = format!(
         "select genesis_written_at is not null, held_exit_code, held_reason, \
-         destinations, shard, sink, delivery from {}.relay where name = $1",
+         destinations, shard, sink, delivery, publication_fingerprint from {}.relay where name = $1",
         schema.quoted()
     );
     let asked = async {
@@ -100,6 +100,7 @@ pub(crate) async fn read_set_up(
                 row: RelayRow {
                     genesis_written: row.try_get(0)?,
                     held,
+                    publication_accepted: row.try_get(7)?,
                 },
                 made_for: MadeFor {
                     destinations: row.try_get::<_, Option<_>>(3)?.unwrap_or_default(),

@@ -5,7 +5,7 @@ use super::connecting::{connect_admin, startup};
 use super::error::with_admin_hint;
 use super::genesis::{genesis, require_checkpoint, write_genesis};
 use super::lock::lock_relay;
-use super::note::NoteBook;
+use super::note::{Note, NoteBook};
 use super::publication::make_publication;
 use super::roles::grant_roles;
 use super::server::require_fit_server;
@@ -65,6 +65,7 @@ pub(crate) async fn init(
         require_set_up_before(settings, slot.as_ref())?;
         require_checkpoint(settings, address).await?;
         say("the relay was set up before: nothing else to do");
+        accept_publication(&client, settings, options, &note, &fingerprint, &mut say).await?;
         return Ok(());
     }
     let setup = SlotSetup {
@@ -80,6 +81,39 @@ pub(crate) async fn init(
     }
     write_first_checkpoint(&client, settings, address, fingerprint).await?;
     say("the first checkpoint is written: the relay may run");
+    Ok(())
+}
+
+/// A publication that was altered since is the operator's to judge: what it left out meanwhile is not
+/// sent by going on.
+async fn accept_publication(
+    client: &Client,
+    settings: &Settings,
+    options: &InitOptions,
+    note: &Note,
+    fingerprint: &str,
+    say: &mut impl FnMut(&str),
+) -> Result<(), SetupError> {
+    if note.publication_fingerprint.as_deref() == Some(fingerprint) {
+        return Ok(());
+    }
+    if !options.accept_publication {
+        say(
+            "the publication was altered since, though it is as it should be now: the relay does not \
+             go on before that is accepted. See --accept-publication in docs/command-line.md",
+        );
+        return Ok(());
+    }
+    NoteBook {
+        client,
+        schema: &settings.schema,
+        relay: &settings.relay,
+    }
+    .publication_accepted(fingerprint)
+    .await?;
+    say(
+        "the publication is accepted as it is: the relay may go on. `verify` finds what was left out",
+    );
     Ok(())
 }
 

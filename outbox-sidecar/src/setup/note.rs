@@ -17,6 +17,8 @@ pub(super) struct Note {
     /// What the publication was made for.
     pub(super) destinations: Option<Vec<String>>,
     pub(super) shard: Option<String>,
+    /// Of the publication that the relay was set up with, or that was accepted since.
+    pub(super) publication_fingerprint: Option<String>,
     /// Where messages go, and with which promise.
     pub(super) sink: Option<String>,
     pub(super) delivery: Option<String>,
@@ -79,8 +81,8 @@ impl NoteBook<'_> {
             .map_err(failed)?;
         let select = format!(
             "select consistent_point::text, backlog_settled_at is not null, \
-             genesis_written_at is not null, destinations, shard, sink, delivery from {} \
-             where name = $1",
+             genesis_written_at is not null, destinations, shard, sink, delivery, \
+             publication_fingerprint from {} where name = $1",
             self.table()
         );
         let row = self
@@ -97,6 +99,7 @@ impl NoteBook<'_> {
             shard: row.try_get(4).map_err(failed)?,
             sink: row.try_get(5).map_err(failed)?,
             delivery: row.try_get(6).map_err(failed)?,
+            publication_fingerprint: row.try_get(7).map_err(failed)?,
         })
     }
 
@@ -138,6 +141,12 @@ impl NoteBook<'_> {
             &[&self.relay, &system_id, &timeline, &fingerprint],
         )
         .await
+    }
+
+    /// The publication was altered since, and the relay may go on with it.
+    pub(super) async fn publication_accepted(&self, fingerprint: &str) -> Result<(), SetupError> {
+        self.set("publication_fingerprint = $2", &[&self.relay, &fingerprint])
+            .await
     }
 
     async fn set(

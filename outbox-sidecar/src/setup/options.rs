@@ -9,4 +9,6 @@ pub(crate) struct InitOptions {
     pub(crate) relay_role: Option<String>,
     pub(crate) app_role: Option<String>,
     pub(crate) backlog: BacklogPolicy,
+    /// The publication was altered and put back, and whoever runs `init` sees to what it left out.
+    pub(crate) accept_publication: bool,
 }

@@ -56,7 +56,7 @@ pub(super) async fn make_publication(
     if let Some(fault) = &publication.fault {
         return Err(SetupError::Refused(fault.clone()));
     }
-    if publication.fingerprint() != meant(client, settings).await?.fingerprint() {
+    if publication.definition != meant(client, settings).await?.definition {
         return Err(SetupError::Refused(format!(
             "publication {name} lets other rows through than this configuration means \
              (destinations {:?}, shard {}): drop it, and init makes it anew",

@@ -1,5 +1,7 @@
 //! Publications that are gone, were made anew, or are not the one that the relay was set up with.
 
+mod altered;
+
 use testbed::PostgresServer;
 
 use super::{PUBLISHED, expect, published, stops, with_password};

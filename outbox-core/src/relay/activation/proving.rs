@@ -26,14 +26,11 @@ impl Activation {
     /// Takes in the stream, once it is known what the log must show; `None` where only the newest
     /// checkpoint can tell.
     fn intake_from(&self, inspection: &Inspection) -> Result<Option<Intake>, Stop> {
-        let fingerprint = inspection.publication_fingerprint.as_ref();
         let known = self.identity.as_ref().zip(self.peeked.as_ref());
-        let Some(((identity, peeked), (slot, fingerprint))) =
-            known.zip(inspection.slot.as_ref().zip(fingerprint))
-        else {
+        let Some(((identity, peeked), slot)) = known.zip(inspection.slot.as_ref()) else {
             return Ok(None);
         };
-        let resume = compare_early(identity, inspection, slot, fingerprint, peeked)?;
+        let resume = compare_early(identity, inspection, slot, peeked)?;
         let intake = |resume: Resume| {
             let catch_up = CatchUp::new(resume.frontier, resume.last, slot.confirmed_flush);
             Intake::new(catch_up)

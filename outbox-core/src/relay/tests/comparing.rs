@@ -158,6 +158,24 @@ fn an_altered_publication_exits_2() {
 }
 
 #[test]
+fn an_altered_publication_that_an_operator_accepted_is_the_checkpoints_from_then_on() {
+    let altered = |accepted: &str| {
+        let accepted = accepted.to_owned();
+        resumed(|scenario| {
+            scenario.inspection.publication_fingerprint = Some("altered".into());
+            let relay = scenario.inspection.relay.as_mut().unwrap();
+            relay.publication_accepted = Some(accepted);
+        })
+    };
+    assert_eq!(altered("an earlier one").exit_code(), Some(2));
+    let mut scenario = altered("altered");
+    scenario.stream([begin(1200), row(1), commit(1200)]);
+    scenario.stream([begin(1300), row(2), commit(1300)]);
+    assert_eq!((scenario.phase(), scenario.stop()), ("active", None));
+    assert_eq!(scenario.checkpoint.publication_fingerprint, "altered");
+}
+
+#[test]
 fn a_missing_publication_exits_4() {
     let scenario = resumed(|scenario| scenario.inspection.publication_fingerprint = None);
     assert_eq!(scenario.exit_code(), Some(4));

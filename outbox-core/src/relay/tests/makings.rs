@@ -56,6 +56,7 @@ pub(super) fn inspection() -> Inspection {
         relay: Some(RelayRow {
             genesis_written: true,
             held: None,
+            publication_accepted: None,
         }),
         publication_fingerprint: Some("p".into()),
         publication_fault: None,

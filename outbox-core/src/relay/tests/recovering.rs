@@ -120,6 +120,15 @@ fn a_slot_that_is_no_longer_ours_is_fenced_by_nobody() {
 }
 
 #[test]
+fn a_batch_in_doubt_is_not_sent_again_under_an_altered_publication() {
+    let mut scenario = indefinite();
+    scenario.inspection.publication_fingerprint = Some("altered".into());
+    scenario.slot_is_ours();
+    assert_eq!(scenario.exit_code(), Some(2));
+    assert!(!scenario.did(|action| acquire(action).is_some()));
+}
+
+#[test]
 fn a_slot_that_went_to_another_before_we_acquired_leaves_the_batch_alone() {
     let mut scenario = indefinite();
     scenario.slot_is_ours();

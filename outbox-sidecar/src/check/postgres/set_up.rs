@@ -27,6 +27,9 @@ impl Look<'_> {
             }
             Ok(Some(set_up)) => {
                 self.seen.genesis_written = set_up.row.genesis_written;
+                self.seen
+                    .publication_accepted
+                    .clone_from(&set_up.row.publication_accepted);
                 if let Some((exit_code, reason)) = &set_up.row.held {
                     self.findings.error(
                         "set-up",

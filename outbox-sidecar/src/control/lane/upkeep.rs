@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use outbox_core::relay::{FailureKind, SourceFailure};
+use outbox_core::relay::{Event, FailureKind, SourceFailure};
 use outbox_core::schema::SchemaName;
 use tokio_postgres::Client;
 
@@ -8,6 +8,7 @@ use super::Task;
 use crate::control::connection::bounded;
 use crate::control::gauges::{PARTITIONS_INTERVAL, WAITING_INTERVAL};
 use crate::control::{Waiting, failure_of};
+use crate::source::publication::{Publication, read_publication};
 use crate::source::slot::read_slot;
 
 /// Makes partitions ahead; how many there are, and how many rows none of them took.
@@ -34,7 +35,7 @@ fn is_outage(failure: &SourceFailure) -> bool {
 }
 
 impl Task {
-    /// What is due from time to time: the gauges, and partitions for the days to come.
+    /// What is due from time to time: the publication, the gauges, and partitions for the days to come.
     pub(super) async fn keep_up(&mut self) -> Result<(), SourceFailure> {
         let settings = self.settings.clone();
         let due = self
@@ -43,6 +44,12 @@ impl Task {
         let count = self
             .waiting_at
             .is_none_or(|at| at.elapsed() >= WAITING_INTERVAL);
+        let client = self.client().await?;
+        let publication = read_publication(client, &settings.publication, &settings.schema);
+        let publication = bounded("reading the publication", publication).await?;
+        let seen = publication.as_ref().map(Publication::fingerprint);
+        // Without a driver nobody wants to know.
+        let _ = self.answers.send(Event::PublicationSeen(seen));
         let client = self.client().await?;
         let slot = bounded("reading the slot", read_slot(client, &settings.slot)).await?;
         let end = "select case when pg_catalog.pg_is_in_recovery() then null \

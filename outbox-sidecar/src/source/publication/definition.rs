@@ -20,14 +20,21 @@ const COLUMNS: [&str; 8] = [
 pub(crate) struct Publication {
     /// Its definition, spelled out the same way whatever server says it.
     pub(crate) definition: String,
+    /// The numbers that the server gave to its rows in the catalogs, and to the transactions that wrote
+    /// them: new ones with every alteration, also with one that takes another back.
+    making: String,
     /// What makes it useless for a relay.
     pub(crate) fault: Option<String>,
 }
 
 impl Publication {
-    /// A hash of the definition: which rows it lets through.
+    /// A hash of the definition, and the making.
+    ///
+    /// The server decodes each row with the publication as it was when that committed, and says nothing
+    /// of those it leaves out. So a definition that is the same again proves nothing.
     pub(crate) fn fingerprint(&self) -> String {
-        format!("{:08x}", crc32c::crc32c(self.definition.as_bytes()))
+        let definition = crc32c::crc32c(self.definition.as_bytes());
+        format!("{definition:08x} {}", self.making)
     }
 }
 
@@ -71,7 +78,10 @@ pub(crate) async fn read_publication(
                (select format('%I.%I', s.nspname, c.relname)
                 from pg_catalog.pg_class as c
                 join pg_catalog.pg_namespace as s on s.oid = c.relnamespace
-                where c.oid = to_regclass($2))
+                where c.oid = to_regclass($2)),
+               concat_ws(' ', p.oid || '.' || p.xmin,
+                   (select string_agg(r.oid || '.' || r.xmin, ' ' order by r.oid)
+                    from pg_catalog.pg_publication_rel as r where r.prpubid = p.oid))
         from pg_catalog.pg_publication as p where p.pubname = $1";
     let table = format!("{}.message", schema.quoted());
     let Some(row) = client.query_opt(SQL, &[&name, &table]).await? else {
@@ -116,6 +126,7 @@ pub(crate) async fn read_publication(
     );
     Ok(Some(Publication {
         definition,
+        making: row.try_get(11)?,
         fault: fault.map(|fault| format!("publication {name} is unfit: {fault}")),
     }))
 }

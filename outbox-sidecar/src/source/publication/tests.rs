@@ -39,14 +39,16 @@ async fn fault(client: &Client, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_fingerprint_changes_with_the_rows_and_with_nothing_else() {
+async fn the_fingerprint_changes_with_the_publication_and_with_nothing_else() {
     let client = database(testbed::shared_postgres().await.unwrap()).await;
     assert_eq!(read(&client).await, None);
     create(&client, &["policy_*", "it's"], "1/3").await;
     let publication = read(&client).await.unwrap();
     assert_eq!(publication.fault, None);
     let unrelated = "alter table outbox.message add column tenant text; \
-                     create table elsewhere (x int); set search_path = elsewhere, public";
+                     create table elsewhere (x int); set search_path = elsewhere, public; \
+                     comment on publication outbox_policy is 'of policies'; \
+                     begin; alter publication outbox_policy set (publish = ''); rollback";
     client.batch_execute(unrelated).await.unwrap();
     assert_eq!(read(&client).await.unwrap(), publication);
     let narrower =
@@ -54,6 +56,49 @@ async fn the_fingerprint_changes_with_the_rows_and_with_nothing_else() {
     client.batch_execute(&narrower).await.unwrap();
     let narrowed = read(&client).await.unwrap();
     assert_ne!(narrowed.fingerprint(), publication.fingerprint());
+}
+
+#[tokio::test]
+async fn what_was_altered_and_put_back_has_the_same_definition_and_another_fingerprint() {
+    let client = database(testbed::shared_postgres().await.unwrap()).await;
+    create(&client, &["*"], "0/1").await;
+    let mut before = read(&client).await.unwrap();
+    for (altered, put_back) in [
+        (
+            "set table outbox.message where (destination = 'elsewhere')",
+            "set table outbox.message",
+        ),
+        ("drop table outbox.message", "add table outbox.message"),
+        ("set (publish = '')", "set (publish = 'insert')"),
+    ] {
+        for how in [altered, put_back] {
+            let sql = format!("alter publication {NAME} {how}");
+            client.batch_execute(&sql).await.unwrap();
+        }
+        let after = read(&client).await.unwrap();
+        assert_eq!(after.definition, before.definition, "{altered}");
+        assert_ne!(after.fingerprint(), before.fingerprint(), "{altered}");
+        before = after;
+    }
+}
+
+/// What the server does to its catalogs by itself, or for the sake of order.
+#[tokio::test]
+async fn the_upkeep_of_the_catalogs_changes_no_fingerprint() {
+    let client = database(testbed::shared_postgres().await.unwrap()).await;
+    create(&client, &["policy_*"], "0/1").await;
+    let before = read(&client).await.unwrap().fingerprint();
+    for upkeep in ["vacuum (freeze)", "vacuum (full, freeze)", "analyze"] {
+        for catalog in ["pg_publication", "pg_publication_rel"] {
+            let sql = format!("{upkeep} pg_catalog.{catalog}");
+            client.batch_execute(&sql).await.unwrap();
+        }
+        assert_eq!(
+            read(&client).await.unwrap().fingerprint(),
+            before,
+            "{upkeep}"
+        );
+    }
 }
 
 #[tokio::test]
