@@ -126,7 +126,7 @@ impl Driver {
         use sink_lane::Request;
         match action {
             Action::Inspect(ticket) => self.control.request(Sql::Inspect(ticket)),
-            Action::ClaimEpoch(ticket) => self.control.request(Sql::ClaimEpoch(ticket)),
+            Action::ClaimEpoch(ticket, pid) => self.control.request(Sql::ClaimEpoch(ticket, pid)),
             Action::TerminateHolder(ticket, holder) => {
                 self.control.request(Sql::TerminateHolder(ticket, holder));
             }

@@ -23,8 +23,9 @@ pub enum Action {
     Connect(Ticket),
     /// Start the copy on that connection, at 0/0.
     StartReplication(Ticket),
-    /// Raise the relay's epoch in `outbox.relay`.
-    ClaimEpoch(Ticket),
+    /// Raise the relay's epoch in `outbox.relay`, where the slot is in the hands of this process of the
+    /// server, which serves our stream.
+    ClaimEpoch(Ticket, i32),
     /// End the walsender of a holder that fell silent, if it still is exactly this one.
     TerminateHolder(Ticket, Holder),
     /// [`Sink::peek`](crate::sink::Sink::peek).

@@ -22,7 +22,8 @@ use crate::sink::AcquireError;
 /// 2. Start the copy: the slot is the lock. Then read the slot again: only these values count.
 /// 3. Compare, and read the stream up to the checkpoint: a copy of the database has a slot of its own,
 ///    and whoever it was copied from is not to be disturbed by it.
-/// 4. Claim the epoch, the fence for what we write in PostgreSQL.
+/// 4. Where the stream had to be read, read the slot once more: that may have taken long. Claim the
+///    epoch, the fence for what we write in PostgreSQL, where the slot is still ours.
 /// 5. Acquire the sink: fences whoever published before, and yields the checkpoint that counts. Is it
 ///    a newer one than the stream was compared with, everything begins again.
 /// 6. Read the slot once more, which must still be ours, and compare everything.
@@ -168,7 +169,10 @@ impl Activation {
             (Event::EpochClaimed(ticket, result), Step::Claiming(awaited))
                 if ticket == *awaited =>
             {
-                let epoch = result.map_err(|failure| core.source_lost(failure))?;
+                let epoch = result.map_err(|failure| match failure.kind {
+                    FailureKind::ClaimSuperseded => core.beaten(failure.message),
+                    _ => core.source_lost(failure),
+                })?;
                 self.epoch = Some(epoch);
                 self.acquire(core, epoch);
             }
@@ -253,12 +257,20 @@ impl Activation {
             self.acquire(core, epoch);
             return Ok(());
         }
+        if self.intake.is_some() {
+            // The log has proven itself, and the slot is ours still.
+            self.claim_epoch(core);
+            return Ok(());
+        }
         self.prove(core, inspection)
     }
 
     fn claim_epoch(&mut self, core: &mut Core) {
+        let Some(identity) = &self.identity else {
+            return;
+        };
         let ticket = core.ticket();
-        core.act(Action::ClaimEpoch(ticket));
+        core.act(Action::ClaimEpoch(ticket, identity.walsender_pid));
         self.step = Step::Claiming(ticket);
     }
 

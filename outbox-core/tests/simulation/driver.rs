@@ -24,7 +24,7 @@ impl World {
             .map_or(0, |connection| connection.log);
         match action {
             Action::Inspect(_)
-            | Action::ClaimEpoch(_)
+            | Action::ClaimEpoch(..)
             | Action::TerminateHolder(..)
             | Action::LoadParked { .. }
             | Action::Park { .. }

@@ -75,6 +75,15 @@ impl Server {
         self.walsenders.iter_mut().find(|sender| sender.pid == pid)
     }
 
+    /// Raises the epoch for whoever has the slot.
+    pub(crate) fn claim_epoch(&mut self, pid: i32) -> Result<u64, SourceFailure> {
+        if self.holder().map(|sender| sender.pid) != Some(pid) {
+            return Err(failure(FailureKind::ClaimSuperseded));
+        }
+        self.epoch += 1;
+        Ok(self.epoch)
+    }
+
     pub(crate) fn confirm(&mut self, lsn: u64) {
         if lsn > self.slot.confirmed {
             self.slot.confirmed = lsn;

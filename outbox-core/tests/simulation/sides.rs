@@ -50,14 +50,8 @@ impl World {
                 ticket,
                 refused.map_or_else(|| Ok(server.inspection(&self.logs)), Err),
             ),
-            Action::ClaimEpoch(ticket) => {
-                let claimed = refused.map_or_else(
-                    || {
-                        server.epoch += 1;
-                        Ok(server.epoch)
-                    },
-                    Err,
-                );
+            Action::ClaimEpoch(ticket, pid) => {
+                let claimed = refused.map_or_else(|| server.claim_epoch(pid), Err);
                 Event::EpochClaimed(ticket, claimed)
             }
             Action::LoadParked { ticket, .. } => Event::ParkedLoaded(ticket, Err(unreachable())),

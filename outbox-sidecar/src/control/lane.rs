@@ -14,7 +14,7 @@ use super::claim::Writer;
 use super::connect;
 use super::connection::bounded;
 use super::gauges::{GAUGES_INTERVAL, Gauges, GaugesReader};
-use super::relay_row::{MadeFor, claim_epoch, record_hold};
+use super::relay_row::{MadeFor, record_hold};
 use super::stuck_statement::{self, StuckStatement};
 use crate::source::connection::Address;
 use crate::source::slot::terminate_holder;
@@ -47,7 +47,7 @@ impl ControlSettings {
 /// A request to the SQL side.
 pub(crate) enum Request {
     Inspect(Ticket),
-    ClaimEpoch(Ticket),
+    ClaimEpoch(Ticket, i32),
     TerminateHolder(Ticket, Holder),
     Stuck(StuckStatement),
     NoteSurvival,
@@ -153,8 +153,8 @@ impl Task {
                 }
                 Event::Inspected(ticket, inspected)
             }
-            Request::ClaimEpoch(ticket) => {
-                let claimed = self.claim().await;
+            Request::ClaimEpoch(ticket, walsender_pid) => {
+                let claimed = self.claim(walsender_pid).await;
                 self.let_go_unless(&claimed);
                 Event::EpochClaimed(ticket, claimed)
             }
@@ -221,10 +221,10 @@ impl Task {
         })
     }
 
-    async fn claim(&mut self) -> Result<u64, SourceFailure> {
+    async fn claim(&mut self, walsender_pid: i32) -> Result<u64, SourceFailure> {
         let settings = self.settings.clone();
         let client = self.client().await?;
-        let epoch = claim_epoch(client, &settings.schema, &settings.relay).await?;
+        let epoch = settings.writer().claim_epoch(client, walsender_pid).await?;
         self.partitions_at = None;
         Ok(epoch)
     }

@@ -1,4 +1,4 @@
-use outbox_core::relay::{FailureKind, RelayRow, SourceFailure, Stop};
+use outbox_core::relay::{RelayRow, SourceFailure, Stop};
 use outbox_core::schema::SchemaName;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -113,29 +113,6 @@ pub(crate) async fn read_set_up(
         read().map_err(|error| super::failure_of(&error, doing))
     })
     .transpose()
-}
-
-/// Raises the relay's epoch: what an older activation would still write in PostgreSQL is refused.
-pub(crate) async fn claim_epoch(
-    client: &Client,
-    schema: &SchemaName,
-    relay: &str,
-) -> Result<u64, SourceFailure> {
-    let sql = format!(
-        "update {}.relay set epoch = epoch + 1, updated_at = now() where name = $1 returning epoch",
-        schema.quoted()
-    );
-    let row = bounded("claiming the epoch", client.query_opt(&sql, &[&relay])).await?;
-    let epoch: Option<i64> = row
-        .map(|row| row.try_get(0))
-        .transpose()
-        .map_err(|error| super::failure_of(&error, "claiming the epoch"))?;
-    epoch
-        .and_then(|epoch| u64::try_from(epoch).ok())
-        .ok_or_else(|| SourceFailure {
-            kind: FailureKind::Other,
-            message: format!("claiming the epoch: outbox.relay has no row for {relay}"),
-        })
 }
 
 /// Notes why no relay of this name may run until `recover` clears it.

@@ -47,7 +47,9 @@ impl Activation {
         }
         if matches!(self.step, Step::Proving) && intake.catch_up.has_passed() {
             core.act(Action::AskForKeepalive(false));
-            self.claim_epoch(core);
+            // Whoever was frozen meanwhile reads on from what had arrived, and must not disturb who has
+            // taken over.
+            self.inspect(core);
         }
         Ok(())
     }

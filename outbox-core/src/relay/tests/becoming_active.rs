@@ -14,7 +14,7 @@ fn kinds(actions: &[Action]) -> Vec<&'static str> {
                 Action::Connect(_) => "connect",
                 Action::PeekCheckpoint(_) => "peek",
                 Action::StartReplication(_) => "start",
-                Action::ClaimEpoch(_) => "claim",
+                Action::ClaimEpoch(..) => "claim",
                 Action::Acquire(..) => "acquire",
                 Action::CloseStream => "close",
                 Action::ReleaseSink => "release",
@@ -194,10 +194,10 @@ fn a_lost_connection_for_sql_while_the_broker_is_away_lets_the_server_go() {
 #[test]
 fn a_connection_for_sql_that_is_lost_behind_its_last_answer_lets_the_server_go() {
     let mut scenario = Scenario::new();
-    scenario.leave(|action| matches!(action, Action::ClaimEpoch(_)));
+    scenario.leave(|action| matches!(action, Action::ClaimEpoch(..)));
     scenario.run();
     let ticket = scenario.ticket(|action| match action {
-        Action::ClaimEpoch(ticket) => Some(*ticket),
+        Action::ClaimEpoch(ticket, _) => Some(*ticket),
         _ => None,
     });
     scenario.event(Event::ControlLost);
@@ -286,6 +286,41 @@ fn nobody_is_fenced_before_the_log_has_shown_what_was_published() {
     assert_eq!(scenario.phase(), "active");
     scenario.stream([commit(1300)]);
     assert_eq!(scenario.published(), [(vec![2], at(1340))]);
+}
+
+#[test]
+fn the_slot_is_looked_at_again_between_the_proof_and_the_claim() {
+    let mut scenario = proving();
+    scenario.forget();
+    scenario.stream([begin(1200), row(1), commit(1200)]);
+    assert_eq!(kinds(&scenario.actions), ["inspect", "claim", "acquire"]);
+}
+
+/// Frozen in the middle of the proof: it ends with what had arrived, another has the slot by then.
+#[test]
+fn who_lost_the_slot_during_the_proof_claims_nothing_and_fences_nobody() {
+    let mut scenario = proving();
+    scenario.slot().holder = Some(holder(PID + 1));
+    scenario.forget();
+    scenario.stream([begin(1200), row(1), commit(1200)]);
+    assert_eq!((scenario.phase(), scenario.stop()), ("standby", None));
+    assert_eq!(kinds(&scenario.actions), ["inspect", "close", "release"]);
+}
+
+/// And frozen again behind the look at it: the database itself has the last word.
+#[test]
+fn a_claim_that_the_database_refuses_ends_in_standing_by() {
+    let mut scenario = Scenario::new();
+    scenario.leave(|action| matches!(action, Action::ClaimEpoch(..)));
+    scenario.run();
+    let ticket = scenario.ticket(|action| match action {
+        Action::ClaimEpoch(ticket, PID) => Some(*ticket),
+        _ => None,
+    });
+    let superseded = failure(FailureKind::ClaimSuperseded);
+    scenario.event(Event::EpochClaimed(ticket, Err(superseded)));
+    assert_eq!((scenario.phase(), scenario.stop()), ("standby", None));
+    assert!(acquires(&scenario).is_empty());
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn diverged(scenario: &Scenario) {
     );
     assert_eq!(scenario.exit_code(), Some(6));
     assert!(scenario.recorded_hold());
-    assert!(!scenario.did(|action| matches!(action, Action::Acquire(..) | Action::ClaimEpoch(_))));
+    assert!(!scenario.did(|action| matches!(action, Action::Acquire(..) | Action::ClaimEpoch(..))));
     assert!(scenario.published().is_empty() && scenario.confirmed().is_empty());
 }
 

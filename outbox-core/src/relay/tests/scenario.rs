@@ -129,7 +129,7 @@ impl Scenario {
                 slot.into_iter().for_each(|slot| slot.holder = None);
                 return None;
             }
-            Action::ClaimEpoch(ticket) => Event::EpochClaimed(ticket, Ok(1)),
+            Action::ClaimEpoch(ticket, _) => Event::EpochClaimed(ticket, Ok(1)),
             Action::LoadParked { ticket, .. } => {
                 Event::ParkedLoaded(ticket, Ok(self.parked_earlier.clone()))
             }
