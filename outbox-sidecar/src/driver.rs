@@ -127,6 +127,7 @@ impl Driver {
         match action {
             Action::Inspect(ticket) => self.control.request(Sql::Inspect(ticket)),
             Action::ClaimEpoch(ticket, pid) => self.control.request(Sql::ClaimEpoch(ticket, pid)),
+            Action::ReconnectSql => self.control.request(Sql::Reconnect),
             Action::TerminateHolder(ticket, holder) => {
                 self.control.request(Sql::TerminateHolder(ticket, holder));
             }

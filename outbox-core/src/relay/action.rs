@@ -19,6 +19,9 @@ pub struct Ticket(pub(super) u64);
 pub enum Action {
     /// Read slot, relay row and publication by SQL.
     Inspect(Ticket),
+    /// Carry out what SQL is asked next on a new connection: the name, or the list of hosts, may stand
+    /// for another server by now. Not answered.
+    ReconnectSql,
     /// Open a replication connection and identify the server.
     Connect(Ticket),
     /// Start the copy on that connection, at 0/0.

@@ -217,6 +217,8 @@ impl Activation {
         if holder.map(|holder| holder.pid) == ours {
             Ok(())
         } else {
+            // Another has it, or SQL is asked of another server than the one that serves our stream.
+            core.act(Action::ReconnectSql);
             Err(core.beaten("the slot is not held by our connection".to_owned()))
         }
     }

@@ -97,6 +97,7 @@ impl Active {
         if holder.is_some_and(|holder| holder.pid == self.claim.walsender_pid) {
             return Ok(());
         }
+        core.act(Action::ReconnectSql);
         Err(core.source_lost(SourceFailure {
             kind: FailureKind::Unreachable,
             message: "the slot is no longer held by our replication connection".to_owned(),

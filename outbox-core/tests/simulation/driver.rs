@@ -64,6 +64,8 @@ impl World {
                 }
             }
             Action::AskForKeepalive(ask) => client.asking = ask,
+            // Each statement goes where the name leads here.
+            Action::ReconnectSql => {}
             Action::NoteEnd {
                 claim,
                 forget_tries,

@@ -34,10 +34,16 @@ pub(crate) async fn connect(
             let login = address.login(host, &socket);
             connect_by(socket, login, address, application_name)
         });
-        match connected.await {
+        let found = match connected.await {
             // With one host there is no choice: the relay itself looks whether it is a standby.
-            Ok(found) if hosts.len() > 1 && is_standby(&found.0).await? => standby = Some(found),
-            Ok(found) => return Ok(chosen(found, on_end)),
+            Ok(found) if hosts.len() > 1 => is_standby(&found.0).await.map(|is| (found, is)),
+            Ok(found) => Ok((found, false)),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok((found, true)) => standby = Some(found),
+            Ok((found, false)) => return Ok(chosen(found, on_end)),
+            // One that does not answer hides none of those behind it.
             Err(error) => failure = error,
         }
     }
@@ -150,5 +156,37 @@ mod tests {
         let address = Address::parse(&format!("{url}?connect_timeout=1")).unwrap();
         let client = connect(&address, "tests", || {}).await.unwrap();
         assert!(!is_standby(&client).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_host_that_lets_us_in_and_answers_nothing_more_is_passed_over() {
+        let role = testbed::unique::name("relay").replace('-', "_");
+        let speechless = testbed::PostgresServer::start().await.unwrap();
+        let server = testbed::shared_postgres().await.unwrap();
+        let create = format!("create role {role} login");
+        for (address, mute) in [(speechless.address(), true), (server, false)] {
+            let client = address.connect(address.superuser(), "postgres").await;
+            let client = client.unwrap();
+            client.batch_execute(&create).await.unwrap();
+            if mute {
+                let revoke =
+                    "revoke execute on function pg_catalog.pg_is_in_recovery() from public";
+                client.batch_execute(revoke).await.unwrap();
+            }
+        }
+        let there = format!("{}:{}", server.host(), server.port());
+        let first = speechless.address();
+        let both = format!("{}:{},{there}", first.host(), first.port());
+        let url = server.url(&role, "postgres").replacen(&there, &both, 1);
+        let client = connect(&Address::parse(&url).unwrap(), "tests", || {}).await;
+        let port = "select current_setting('port')::int";
+        let port: i32 = client.unwrap().query_one(port, &[]).await.unwrap().get(0);
+        assert_eq!(u32::try_from(port).unwrap(), u32::from(server.port()));
+        // With nothing behind it, its error is what is told.
+        let only = both.replace(&there, &format!("{}:{}", first.host(), first.port()));
+        let url = server.url(&role, "postgres").replacen(&there, &only, 1);
+        let failure = connect(&Address::parse(&url).unwrap(), "tests", || {}).await;
+        let failure = failure.unwrap_err();
+        assert!(failure.message.contains("pg_is_in_recovery"), "{failure}");
     }
 }

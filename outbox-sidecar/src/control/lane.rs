@@ -47,6 +47,7 @@ impl ControlSettings {
 /// A request to the SQL side.
 pub(crate) enum Request {
     Inspect(Ticket),
+    Reconnect,
     ClaimEpoch(Ticket, i32),
     TerminateHolder(Ticket, Holder),
     Stuck(StuckStatement),
@@ -152,6 +153,10 @@ impl Task {
                     self.client = None;
                 }
                 Event::Inspected(ticket, inspected)
+            }
+            Request::Reconnect => {
+                self.client = None;
+                return;
             }
             Request::ClaimEpoch(ticket, walsender_pid) => {
                 let claimed = self.claim(walsender_pid).await;

@@ -88,6 +88,8 @@ fn a_slot_that_is_anothers_after_all_is_left_alone() {
     scenario.run();
     assert_eq!(scenario.phase(), "standby");
     assert!(acquires(&scenario).is_empty());
+    // Or it is ours, on another server than the one that SQL is asked of.
+    assert!(scenario.did(|action| *action == Action::ReconnectSql));
 }
 
 #[test]

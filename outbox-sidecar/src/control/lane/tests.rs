@@ -11,6 +11,19 @@ use crate::source::connection::Address;
 
 const SOON: Duration = Duration::from_secs(60);
 
+fn settings(url: &str, slot: &str) -> ControlSettings {
+    ControlSettings {
+        address: Address::parse(url).unwrap(),
+        application_name: "outbox-sidecar/tests/lane".to_owned(),
+        schema: SchemaName::default(),
+        relay: "tests".to_owned(),
+        slot: slot.to_owned(),
+        publication: "no_such_publication".to_owned(),
+        made_for: MadeFor::default(),
+        run: uuid::Uuid::now_v7(),
+    }
+}
+
 /// Whatever is asked, it is asked on a connection.
 async fn connect(lane: &ControlLane) {
     let (done, written) = oneshot::channel();
@@ -27,18 +40,9 @@ async fn partitions_are_made_by_the_next_connection_where_one_ended_over_them() 
     // Nobody else makes partitions while this table cannot be looked at.
     let lock = "begin; lock table outbox.message in access exclusive mode";
     client.batch_execute(lock).await.unwrap();
-    let settings = ControlSettings {
-        address: Address::parse(&server.url(server.superuser(), &name)).unwrap(),
-        application_name: "outbox-sidecar/tests/lane".to_owned(),
-        schema: SchemaName::default(),
-        relay: "tests".to_owned(),
-        slot: "no_such_slot".to_owned(),
-        publication: "no_such_publication".to_owned(),
-        made_for: MadeFor::default(),
-        run: uuid::Uuid::now_v7(),
-    };
     let (answers, mut events) = unbounded_channel();
-    let lane = ControlLane::start(settings, answers);
+    let url = server.url(server.superuser(), &name);
+    let lane = ControlLane::start(settings(&url, "no_such_slot"), answers);
     connect(&lane).await;
     let end = "select coalesce(bool_or(pg_terminate_backend(a.pid)), false)
                from pg_locks as l join pg_stat_activity as a using (pid)
@@ -55,4 +59,29 @@ async fn partitions_are_made_by_the_next_connection_where_one_ended_over_them() 
     let mut gauges = lane.gauges().clone();
     let made = gauges.wait_for(|gauges| gauges.partitions_ahead > Some(0));
     tokio::time::timeout(SOON, made).await.unwrap().unwrap();
+}
+
+/// The name, or the first host, may have come to stand for another server.
+#[tokio::test]
+async fn asked_to_reconnect_the_next_statement_goes_over_a_new_connection() {
+    let server = testbed::shared_postgres().await.unwrap();
+    let name = server.create_database().await.unwrap();
+    let client = server.connect(server.superuser(), &name).await.unwrap();
+    let newest = async || -> Option<i32> {
+        let sql = "select (array_agg(pid order by backend_start desc))[1] from pg_stat_activity
+                   where datname = $1 and application_name = 'outbox-sidecar/tests/lane'";
+        client.query_one(sql, &[&name]).await.unwrap().get(0)
+    };
+    let url = server.url(server.superuser(), &name);
+    let (answers, mut events) = unbounded_channel();
+    let lane = ControlLane::start(settings(&url, "no_such_slot"), answers);
+    connect(&lane).await;
+    let first = newest().await;
+    connect(&lane).await;
+    assert_eq!(newest().await, first, "one connection serves");
+    lane.request(Request::Reconnect);
+    connect(&lane).await;
+    assert_ne!(newest().await, first);
+    let ended = async { while let Some(Event::PublicationSeen(_)) = events.recv().await {} };
+    tokio::time::timeout(SOON, ended).await.unwrap();
 }
