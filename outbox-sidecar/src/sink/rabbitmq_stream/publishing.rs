@@ -137,6 +137,7 @@ impl Publishing {
     /// A checkpoint is durable: what follows it may come, and a copy of it goes to the broker.
     pub(super) async fn settled(&mut self, session: Option<&mut Session>, checkpoint: &Checkpoint) {
         self.settled = Some(checkpoint.clone());
+        self.suspects.drop_covered(checkpoint.frontier);
         let Some(session) = session else { return };
         let Some(lineage) = &session.lineage else {
             return;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bytestring::ByteString;
+use outbox_core::Frontier;
 
 use super::publishing_id::Reference;
 use super::wire::Code;
@@ -32,7 +33,8 @@ impl Suspect {
     }
 }
 
-/// The first message of each stream that was refused after it was sent, over all connections.
+/// The first message of each stream that was refused after it was sent and that no checkpoint covers,
+/// over all connections and takings-over.
 #[derive(Debug, Default)]
 pub(super) struct Suspects(HashMap<ByteString, Suspect>);
 
@@ -48,6 +50,13 @@ impl Suspects {
             Some(_) => {}
             None => drop(self.0.insert(stream.clone(), suspect)),
         }
+    }
+
+    /// What a checkpoint covers was published or decided about since, by this relay or by one that
+    /// took over meanwhile: later messages behind it are as they should be.
+    pub(super) fn drop_covered(&mut self, frontier: Frontier) {
+        self.0
+            .retain(|_, suspect| !frontier.covers(suspect.reference.position(suspect.id)));
     }
 
     pub(super) fn of(&self, stream: &str) -> Option<Suspect> {

@@ -251,6 +251,50 @@ fn a_hole_is_never_published_over() {
 }
 
 #[test]
+fn a_refused_message_that_another_relay_has_published_since_holds_up_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let id = |batch: u64, index: u64| ((batch * 1_000_000 / 8) << 20 | index).to_be_bytes();
+    let server = std::thread::spawn(move || {
+        // The second of three is refused, and the relay loses its database with it.
+        let (mut stream, _) = listener.accept().unwrap();
+        let_publish(&mut stream);
+        let refused = [&[0, 4, 0, 1, 0, 0, 0, 0, 1][..], &id(1, 1), &[0, 18]].concat();
+        stream.write_all(&frame(&refused)).unwrap();
+        linger(stream);
+        // Another one has published all three, and the checkpoint covers them.
+        let (mut stream, _) = listener.accept().unwrap();
+        admit(&mut stream);
+        let last = |stream: &mut TcpStream, id: [u8; 8]| {
+            answer(stream, &[&[0, 1][..], &id].concat());
+        };
+        last(&mut stream, [0; 8]);
+        last(&mut stream, [0; 8]);
+        answer(&mut stream, &[0, 1]);
+        answer(&mut stream, &[0, 1]);
+        present(&mut stream, b's');
+        present(&mut stream, b's');
+        last(&mut stream, id(1, 2));
+        answer(&mut stream, &[0, 1]);
+        assert_eq!(next(&mut stream).0, 2);
+        let confirm = [&[0, 3, 0, 1, 0, 0, 0, 0, 1][..], &id(2, 0)].concat();
+        stream.write_all(&frame(&confirm)).unwrap();
+        linger(stream);
+    });
+    let mut publisher = StreamPublisher::new(settings_to(port)).unwrap();
+    publisher.acquire().unwrap();
+    let batch = batch_of(1, "s", 3);
+    let outcome = publisher.publish(&batch);
+    assert!(matches!(outcome, Outcome::Indefinite { .. }), "{outcome:?}");
+    publisher.acquire().unwrap();
+    publisher.settled(&batch.checkpoint);
+    let outcome = publisher.publish(&batch_of(2, "s", 1));
+    assert_eq!(outcome, Outcome::Durable);
+    drop(publisher);
+    server.join().unwrap();
+}
+
+#[test]
 fn random_bytes_at_any_moment_are_an_error_and_nothing_else() {
     let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
