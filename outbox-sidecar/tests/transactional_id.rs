@@ -10,6 +10,7 @@ use testbed::{KafkaAddress, KafkaServer};
 
 use crate::scenario::observation::lines;
 use crate::scenario::{DEADLINE, Scenario};
+use crate::target::Target;
 
 /// A producer under this id, as another program would have it.
 fn stranger(scenario: &Scenario, transactional_id: &str) -> BaseProducer {
@@ -67,6 +68,51 @@ async fn an_open_transaction_in_the_topic_of_checkpoints_is_waited_for_and_named
     };
     scenario.status_where("waiting for it", waits).await;
     stranger.abort_transaction(DEADLINE).unwrap();
+    scenario.phase("active").await;
+    scenario.drained(&client).await;
+    assert_eq!(scenario.numbers().await, (0..10).collect::<Vec<_>>());
+    assert_eq!(relay.exit().unwrap(), None);
+}
+
+/// The first checkpoint stands behind it: nobody takes that one for gone.
+#[tokio::test]
+async fn an_open_transaction_from_before_init_is_waited_for_and_named() {
+    const NAMED: &str = "an open transaction of another in the topic of checkpoints";
+    let (postgres, kafka) =
+        tokio::try_join!(testbed::shared_postgres(), testbed::shared_kafka()).unwrap();
+    let Target::Kafka(mut topic) = Target::kafka(kafka).await else {
+        unreachable!("it is Kafka's");
+    };
+    topic.checkpoints = kafka.create_unique_topic("checkpoints", 1).await.unwrap();
+    let checkpoints = topic.checkpoints.clone();
+    let scenario = Scenario::to(postgres, Target::Kafka(topic)).await;
+    let stranger = stranger(&scenario, &testbed::unique::name("stranger"));
+    stranger.begin_transaction().unwrap();
+    let record = BaseRecord::to(&checkpoints).key("stranger").payload("");
+    stranger.send(record).unwrap();
+    stranger.flush(DEADLINE).unwrap();
+    scenario.init(&[]).await;
+    let client = scenario.client().await;
+    scenario.enqueue(&client, 0..10).await;
+    let relay = scenario.start();
+    let waits = |status: &serde_json::Value| {
+        let error = status["sink"]["error"].as_str().unwrap_or_default();
+        error.contains(NAMED)
+    };
+    scenario.status_where("waiting for it", waits).await;
+    let checked = scenario.command(&["check"], &[]).await;
+    assert!(checked.stdout.contains(NAMED), "{}", checked.stdout);
+    assert!(!checked.stdout.contains("gone"), "{}", checked.stdout);
+    let again = async {
+        let waiting = scenario.command(&["init"], &[]);
+        let ended = async {
+            scenario.status_where("still waiting", waits).await;
+            stranger.abort_transaction(DEADLINE).unwrap();
+        };
+        tokio::join!(waiting, ended).0
+    };
+    let again = again.await;
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
     scenario.phase("active").await;
     scenario.drained(&client).await;
     assert_eq!(scenario.numbers().await, (0..10).collect::<Vec<_>>());

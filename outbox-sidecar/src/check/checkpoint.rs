@@ -1,3 +1,5 @@
+use outbox_core::sink::AcquireError;
+
 use super::Findings;
 use super::postgres::Seen;
 use crate::assembly::assemble;
@@ -9,6 +11,10 @@ pub(super) fn check(settings: &Settings, seen: &Seen, findings: &mut Findings) {
     let peeked = assemble(settings).map(|mut sink| sink.peek());
     let found = match peeked {
         Ok(Ok(found)) => found,
+        Ok(Err(AcquireError::Unavailable(reason))) => {
+            let hint = "nothing is wrong with it as far as is known: ask again once that is over";
+            return findings.error("checkpoint", reason, hint);
+        }
         Ok(Err(error)) => return findings.error("checkpoint", error.to_string(), recover),
         Err(error) => {
             return findings.error(

@@ -1,7 +1,7 @@
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use outbox_core::checkpoint::Checkpoint;
-use outbox_core::sink::Sink;
+use outbox_core::sink::{AcquireError, Sink};
 use outbox_core::{Frontier, Lsn, TimelineHistory, Timestamp};
 
 use super::SetupError;
@@ -11,6 +11,12 @@ use crate::sink::kafka::{KafkaAdministration, KafkaSettings, KafkaSink};
 use crate::sink::rabbitmq_stream::StreamPublisher;
 use crate::source::connection::Address;
 use crate::source::replication::IdentifiedSystem;
+
+/// How long transactions of others may hide what this relay has written: longer than clients let one
+/// be open by default, and the broker needs to end it.
+const OPEN_TRANSACTION_MAX: Duration = Duration::from_secs(90);
+/// The pause between looks at them.
+const OPEN_TRANSACTION_PAUSE: Duration = Duration::from_secs(1);
 
 /// The first checkpoint of a relay: nothing is published, and the stream begins where the slot
 /// does.
@@ -41,28 +47,56 @@ pub(super) async fn write_genesis(
     settings: &Settings,
     address: &Address,
     checkpoint: Checkpoint,
+    say: impl FnMut(&str),
 ) -> Result<(), SetupError> {
     let (settings, address) = (settings.clone(), address.clone());
-    blocking(move || match settings.sink.kafka() {
-        Some(kafka) => write_to_topic(kafka, &checkpoint),
-        None => {
-            make_copies(&settings)?;
-            if checkpoint_row(&settings, &address).write_genesis(&checkpoint)? {
-                return Ok(());
-            }
-            Err(SetupError::Checkpoint(format!(
-                "outbox.relay already has a checkpoint that relay {} wrote, though its first one is \
-                 not noted: end that relay with `outbox-sidecar remove`",
-                settings.relay
-            )))
+    if let Some(kafka) = settings.sink.kafka().cloned() {
+        let administration = KafkaAdministration::new(kafka.clone()).map_err(ConfigError::from)?;
+        blocking(move || Ok(administration.create_checkpoint_topic()?)).await?;
+        wait_for_open_transactions(&kafka, say).await?;
+        return blocking(move || write_to_topic(&kafka, &checkpoint)).await;
+    }
+    blocking(move || {
+        make_copies(&settings)?;
+        if checkpoint_row(&settings, &address).write_genesis(&checkpoint)? {
+            return Ok(());
         }
+        Err(SetupError::Checkpoint(format!(
+            "outbox.relay already has a checkpoint that relay {} wrote, though its first one is not \
+             noted: end that relay with `outbox-sidecar remove`",
+            settings.relay
+        )))
     })
     .await
 }
 
+/// Waits for transactions of others that hide what this relay has written, and says so.
+async fn wait_for_open_transactions(
+    kafka: &KafkaSettings,
+    mut say: impl FnMut(&str),
+) -> Result<(), SetupError> {
+    let deadline = Instant::now() + OPEN_TRANSACTION_MAX;
+    let mut is_said = false;
+    loop {
+        let kafka = kafka.clone();
+        let hidden = blocking(move || {
+            let mut sink = KafkaSink::new(kafka).map_err(ConfigError::from)?;
+            Ok(sink.hidden()?)
+        });
+        let Some(open_transaction) = hidden.await? else {
+            return Ok(());
+        };
+        if Instant::now() >= deadline {
+            return Err(AcquireError::Unavailable(open_transaction).into());
+        }
+        if !std::mem::replace(&mut is_said, true) {
+            say(&open_transaction);
+        }
+        tokio::time::sleep(OPEN_TRANSACTION_PAUSE).await;
+    }
+}
+
 fn write_to_topic(kafka: &KafkaSettings, checkpoint: &Checkpoint) -> Result<(), SetupError> {
-    let mut administration = KafkaAdministration::new(kafka.clone()).map_err(ConfigError::from)?;
-    administration.create_checkpoint_topic()?;
     let topic = &kafka.checkpoint_topic;
     let mut sink = KafkaSink::new(kafka.clone()).map_err(ConfigError::from)?;
     if let Some(found) = sink.peek()?.filter(|found| {
@@ -75,6 +109,7 @@ fn write_to_topic(kafka: &KafkaSettings, checkpoint: &Checkpoint) -> Result<(), 
             found.sequence, found.relay, found.system_id
         )));
     }
+    let mut administration = KafkaAdministration::new(kafka.clone()).map_err(ConfigError::from)?;
     Ok(administration.write_genesis(checkpoint)?)
 }
 
@@ -82,7 +117,11 @@ fn write_to_topic(kafka: &KafkaSettings, checkpoint: &Checkpoint) -> Result<(), 
 pub(super) async fn require_checkpoint(
     settings: &Settings,
     address: &Address,
+    say: impl FnMut(&str),
 ) -> Result<(), SetupError> {
+    if let Some(kafka) = settings.sink.kafka() {
+        wait_for_open_transactions(kafka, say).await?;
+    }
     // As whoever runs `init`: the relay's own role may not have its password yet.
     let settings = Settings {
         address: address.clone(),

@@ -63,7 +63,7 @@ pub(crate) async fn init(
     require_ours(&settings.slot(), slot.as_ref())?;
     if note.genesis_written {
         require_set_up_before(settings, slot.as_ref())?;
-        require_checkpoint(settings, address).await?;
+        require_checkpoint(settings, address, &mut say).await?;
         say("the relay was set up before: nothing else to do");
         accept_publication(&client, settings, options, &note, &fingerprint, &mut say).await?;
         return Ok(());
@@ -79,7 +79,7 @@ pub(crate) async fn init(
             .make_slot(&mut client, slot.is_some(), &mut say)
             .await?;
     }
-    write_first_checkpoint(&client, settings, address, fingerprint).await?;
+    write_first_checkpoint(&client, settings, address, fingerprint, &mut say).await?;
     say("the first checkpoint is written: the relay may run");
     Ok(())
 }
@@ -122,6 +122,7 @@ async fn write_first_checkpoint(
     settings: &Settings,
     address: &Address,
     fingerprint: String,
+    say: impl FnMut(&str),
 ) -> Result<(), SetupError> {
     let book = NoteBook {
         client,
@@ -145,7 +146,7 @@ async fn write_first_checkpoint(
         consistent_point,
         fingerprint.clone(),
     );
-    write_genesis(settings, address, checkpoint).await?;
+    write_genesis(settings, address, checkpoint, say).await?;
     failpoint("init.genesis");
     let timeline = i32::try_from(system.timeline.0).unwrap_or(i32::MAX);
     book.genesis_written(&system.system_id.to_string(), timeline, &fingerprint)

@@ -41,6 +41,7 @@ mod suspicion;
 mod topic_reader;
 mod transaction;
 mod unauthorised;
+mod undecided;
 
 pub use administration::{
     BrokerSummary, KafkaAdministration, Misplaced, TopicDescription, WriteRight,
@@ -61,6 +62,7 @@ use producer::Producer;
 use properties::Properties;
 use refusals::refusals;
 use transaction::{Surroundings, Transaction};
+use undecided::UndecidedReader;
 
 /// A relay's access to Kafka.
 ///
@@ -120,6 +122,25 @@ impl KafkaSink {
         })
     }
 
+    /// What hides the newest checkpoint from a reader of committed records: an open transaction of
+    /// another.
+    pub(crate) fn hidden(&mut self) -> Result<Option<String>, AcquireError> {
+        let (reader, undecided) = self.readers()?;
+        let hidden = reader.hidden(&undecided);
+        self.closing.close((reader, undecided));
+        hidden
+    }
+
+    fn readers(&mut self) -> Result<(CheckpointReader, UndecidedReader), AcquireError> {
+        if !self.closing.make_room() {
+            let reason = "earlier clients are still closing their connections";
+            return Err(AcquireError::Unavailable(reason.to_owned()));
+        }
+        let reader = CheckpointReader::open(&self.settings, &self.properties)?;
+        let undecided = UndecidedReader::open(&self.settings, &self.properties)?;
+        Ok((reader, undecided))
+    }
+
     fn retire(&mut self) {
         if let Some(active) = self.active.take() {
             self.closing.close(active.producer);
@@ -129,13 +150,13 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     fn peek(&mut self) -> Result<Option<Checkpoint>, AcquireError> {
-        if !self.closing.make_room() {
-            let reason = "earlier clients are still closing their connections";
-            return Err(AcquireError::Unavailable(reason.to_owned()));
-        }
-        let reader = CheckpointReader::open(&self.settings, &self.properties)?;
-        let newest = reader.read_to(&End::Present);
-        self.closing.close(reader);
+        let (reader, undecided) = self.readers()?;
+        let newest = match reader.hidden(&undecided) {
+            Ok(None) => reader.begin().and_then(|()| reader.read_to(&End::Present)),
+            Ok(Some(open_transaction)) => Err(AcquireError::Unavailable(open_transaction)),
+            Err(error) => Err(error),
+        };
+        self.closing.close((reader, undecided));
         newest
     }
 

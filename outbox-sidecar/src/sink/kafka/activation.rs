@@ -40,6 +40,7 @@ pub(super) fn activate(
     }
     // The reader comes first: a missing topic must be noticed before anyone is fenced.
     let reader = CheckpointReader::open(settings, properties)?;
+    reader.begin()?;
     let result = fence_and_read(settings, properties, closing, &reader);
     closing.close(reader);
     result

@@ -15,6 +15,7 @@ use super::destinations::{DestinationError, TopicState, believed_state};
 use super::errors::{Trouble, forbids_publishing, unusable};
 use super::properties::Properties;
 use super::settings::KafkaSettings;
+use super::undecided::UndecidedReader;
 
 /// The only partition: one order for all checkpoints.
 pub(super) const PARTITION: i32 = 0;
@@ -27,7 +28,8 @@ const POLL_MAX: Duration = Duration::from_millis(100);
 
 /// Up to where a reader goes.
 pub(super) enum End<'a> {
-    /// Whatever is committed at present.
+    /// Whatever is committed at present. What stands behind an open transaction is not seen, see
+    /// [`CheckpointReader::hidden`].
     Present,
     /// This relay's own barrier record.
     Barrier { offset: i64, token: &'a str },
@@ -42,7 +44,7 @@ pub(super) struct CheckpointReader {
 }
 
 impl CheckpointReader {
-    /// Connects, looks the topic up, and begins to fetch.
+    /// Connects, and looks the topic up.
     pub(super) fn open(
         settings: &KafkaSettings,
         properties: &Properties,
@@ -69,11 +71,6 @@ impl CheckpointReader {
                 return Err(trouble.into_acquire_error());
             }
         }
-        let mut assignment = TopicPartitionList::new();
-        assignment
-            .add_partition_offset(topic, PARTITION, Offset::Beginning)
-            .map_err(unavailable)?;
-        consumer.assign(&assignment).map_err(unavailable)?;
         Ok(Self {
             consumer,
             topic: topic.clone(),
@@ -82,7 +79,26 @@ impl CheckpointReader {
         })
     }
 
-    /// Reads to `end` and folds this relay's records into the newest checkpoint.
+    /// Begins to fetch.
+    pub(super) fn begin(&self) -> Result<(), AcquireError> {
+        let mut assignment = TopicPartitionList::new();
+        assignment
+            .add_partition_offset(&self.topic, PARTITION, Offset::Beginning)
+            .map_err(unavailable)?;
+        self.consumer.assign(&assignment).map_err(unavailable)
+    }
+
+    /// Whether the newest checkpoint is among what is committed; else what hides it.
+    pub(super) fn hidden(
+        &self,
+        undecided: &UndecidedReader,
+    ) -> Result<Option<String>, AcquireError> {
+        undecided.hidden(&self.consumer)
+    }
+
+    /// Reads to `end` and folds this relay's records into the newest checkpoint. Where the end is the
+    /// present one, reading must not have begun before it was known that nothing is hidden: what says
+    /// that the end is reached may wait in a queue.
     pub(super) fn read_to(&self, end: &End<'_>) -> Result<Option<Checkpoint>, AcquireError> {
         let began = Instant::now();
         let mut heard = began;
@@ -103,7 +119,7 @@ impl CheckpointReader {
                     }
                 }
                 Some(Err(error)) => {
-                    self.judge(&error)?;
+                    judge(&self.topic, &error)?;
                     trouble = Some(error.to_string());
                 }
                 None => {}
@@ -157,20 +173,6 @@ impl CheckpointReader {
         )))
     }
 
-    fn judge(&self, error: &KafkaError) -> Result<(), AcquireError> {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(AcquireError::Fatal(format!(
-                "the checkpoint topic {:?} may not be read: allow READ on it",
-                self.topic
-            ))),
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Err(missing(&self.topic))
-            }
-            Some(code) if forbids_publishing(code) => Err(AcquireError::Fatal(error.to_string())),
-            _ => Ok(()),
-        }
-    }
-
     fn corrupt(&self, offset: i64, cause: &str) -> AcquireError {
         AcquireError::CheckpointCorrupt(format!(
             "topic {} partition {PARTITION} offset {offset}: {cause}",
@@ -192,6 +194,20 @@ impl CheckpointReader {
             Some(trouble) => format!("{what}; last error: {trouble}"),
             None => what,
         }
+    }
+}
+
+/// Ends reading where asking again would not help.
+pub(super) fn judge(topic: &str, error: &KafkaError) -> Result<(), AcquireError> {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(AcquireError::Fatal(format!(
+            "the checkpoint topic {topic:?} may not be read: allow READ on it"
+        ))),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            Err(missing(topic))
+        }
+        Some(code) if forbids_publishing(code) => Err(AcquireError::Fatal(error.to_string())),
+        _ => Ok(()),
     }
 }
 

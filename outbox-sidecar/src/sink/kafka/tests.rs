@@ -11,3 +11,4 @@ mod publishing;
 mod reading;
 mod refusals;
 mod support;
+mod undecided;
