@@ -242,6 +242,11 @@ pub enum Notice {
         /// The request.
         request: RequestId,
     },
+    /// A transaction names more requests than anyone could make in it: this one is not looked for.
+    RequestDropped {
+        /// What the logical message names.
+        request: RequestId,
+    },
     /// There is no such request: it is passed over.
     RequestUnknown {
         /// What the logical message names.

@@ -47,8 +47,8 @@ struct Open {
     count: usize,
     bytes: usize,
     since: Duration,
-    /// What an operator asks for in it.
-    request: Option<RequestId>,
+    /// What an operator asks for in it, as far as its logical messages say so.
+    requests: VecDeque<RequestId>,
 }
 
 /// What the sink gets next.
@@ -58,8 +58,11 @@ pub(super) struct Taken {
     pub(super) frontier: Frontier,
 }
 
+/// So many requests may be named in one transaction. It can make one; but anyone may emit logical
+/// messages that name others, before it or after it.
+const REQUESTS_MAX: usize = 16;
 /// What a request counts for against the buffer's limit.
-const REQUEST_BYTES: usize = size_of::<Complete>() + 128;
+const REQUEST_BYTES: usize = size_of::<Complete>() + REQUESTS_MAX * size_of::<RequestId>() + 128;
 
 /// The stream broke the order that the protocol promises.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,7 +130,7 @@ impl Buffer {
             count: 0,
             bytes: 0,
             since: now,
-            request: None,
+            requests: VecDeque::new(),
         });
         Ok(())
     }
@@ -169,18 +172,27 @@ impl Buffer {
         Ok(())
     }
 
-    /// Notes what an operator asks for in the open transaction.
-    pub(super) fn request(&mut self, id: RequestId) -> Result<(), Disorder> {
+    /// Notes what an operator asks for in the open transaction; false when that names too much.
+    pub(super) fn request(&mut self, id: RequestId) -> Result<bool, Disorder> {
         let outside = Disorder("a logical message came outside a transaction");
-        self.open.as_mut().ok_or(outside)?.request = Some(id);
-        Ok(())
+        let requests = &mut self.open.as_mut().ok_or(outside)?.requests;
+        if requests.contains(&id) {
+            return Ok(true);
+        }
+        let has_room = requests.len() < REQUESTS_MAX;
+        if has_room {
+            requests.push_back(id);
+        }
+        Ok(has_room)
     }
 
     /// What an operator asks for in the open transaction: it stands behind its messages.
     pub(super) fn requested(&self) -> Option<PendingRequest> {
         let open = self.open.as_ref()?;
+        let mut others = open.requests.clone();
         Some(PendingRequest {
-            id: open.request?,
+            id: others.pop_front()?,
+            others,
             position: Position {
                 commit_lsn: open.commit_lsn,
                 index: open.next_index,

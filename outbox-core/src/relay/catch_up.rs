@@ -89,7 +89,7 @@ impl CatchUp {
     /// What is left of a request: `None` when it was handled before.
     pub(super) fn request(
         &mut self,
-        request: PendingRequest,
+        mut request: PendingRequest,
     ) -> Result<Option<PendingRequest>, String> {
         let position = request.position;
         if self.passed {
@@ -103,11 +103,12 @@ impl CatchUp {
             Some(last)
                 if last.commit_lsn == position.commit_lsn && last.index >= position.index =>
             {
-                if (request.xid, request.id.into()) != (last.xid, last.message_id) {
+                let named = request.id;
+                if request.xid != last.xid || !request.turn_to(last.message_id) {
                     return Err(format!(
-                        "at {position} the log has request {} of transaction {}, the checkpoint has \
-                         {} of transaction {}",
-                        request.id, request.xid, last.message_id, last.xid
+                        "at {position} the log has request {named} of transaction {}, the checkpoint \
+                         has {} of transaction {}",
+                        request.xid, last.message_id, last.xid
                     ));
                 }
                 self.expects_last = false;

@@ -56,7 +56,11 @@ impl Intake {
             StreamEvent::LogicalMessage { prefix, content } => {
                 if *prefix == *core.request_prefix {
                     match RequestId::read(&content) {
-                        Some(id) => self.buffer.request(id)?,
+                        Some(request) => {
+                            if !self.buffer.request(request)? {
+                                core.report(Notice::RequestDropped { request });
+                            }
+                        }
                         None => core.report(Notice::RequestUnreadable),
                     }
                 }

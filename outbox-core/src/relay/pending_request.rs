@@ -1,5 +1,7 @@
+use std::collections::VecDeque;
+
 use crate::checkpoint::LastHandled;
-use crate::{Frontier, Position, RequestId, Timestamp};
+use crate::{Frontier, MessageId, Position, RequestId, Timestamp};
 
 /// What an operator asked for, at its place in the log: behind the messages of its transaction.
 ///
@@ -8,6 +10,9 @@ use crate::{Frontier, Position, RequestId, Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PendingRequest {
     pub(super) id: RequestId,
+    /// What else its transaction names: one of them all may be a request, and only the database can
+    /// tell which.
+    pub(super) others: VecDeque<RequestId>,
     pub(super) position: Position,
     pub(super) xid: u32,
     pub(super) commit_time: Timestamp,
@@ -18,6 +23,28 @@ pub(super) struct PendingRequest {
 }
 
 impl PendingRequest {
+    /// Whether its transaction names that one, too: then it is that one.
+    pub(super) fn turn_to(&mut self, id: MessageId) -> bool {
+        let is_it = |named: RequestId| MessageId::from(named) == id;
+        while !is_it(self.id) {
+            if !self.turn_to_next() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// It is no request: turns to what its transaction names next, if anything.
+    pub(super) fn turn_to_next(&mut self) -> bool {
+        match self.others.pop_front() {
+            Some(next) => {
+                self.id = next;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// The frontier when everything before it is done.
     pub(super) const fn start(&self) -> Frontier {
         Frontier::inside(self.position.commit_lsn, self.position.index)

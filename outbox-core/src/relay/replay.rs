@@ -122,6 +122,9 @@ impl Active {
                 core.report(Notice::RequestUnknown {
                     request: request.id,
                 });
+                if request.done == 0 && request.turn_to_next() {
+                    return self.ask(core, Question::Request);
+                }
                 if self.intake.buffer.has_complete() && request.done == 0 {
                     // Anyone may emit such messages: the next checkpoint passes over it.
                     self.handling = None;

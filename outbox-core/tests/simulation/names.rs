@@ -30,6 +30,7 @@ pub(super) fn notice_name(notice: &Notice) -> &'static str {
         Notice::Parked { .. } => "set aside",
         Notice::RequestUnreadable => "request: unreadable",
         Notice::RequestWaits { .. } => "request: not visible yet",
+        Notice::RequestDropped { .. } => "request: dropped",
         Notice::RequestUnknown { .. } => "request: unknown",
         Notice::DestinationGone { .. } => "destination gone",
         Notice::DestinationBack { .. } => "destination back",

@@ -157,6 +157,10 @@ impl Notices {
             Notice::RequestWaits { request } => {
                 tracing::debug!(%request, "a request waits until its transaction can be seen");
             }
+            Notice::RequestDropped { request } => tracing::error!(
+                %request,
+                "a transaction names more requests than it can have made: this one is not looked for"
+            ),
             Notice::RequestUnknown { request } => tracing::warn!(
                 %request,
                 "a logical message names a request that outbox.request does not have: passed over"

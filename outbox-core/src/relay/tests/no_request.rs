@@ -32,6 +32,61 @@ fn what_is_no_request_of_this_relay_is_passed_over() {
 }
 
 #[test]
+fn of_what_a_transaction_names_the_one_that_is_a_request_is_carried_out() {
+    let parts = vec![
+        RequestPart::Unknown,
+        part(vec![waiting(0, 1)], None),
+        RequestPart::Unknown,
+    ];
+    let mut scenario = blocking(StuckPolicy::ParkKey, parts);
+    // Whoever wrote the row of the second emitted the others by hand.
+    scenario.stream([
+        begin(1100),
+        asked(90),
+        asked(91),
+        asked(91),
+        asked(92),
+        commit(1100),
+    ]);
+    scenario.outcome(Outcome::Durable);
+    let unknown = Action::Report(Notice::RequestUnknown {
+        request: request_id(90),
+    });
+    assert!(scenario.did(|action| *action == unknown));
+    assert_eq!(scenario.published(), [(vec![1], at(1140))]);
+    let last = last_batch(&scenario).checkpoint.last.unwrap();
+    assert_eq!(last.message_id, id(91));
+    let finished: Vec<_> = scenario
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::FinishRequest { request, .. } => Some(*request),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(finished, [request_id(91)]);
+}
+
+#[test]
+fn what_a_transaction_names_beyond_all_measure_is_reported() {
+    let mut scenario = blocking(StuckPolicy::ParkKey, vec![RequestPart::Unknown; 16]);
+    scenario.stream([begin(1100)]);
+    for number in 10..27 {
+        scenario.stream([asked(number)]);
+    }
+    scenario.stream([commit(1100)]);
+    let dropped = Action::Report(Notice::RequestDropped {
+        request: request_id(26),
+    });
+    assert!(scenario.did(|action| *action == dropped));
+    assert_eq!(asks(&scenario).len(), 16);
+    assert_eq!(
+        last_batch(&scenario).checkpoint.last.unwrap().message_id,
+        id(25)
+    );
+}
+
+#[test]
 fn what_follows_a_message_that_is_no_request_brings_its_checkpoint_along() {
     let mut scenario = blocking(StuckPolicy::ParkKey, Vec::new());
     // Anyone may emit such messages: a flood of them must not cost a checkpoint each.
