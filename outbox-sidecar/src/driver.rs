@@ -25,8 +25,11 @@ use crate::source::replication::{LaneSettings, ReplicationLane, no_thread};
 /// The longest the driver sleeps: it shows that it is alive even when nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// The longest to wait until a hold is noted in the database before the process ends.
-const RECORD_HOLD_MAX: Duration = Duration::from_secs(15);
+/// The longest to try to note a hold in the database before the process ends: what shows it may vanish.
+const RECORD_HOLD_MAX: Duration = Duration::from_secs(30);
+
+/// The pause between two tries.
+const RECORD_HOLD_PAUSE: Duration = Duration::from_millis(500);
 
 /// The same for a holder's end: it is worth a short wait, since the slot is still ours.
 const NOTE_END_MAX: Duration = Duration::from_secs(2);
@@ -279,10 +282,26 @@ impl Driver {
     }
 
     async fn record_hold(&self, stop: Stop) {
-        let (done, noted) = oneshot::channel();
-        self.control
-            .request(control::Request::RecordHold(stop, done));
-        let _ = tokio::time::timeout(RECORD_HOLD_MAX, noted).await;
+        let mut last = None;
+        let recording = async {
+            loop {
+                let (done, recorded) = oneshot::channel();
+                let request = control::Request::RecordHold(stop.clone(), done);
+                self.control.request(request);
+                match recorded.await {
+                    Ok(Ok(())) => return,
+                    Ok(Err(failure)) => last = Some(failure),
+                    // The task has ended.
+                    Err(_) => std::future::pending().await,
+                }
+                tokio::time::sleep(RECORD_HOLD_PAUSE).await;
+            }
+        };
+        let in_time = tokio::time::timeout(RECORD_HOLD_MAX, recording).await;
+        if in_time.is_err() {
+            let failure = last.map_or_else(|| "no answer".to_owned(), |last| last.to_string());
+            tracing::error!(%failure, "cannot note in outbox.relay why the relay is held");
+        }
     }
 
     async fn note_end(&self, end: NotedEnd) {

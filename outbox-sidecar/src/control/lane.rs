@@ -53,7 +53,7 @@ pub(crate) enum Request {
     Stuck(StuckStatement),
     NoteSurvival,
     NoteEnd(NotedEnd, oneshot::Sender<()>),
-    RecordHold(Stop, oneshot::Sender<()>),
+    RecordHold(Stop, oneshot::Sender<Result<(), SourceFailure>>),
 }
 
 /// See the action of the same name.
@@ -191,10 +191,9 @@ impl Task {
                 answer
             }
             Request::RecordHold(stop, done) => {
-                if let Err(failure) = self.record(&stop).await {
-                    tracing::error!(%failure, "cannot note in outbox.relay why the relay is held");
-                }
-                let _ = done.send(());
+                let recorded = self.record(&stop).await;
+                self.let_go_unless(&recorded);
+                let _ = done.send(recorded);
                 return;
             }
         };

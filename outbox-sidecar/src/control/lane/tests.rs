@@ -28,7 +28,7 @@ fn settings(url: &str, slot: &str) -> ControlSettings {
 async fn connect(lane: &ControlLane) {
     let (done, written) = oneshot::channel();
     lane.request(Request::RecordHold(Stop::Drained, done));
-    written.await.unwrap();
+    written.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ impl Outbox {
         Running { drain, driver }
     }
 
-    fn settings(&self, stuck: StuckPolicy) -> DriverSettings {
+    pub(super) fn settings(&self, stuck: StuckPolicy) -> DriverSettings {
         let schema = SchemaName::default();
         DriverSettings {
             relay: Settings {
