@@ -15,6 +15,7 @@ mod starts;
 mod stuck_database;
 mod stuck_rows;
 mod stuck_statement;
+mod timestamptz;
 mod turn;
 mod waiting;
 

@@ -17,6 +17,8 @@ pub(super) enum Question {
     Park {
         batch: Arc<Batch>,
         parked: Arc<[ParkedMessage]>,
+        /// Together they were refused: this one goes alone, those before it have gone.
+        alone: Option<usize>,
     },
     /// What of a replay was refused again waits again first.
     PutBack {
@@ -76,7 +78,7 @@ impl Active {
     pub(super) fn ask(&mut self, core: &mut Core, question: Question) -> Result<(), Next> {
         let ticket = core.ticket();
         let action = match &question {
-            Question::Park { parked, .. } => Some(self.park_action(ticket, parked)),
+            Question::Park { parked, alone, .. } => Some(self.park_action(ticket, parked, *alone)),
             Question::PutBack { batch, refused } => self.put_back_action(ticket, batch, refused),
             Question::NoteTry { noted, .. } => Some(self.note_try_action(ticket, *noted)),
             Question::Request => self.request_action(ticket, &core.settings),

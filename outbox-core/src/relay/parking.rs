@@ -54,15 +54,27 @@ impl Active {
             return self.publish(core, batch);
         }
         let parked = parked.into();
-        self.ask(core, Question::Park { batch, parked })
+        let alone = None;
+        let question = Question::Park {
+            batch,
+            parked,
+            alone,
+        };
+        self.ask(core, question)
     }
 
-    pub(super) fn park_action(&self, ticket: Ticket, parked: &Arc<[ParkedMessage]>) -> Action {
+    pub(super) fn park_action(
+        &self,
+        ticket: Ticket,
+        parked: &Arc<[ParkedMessage]>,
+        alone: Option<usize>,
+    ) -> Action {
+        let single = alone.and_then(|number| parked.get(number));
         Action::Park {
             ticket,
             claim: self.claim,
             cluster: self.progress.cluster(),
-            messages: Arc::clone(parked),
+            messages: single.map_or_else(|| Arc::clone(parked), |single| [single.clone()].into()),
         }
     }
 
@@ -72,9 +84,29 @@ impl Active {
         ticket: Ticket,
         result: Result<u64, SourceFailure>,
     ) -> Result<(), Next> {
-        let Some(Question::Park { mut batch, parked }) = self.answered(ticket) else {
+        let Some(Question::Park {
+            mut batch,
+            parked,
+            alone,
+        }) = self.answered(ticket)
+        else {
             return Ok(());
         };
+        let next_alone = match (&result, alone) {
+            (Ok(_), Some(number)) => Some(number + 1).filter(|next| *next < parked.len()),
+            (Err(failure), None) if failure.kind == FailureKind::ValueRefused => {
+                Some(0).filter(|_| parked.len() > 1)
+            }
+            _ => None,
+        };
+        if next_alone.is_some() {
+            let question = Question::Park {
+                batch,
+                parked,
+                alone: next_alone,
+            };
+            return self.ask(core, question);
+        }
         match result {
             Ok(writes) => {
                 self.flight = Flight::Free;
@@ -86,11 +118,18 @@ impl Active {
                 self.publish(core, batch)
             }
             Err(failure) if failure.kind == FailureKind::ValueRefused => {
-                let first = parked.first().map(|parked| &parked.delivery);
-                let first = first.map(|delivery| halted(delivery, &failure.message));
-                Err(first.map_or_else(|| core.source_lost(failure), Next::Held))
+                let culprit = parked.get(alone.unwrap_or(0));
+                let culprit = culprit.map(|parked| halted(&parked.delivery, &failure.message));
+                Err(culprit.map_or_else(|| core.source_lost(failure), Next::Held))
             }
-            Err(failure) => self.ask_later(core, Question::Park { batch, parked }, failure),
+            Err(failure) => {
+                let question = Question::Park {
+                    batch,
+                    parked,
+                    alone,
+                };
+                self.ask_later(core, question, failure)
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ mod overlap;
 mod parking;
 mod recovering;
 mod refused_again;
+mod refused_values;
 mod replaying;
 mod requests;
 mod scenario;

@@ -145,17 +145,11 @@ impl ParkedTable<'_> {
         let sql = self.writer.sql(
             "with claim as ({counted}), given as (
                  select $5::text as system_id, $6::int4 as timeline,
-                        g.commit_lsn::pg_lsn as commit_lsn, g.index, g.xid,
-                        timestamptz '2000-01-01 00:00:00+00'
-                            + g.commit_time * interval '1 microsecond' as commit_time,
-                        g.id, g.destination, g.key, g.type, g.content_type, g.payload,
-                        g.headers::jsonb as headers,
-                        timestamptz '2000-01-01 00:00:00+00'
-                            + g.created_at * interval '1 microsecond' as created_at,
-                        g.reason, g.error, g.attempts, g.blocks_key
-                 from unnest($7::text[], $8::int8[], $9::int8[], $10::int8[], $11::uuid[],
+                        g.commit_lsn::pg_lsn as commit_lsn, g.index, g.xid, g.commit_time, g.id, g.destination, g.key, g.type, g.content_type, g.payload,
+                        g.headers::jsonb as headers, g.created_at, g.reason, g.error, g.attempts, g.blocks_key
+                 from unnest($7::text[], $8::int8[], $9::int8[], $10::timestamptz[], $11::uuid[],
                              $12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[],
-                             $17::text[], $18::int8[], $19::text[], $20::text[], $21::int4[],
+                             $17::text[], $18::timestamptz[], $19::text[], $20::text[], $21::int4[],
                              $22::bool[])
                       as g (commit_lsn, index, xid, commit_time, id, destination, key, type,
                             content_type, payload, headers, created_at, reason, error, attempts,

@@ -1,12 +1,13 @@
 //! Rows of `outbox.parked` and `outbox.request`, as statements bring them.
 
 use outbox_core::relay::{FailureKind, KeyAfter, ReplayedMessage, SkippedMessage, SourceFailure};
-use outbox_core::{MessageId, OutboxRow, Position, TimelineId, Timestamp};
+use outbox_core::{MessageId, OutboxRow, Position, TimelineId};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use super::failure_of;
+use super::timestamptz::Timestamptz;
 
 const READING: &str = "reading what was set aside";
 
@@ -61,7 +62,7 @@ pub(crate) fn message(row: &Row) -> Result<ReplayedMessage, SourceFailure> {
             content_type: text(9)?,
             payload: column::<Option<Vec<u8>>>(row, 10)?.map(Into::into),
             headers: text(11)?,
-            created_at: Timestamp::from_postgresql_us(column(row, 12)?),
+            created_at: column::<Timestamptz>(row, 12)?.0,
         },
     })
 }

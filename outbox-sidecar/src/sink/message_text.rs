@@ -56,8 +56,21 @@ pub(super) fn redelivery(delivery: &Delivery) -> Option<String> {
     delivery.redelivered().map(|request| request.to_string())
 }
 
-/// RFC 3339 in UTC with microseconds, such as `2026-11-21T05:01:04.000250Z`.
+/// PostgreSQL's words for times before and after all others, which RFC 3339 has none for.
+const INFINITY: &str = "infinity";
+const NEGATIVE_INFINITY: &str = "-infinity";
+
+/// RFC 3339 in UTC with microseconds, such as `2026-11-21T05:01:04.000250Z`; else PostgreSQL's
+/// `infinity` or `-infinity`.
 pub(crate) fn write_timestamp(buffer: &mut String, time: Timestamp) {
+    if let Timestamp::INFINITY | Timestamp::NEGATIVE_INFINITY = time {
+        buffer.clear();
+        buffer.push_str(match time {
+            Timestamp::INFINITY => INFINITY,
+            _ => NEGATIVE_INFINITY,
+        });
+        return;
+    }
     let seconds = time.as_unix_us().div_euclid(US_PER_S);
     let microsecond = time.as_unix_us().rem_euclid(US_PER_S);
     let (year, month, day) = civil_date(seconds.div_euclid(S_PER_DAY));
@@ -88,6 +101,15 @@ pub(super) fn read_position(text: &str) -> Option<(TimelineId, Position)> {
         index: number(index)?,
     };
     Some((TimelineId(number(timeline)?), position))
+}
+
+/// What [`write_timestamp`] wrote.
+pub(super) fn read_created_at(text: &str) -> Option<Timestamp> {
+    match text {
+        INFINITY => Some(Timestamp::INFINITY),
+        NEGATIVE_INFINITY => Some(Timestamp::NEGATIVE_INFINITY),
+        _ => read_timestamp(text),
+    }
 }
 
 /// A time in RFC 3339: what [`write_timestamp`] wrote, and with any zone and up to nine digits of a
@@ -190,6 +212,15 @@ mod tests {
     #[test]
     fn a_time_is_read_as_it_was_written() {
         let mut text = String::new();
+        for (time, expected) in [
+            (Timestamp::INFINITY, "infinity"),
+            (Timestamp::NEGATIVE_INFINITY, "-infinity"),
+        ] {
+            write_timestamp(&mut text, time);
+            assert_eq!(text, expected);
+            assert_eq!(read_created_at(&text), Some(time));
+            assert_eq!(read_timestamp(&text), None, "nobody asks for it by that");
+        }
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..10_000 {
             let time = Timestamp::from_unix_us(
@@ -268,9 +299,10 @@ mod tests {
     #[test]
     fn no_time_panics() {
         let mut text = String::new();
-        write_timestamp(&mut text, Timestamp::from_unix_us(i64::MAX));
-        write_timestamp(&mut text, Timestamp::from_unix_us(i64::MIN));
-        assert!(text.ends_with('Z'));
+        for us in [i64::MAX - 1, i64::MIN + 1] {
+            write_timestamp(&mut text, Timestamp::from_unix_us(us));
+            assert!(text.ends_with('Z'));
+        }
     }
 
     #[test]

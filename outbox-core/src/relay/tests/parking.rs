@@ -9,7 +9,7 @@ use crate::sink::{Outcome, Refusal, RefusalReason};
 use crate::{Lsn, Position};
 
 /// Caught up, and the sink's answers are left to the test.
-fn publishing(policy: StuckPolicy) -> Scenario {
+pub(super) fn publishing(policy: StuckPolicy) -> Scenario {
     with_earlier(policy, ParkedEarlier::default())
 }
 
@@ -26,7 +26,7 @@ fn with_earlier(policy: StuckPolicy, parked_earlier: ParkedEarlier) -> Scenario 
 }
 
 /// A row of a key for `d`.
-fn keyed(number: u32, key: &'static str) -> StreamEvent {
+pub(super) fn keyed(number: u32, key: &'static str) -> StreamEvent {
     let StreamEvent::Row(row) = row(number) else {
         unreachable!("a row is a row")
     };
@@ -55,7 +55,7 @@ fn refuse(batch_index: usize) -> Outcome {
     Outcome::Poison(vec![refusal(batch_index)])
 }
 
-fn refusal(batch_index: usize) -> Refusal {
+pub(super) fn refusal(batch_index: usize) -> Refusal {
     Refusal {
         batch_index,
         reason: RefusalReason::TooLarge,
@@ -64,7 +64,7 @@ fn refusal(batch_index: usize) -> Refusal {
 }
 
 /// Everything that was set aside: id, reason, whether its key waits.
-fn parked(scenario: &Scenario) -> Vec<(u32, &'static str, bool)> {
+pub(super) fn parked(scenario: &Scenario) -> Vec<(u32, &'static str, bool)> {
     let parked = scenario.actions.iter().filter_map(|action| match action {
         Action::Park { messages, .. } => Some(Arc::clone(messages)),
         _ => None,
@@ -82,7 +82,7 @@ fn parked(scenario: &Scenario) -> Vec<(u32, &'static str, bool)> {
 }
 
 /// How many writes the newest checkpoint relies on.
-fn stuck_writes(scenario: &Scenario) -> u64 {
+pub(super) fn stuck_writes(scenario: &Scenario) -> u64 {
     let batches = scenario.batches();
     batches.last().unwrap().checkpoint.stuck_writes
 }

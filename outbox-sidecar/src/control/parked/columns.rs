@@ -2,12 +2,14 @@ use outbox_core::relay::{ParkReason, ParkedMessage};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::control::timestamptz::Timestamptz;
+
 /// The messages, column by column.
 pub(super) struct Columns<'a> {
     commit_lsn: Vec<String>,
     index: Vec<i64>,
     xid: Vec<i64>,
-    commit_time: Vec<i64>,
+    commit_time: Vec<Timestamptz>,
     id: Vec<Uuid>,
     destination: Vec<&'a str>,
     key: Vec<Option<&'a str>>,
@@ -15,7 +17,7 @@ pub(super) struct Columns<'a> {
     content_type: Vec<&'a str>,
     payload: Vec<Option<&'a [u8]>>,
     headers: Vec<&'a str>,
-    created_at: Vec<i64>,
+    created_at: Vec<Timestamptz>,
     reason: Vec<&'static str>,
     error: Vec<&'a str>,
     attempts: Vec<i32>,
@@ -34,7 +36,7 @@ impl<'a> Columns<'a> {
             commit_lsn: each(messages, |m| m.delivery.position.commit_lsn.to_string()),
             index: each(messages, |m| i64::from(m.delivery.position.index)),
             xid: each(messages, |m| i64::from(m.delivery.xid)),
-            commit_time: each(messages, |m| m.delivery.commit_time.as_postgresql_us()),
+            commit_time: each(messages, |m| Timestamptz(m.delivery.commit_time)),
             id: each(messages, |m| Uuid::from(m.delivery.row.id)),
             destination: each(messages, |m| &*m.delivery.row.destination),
             key: each(messages, |m| m.delivery.row.key.as_deref()),
@@ -42,7 +44,7 @@ impl<'a> Columns<'a> {
             content_type: each(messages, |m| &*m.delivery.row.content_type),
             payload: each(messages, |m| m.delivery.row.payload.as_deref()),
             headers: each(messages, |m| &*m.delivery.row.headers),
-            created_at: each(messages, |m| m.delivery.row.created_at.as_postgresql_us()),
+            created_at: each(messages, |m| Timestamptz(m.delivery.row.created_at)),
             reason: each(messages, |m| m.reason.as_str()),
             error: each(messages, |m| &*m.error),
             attempts: each(messages, |m| i32::from(m.reason != ParkReason::KeyBlocked)),

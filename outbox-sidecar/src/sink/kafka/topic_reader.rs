@@ -311,7 +311,7 @@ fn published<'a>(record: &'a BorrowedMessage<'_>) -> Published<'a> {
         match header.key {
             text::ID => published.id = as_text().and_then(|id| id.parse().ok()),
             text::POSITION => published.position = as_text().and_then(text::read_position),
-            text::CREATED_AT => published.created_at = as_text().and_then(text::read_timestamp),
+            text::CREATED_AT => published.created_at = as_text().and_then(text::read_created_at),
             text::TYPE => published.message_type = Some(value),
             text::CONTENT_TYPE => published.content_type = Some(value),
             text::REPLAY => published.replay = Some(text::read_replay_number(value)),

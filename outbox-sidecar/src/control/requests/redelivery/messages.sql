@@ -10,8 +10,7 @@ from (
     from (
         select d.number, d.id, coalesce(r.destination, d.destination) as destination, d.key, d.type,
                d.content_type, d.payload, d.headers::text as headers,
-               (extract(epoch from d.created_at - timestamptz '2000-01-01 00:00:00+00')
-                * 1000000)::bigint as created_at,
+               d.created_at,
                (select max(number) from {schema}.redelivery
                 where request = $1 and reason is null) as last_number
         from {schema}.redelivery as d join {schema}.request as r on r.id = d.request

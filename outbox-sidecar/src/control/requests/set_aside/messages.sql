@@ -21,8 +21,7 @@ from (
                     else p.payload end as payload,
                case when p.request_index < r.chosen and r.edited then r.headers
                     else p.headers end::text as headers,
-               (extract(epoch from p.created_at - timestamptz '2000-01-01 00:00:00+00')
-                * 1000000)::bigint as created_at,
+               p.created_at,
                (select max(request_index) from {schema}.parked
                 where request = $1 and state = 'replaying') as last_number
         from {schema}.parked as p join {schema}.request as r on r.id = p.request
