@@ -1,5 +1,6 @@
 //! Runs programs so that none of them outlives xtask.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
