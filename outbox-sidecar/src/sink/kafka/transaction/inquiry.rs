@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use outbox_core::sink::{Batch, Outcome, Refusal};
 
-use super::super::deliveries::{CONTROL, FailedDelivery};
+use super::super::deliveries::FailedDelivery;
 use super::super::errors::DeliveryFailure;
 use super::super::inquest::{Failed, Inquest};
 use super::super::isolation::Isolation;
@@ -129,11 +129,41 @@ fn is_collateral(failures: &[FailedDelivery]) -> bool {
 /// The transaction failed, and no message is to blame: it is sent again.
 pub(super) fn unexplained(failures: &[FailedDelivery], reason: String) -> Outcome {
     let own = |failure: &&FailedDelivery| {
-        DeliveryFailure::of(failure.code) != DeliveryFailure::Collateral || failure.tag == CONTROL
+        DeliveryFailure::of(failure.code) != DeliveryFailure::Collateral
     };
     let reason = failures
         .iter()
         .find(own)
         .map_or(reason, |failure| failure.code.to_string());
     Outcome::Abort { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+
+    use super::super::super::deliveries::CONTROL;
+    use super::*;
+
+    fn reason(failures: &[(usize, Code)]) -> String {
+        let failures: Vec<_> = failures
+            .iter()
+            .map(|(tag, code)| FailedDelivery {
+                tag: *tag,
+                code: *code,
+            })
+            .collect();
+        match unexplained(&failures, "unknown id".to_owned()) {
+            Outcome::Abort { reason } => reason,
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+
+    #[test]
+    fn what_was_purged_with_a_failed_transaction_explains_nothing() {
+        let purged = [(0, Code::PurgeQueue), (CONTROL, Code::PurgeQueue)];
+        assert_eq!(reason(&purged), "unknown id");
+        let refused = [(0, Code::PurgeQueue), (CONTROL, Code::MessageSizeTooLarge)];
+        assert_eq!(reason(&refused), Code::MessageSizeTooLarge.to_string());
+    }
 }
