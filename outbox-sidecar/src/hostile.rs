@@ -32,6 +32,15 @@ pub(crate) fn bounded_with_buffer<O>(
 
 /// The same for a parser of text: what is no text is refused before.
 pub(crate) fn bounded_text<O>(input: &[u8], parse: impl FnOnce(&str) -> O) {
+    bounded_text_with_buffer(0, input, parse);
+}
+
+/// The same for a parser of text that takes so much besides.
+pub(crate) fn bounded_text_with_buffer<O>(
+    buffer_bytes: u64,
+    input: &[u8],
+    parse: impl FnOnce(&str) -> O,
+) {
     let text = String::from_utf8_lossy(input);
-    bounded(text.as_bytes(), |_| parse(&text));
+    bounded_with_buffer(buffer_bytes, text.as_bytes(), |_| parse(&text));
 }

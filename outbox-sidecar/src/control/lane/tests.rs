@@ -67,6 +67,7 @@ async fn asked_to_reconnect_the_next_statement_goes_over_a_new_connection() {
     let server = testbed::shared_postgres().await.unwrap();
     let name = server.create_database().await.unwrap();
     let client = server.connect(server.superuser(), &name).await.unwrap();
+    outbox_core::schema::migrate(&client).await.unwrap();
     let newest = async || -> Option<i32> {
         let sql = "select (array_agg(pid order by backend_start desc))[1] from pg_stat_activity
                    where datname = $1 and application_name = 'outbox-sidecar/tests/lane'";

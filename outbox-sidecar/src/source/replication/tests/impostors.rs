@@ -45,7 +45,7 @@ fn impostor(misdeed: Misdeed) -> Impostor {
 /// Asks for the stream and reads it, until it ends or nothing more is to be learnt.
 async fn stream(port: u16) -> Result<(), SourceError> {
     let text =
-        format!("host=127.0.0.1 port={port} user=u dbname=d sslmode=disable connect_timeout=1");
+        format!("host=127.0.0.1 port={port} user=u dbname=d sslmode=disable connect_timeout=50");
     let address = Address::parse(&text).unwrap();
     let startup = Startup {
         application_name: "tests".to_owned(),
