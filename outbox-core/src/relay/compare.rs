@@ -82,7 +82,10 @@ pub(super) fn compare(
     if publication_fingerprint != checkpoint.publication_fingerprint
         && Some(&publication_fingerprint) != accepted
     {
-        return Err(publication_altered());
+        return Err(publication_altered(
+            &publication_fingerprint,
+            &checkpoint.publication_fingerprint,
+        ));
     }
     Ok(Resume {
         frontier,
@@ -96,12 +99,24 @@ pub(super) fn compare(
 pub(super) fn same_publication(inspection: &Inspection, known: &str) -> Result<(), Stop> {
     match inspection.publication_fingerprint.as_deref() {
         Some(found) if found == known => Ok(()),
-        Some(_) => Err(publication_altered()),
+        Some(found) => Err(publication_altered(found, known)),
         None => Err(publication_missing()),
     }
 }
 
-fn publication_altered() -> Stop {
+/// Why a publication is another than the one that was sent under. One that was made anew is missing in the
+/// log until then, as the stream says, too: whichever is seen first, it is the same exit code.
+fn publication_altered(found: &str, known: &str) -> Stop {
+    let number = |fingerprint: &str| {
+        fingerprint
+            .split_once('/')
+            .map(|(number, _)| number.to_owned())
+    };
+    if number(found) != number(known) {
+        return Stop::PublicationMissing(
+            "the publication was dropped, and is another one now".to_owned(),
+        );
+    }
     Stop::PublicationDiffers(
         "the publication was altered since the checkpoint was written: what committed meanwhile may \
          never have been sent, also where it was put back; see `init --accept-publication` in \

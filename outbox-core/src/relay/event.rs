@@ -95,7 +95,8 @@ pub struct Inspection {
     /// The relay's row in `outbox.relay`; `None` when `init` never ran.
     pub relay: Option<RelayRow>,
     /// What tells the publication from what it was before anybody altered it, also where that was
-    /// taken back; `None` when it does not exist.
+    /// taken back; one that was made anew has something else before the first slash. `None` when it
+    /// does not exist.
     pub publication_fingerprint: Option<String>,
     /// What is wrong with the publication, measured against the configuration.
     pub publication_fault: Option<String>,

@@ -158,6 +158,20 @@ fn an_altered_publication_exits_2() {
 }
 
 #[test]
+fn a_publication_that_was_made_anew_exits_4_whoever_notices() {
+    let resumed_with = |found: &str| {
+        resumed(|scenario| {
+            scenario.checkpoint.publication_fingerprint = "7/1 8.1 ab".into();
+            scenario.inspection.publication_fingerprint = Some(found.to_owned());
+        })
+        .exit_code()
+    };
+    assert_eq!(resumed_with("9/2 10.2 ab"), Some(4));
+    assert_eq!(resumed_with("7/2 8.1 ab"), Some(2));
+    assert_eq!(resumed_with("7/1 8.1 ab"), None);
+}
+
+#[test]
 fn an_altered_publication_that_an_operator_accepted_is_the_checkpoints_from_then_on() {
     let altered = |accepted: &str| {
         let accepted = accepted.to_owned();

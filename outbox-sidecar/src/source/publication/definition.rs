@@ -28,13 +28,13 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
-    /// A hash of the definition, and the making.
+    /// The making, which begins with the publication's own number and a slash, and a hash of the definition.
     ///
     /// The server decodes each row with the publication as it was when that committed, and says nothing
     /// of those it leaves out. So a definition that is the same again proves nothing.
     pub(crate) fn fingerprint(&self) -> String {
         let definition = crc32c::crc32c(self.definition.as_bytes());
-        format!("{definition:08x} {}", self.making)
+        format!("{} {definition:08x}", self.making)
     }
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn read_publication(
                 from pg_catalog.pg_class as c
                 join pg_catalog.pg_namespace as s on s.oid = c.relnamespace
                 where c.oid = to_regclass($2)),
-               concat_ws(' ', p.oid || '.' || p.xmin,
+               concat_ws(' ', p.oid || '/' || p.xmin,
                    (select string_agg(r.oid || '.' || r.xmin, ' ' order by r.oid)
                     from pg_catalog.pg_publication_rel as r where r.prpubid = p.oid))
         from pg_catalog.pg_publication as p where p.pubname = $1";
