@@ -45,7 +45,8 @@ async fn a_publication_that_was_made_anew_stops_the_relay_before_what_it_missed(
     .await;
     scenario.enqueue(&client, 103..106).await;
     for _ in 0..2 {
-        expect(&scenario.run_to_end().await, 4, &["publication", &slot]);
+        // The stream says so, or the look at the catalogs, whichever comes first.
+        expect(&scenario.run_to_end().await, 4, &["publication"]);
         // What was committed before it was dropped may be out, nothing else.
         let numbers = scenario.numbers().await;
         assert!(
