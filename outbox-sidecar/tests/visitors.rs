@@ -1,12 +1,10 @@
 //! Visitors of the pages who never ask, or never read.
 
-use std::time::Duration;
-
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::scenario::Scenario;
 use crate::scenario::memory::allocated_kibibytes_max;
+use crate::scenario::{DEADLINE, Scenario};
 
 /// More than the relay serves at one time.
 const VISITORS: usize = 80;
@@ -66,19 +64,13 @@ async fn visitors_who_never_ask_or_never_read_hold_up_nobody() {
     assert!(peak > 0 && peak <= MEMORY_KIBIBYTES_MAX, "{peak} KiB");
 
     // A probe is behind them in the queue, and has its turn once their time is up.
-    let wait = crate::scenario::DEADLINE;
-    let probed = tokio::time::timeout(wait, async {
-        while scenario
-            .get("/live")
-            .await
-            .is_none_or(|(code, _)| code != 200)
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
-    probed
-        .await
-        .expect("the probe is answered while they are there");
+    testbed::wait::until(
+        "the probe is answered while they are there",
+        DEADLINE,
+        async || matches!(scenario.get("/live").await, Some((200, _))),
+    )
+    .await
+    .unwrap();
     drop(visitors);
     assert_eq!(relay.exit().unwrap(), None);
 }

@@ -9,6 +9,7 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
+use testbed::wait;
 use tokio_postgres::Client;
 
 use crate::scenario::memory::resident_kibibytes_max;
@@ -19,6 +20,8 @@ use crate::target::Topic;
 const MEMORY_KIBIBYTES_MAX: u64 = 128 * 1024;
 /// How long the command may take: the wait that it is allowed, and as long again to compare.
 const VERIFY_MAX: Duration = Duration::from_secs(1200);
+/// How long the relay may take to publish everything.
+const PUBLISH_MAX: Duration = Duration::from_secs(1800);
 /// Rows of one transaction.
 const ROWS_AT_ONCE: usize = 50_000;
 /// Of the topic.
@@ -200,4 +203,18 @@ fn write(producer: &BaseProducer, record: &OwnedMessage, id: &str) {
         .payload(record.payload().unwrap())
         .headers(headers);
     producer.send(written).map_err(|(error, _)| error).unwrap();
+}
+
+/// Waits until the slot has passed everything that is written now.
+pub(crate) async fn published(scenario: &Scenario, client: &Client) {
+    let end = "select pg_current_wal_insert_lsn()::text";
+    let end: String = client.query_one(end, &[]).await.unwrap().get(0);
+    wait::until("everything published", PUBLISH_MAX, || async {
+        let sql = "select confirmed_flush_lsn >= $2::text::pg_lsn from pg_replication_slots \
+                   where slot_name = $1";
+        let row = client.query_one(sql, &[&scenario.slot(), &end]).await;
+        row.unwrap().get(0)
+    })
+    .await
+    .unwrap();
 }

@@ -1,16 +1,13 @@
 //! `verify` of a table with millions of rows, of which a tenth is set aside.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
-use testbed::wait;
 use tokio_postgres::Client;
 
-use super::audit::{enqueue, verify};
+use super::audit::{enqueue, published, verify};
 use crate::scenario::Scenario;
 
-/// How long the relay may take to publish everything.
-const PUBLISH_MAX: Duration = Duration::from_secs(1800);
 /// One of so many rows is set aside.
 const ASIDE_EACH: usize = 10;
 
@@ -42,19 +39,6 @@ pub(crate) async fn large_audit(rows: usize) {
     ] {
         assert_eq!(report[name], expected, "{name}: {report:#}");
     }
-}
-
-async fn published(scenario: &Scenario, client: &Client) {
-    let end = "select pg_current_wal_insert_lsn()::text";
-    let end: String = client.query_one(end, &[]).await.unwrap().get(0);
-    wait::until("everything published", PUBLISH_MAX, || async {
-        let sql = "select confirmed_flush_lsn >= $2::text::pg_lsn from pg_replication_slots \
-                   where slot_name = $1";
-        let row = client.query_one(sql, &[&scenario.slot(), &end]).await;
-        row.unwrap().get(0)
-    })
-    .await
-    .unwrap();
 }
 
 /// Gives a tenth of the rows ids of their own, which no message has, since updates are not published,

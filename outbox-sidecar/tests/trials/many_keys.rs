@@ -1,11 +1,10 @@
 //! As many keys as messages.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
-use testbed::wait;
 
-use super::audit::verify;
+use super::audit::{published, verify};
 use crate::scenario::Scenario;
 use crate::scenario::memory::allocated_kibibytes_max;
 
@@ -13,8 +12,6 @@ use crate::scenario::memory::allocated_kibibytes_max;
 const MEMORY_KIBIBYTES_MAX: u64 = 64 * 1024;
 /// Rows of one transaction.
 const ROWS_AT_ONCE: usize = 10_000;
-/// How long the relay may take to publish everything.
-const PUBLISH_MAX: Duration = Duration::from_secs(1800);
 
 /// Publishes so many messages, each of a key of its own.
 pub(crate) async fn many_keys(count: usize) {
@@ -32,16 +29,7 @@ pub(crate) async fn many_keys(count: usize) {
             [&scenario.target.destination(), &first, &last];
         client.execute(insert, &values).await.unwrap();
     }
-    let end = "select pg_current_wal_insert_lsn()::text";
-    let end: String = client.query_one(end, &[]).await.unwrap().get(0);
-    wait::until("everything published", PUBLISH_MAX, || async {
-        let sql = "select confirmed_flush_lsn >= $2::text::pg_lsn from pg_replication_slots \
-                   where slot_name = $1";
-        let row = client.query_one(sql, &[&scenario.slot(), &end]).await;
-        row.unwrap().get(0)
-    })
-    .await
-    .unwrap();
+    published(&scenario, &client).await;
     let peak = allocated_kibibytes_max(relay.pid().unwrap());
     println!("{count} keys: {peak} KiB after {:?}", began.elapsed());
     assert!(peak > 0 && peak <= MEMORY_KIBIBYTES_MAX, "{peak} KiB");
