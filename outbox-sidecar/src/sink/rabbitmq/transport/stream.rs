@@ -24,6 +24,8 @@ pub(in crate::sink::rabbitmq) struct Stream {
     socket: Socket,
     screen: Screen,
     lifeline: oneshot::Receiver<()>,
+    /// What one read brings.
+    block: Box<[u8]>,
     /// What has arrived; of it the first are frames that have passed.
     arrived: BytesMut,
     passed: usize,
@@ -35,6 +37,7 @@ impl Stream {
             socket,
             screen,
             lifeline,
+            block: vec![0; READ_BYTES].into_boxed_slice(),
             arrived: BytesMut::new(),
             passed: 0,
         }
@@ -43,8 +46,7 @@ impl Stream {
     /// Reads until a whole frame is there; `false` at the end of the connection.
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         while self.passed == 0 {
-            let mut block = [0; READ_BYTES];
-            let mut buffer = ReadBuf::new(&mut block);
+            let mut buffer = ReadBuf::new(&mut self.block);
             ready!(Pin::new(&mut self.socket).poll_read(context, &mut buffer))?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Ok(false));
