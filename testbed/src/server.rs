@@ -73,6 +73,14 @@ impl Server {
         }
     }
 
+    /// Fails, with the end of its log, when it has ended.
+    pub(crate) fn still_runs(&self) -> Result<(), Error> {
+        match self.exit()? {
+            None => Ok(()),
+            Some(exit) => Err(self.with_log(&Error::new(format!("{} ended: {exit}", self.name)))),
+        }
+    }
+
     pub(crate) fn signal(&self, signal: Signal, target: Target) -> Result<(), Error> {
         Ok(supervisor()?.signal(self.process()?.id, signal, target)?)
     }
@@ -104,8 +112,8 @@ impl Server {
         let outcome = wait::until_some(&what, deadline, || {
             let answer = ready();
             async {
-                if let Ok(Some(exit)) = self.exit() {
-                    return Some(Err(Error::new(format!("{} ended: {exit}", self.name))));
+                if let Err(error) = self.still_runs() {
+                    return Some(Err(error));
                 }
                 match answer.await {
                     Ok(()) => Some(Ok(())),
@@ -120,7 +128,8 @@ impl Server {
         let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (outcome, last) {
             (Ok(Ok(())), _) => Ok(()),
-            (Ok(Err(error)), _) | (Err(error), None) => Err(self.with_log(&error)),
+            (Ok(Err(error)), _) => Err(error),
+            (Err(error), None) => Err(self.with_log(&error)),
             (Err(error), Some(last)) => {
                 Err(self.with_log(&Error::new(format!("{error}; last seen: {last}"))))
             }

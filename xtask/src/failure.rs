@@ -36,6 +36,14 @@ impl Failure {
         }
     }
 
+    /// The same, with what happened before it.
+    pub(crate) fn after(self, cause: &str) -> Self {
+        Self {
+            message: format!("{cause}\n{}", self.message),
+            ..self
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         self.exit_code
     }

@@ -1,7 +1,7 @@
 //! One PostgreSQL and one Kafka for all test binaries of a run.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::failure::Failure;
 use crate::run::{Runner, cargo, say, workspace};
@@ -10,6 +10,7 @@ use crate::run::{Runner, cargo, say, workspace};
 #[derive(Debug)]
 pub(crate) struct Servers {
     child: Child,
+    output: BufReader<ChildStdout>,
     variables: Vec<(String, String)>,
 }
 
@@ -48,17 +49,39 @@ impl Servers {
             .stdout
             .take()
             .ok_or_else(|| Failure::new("no output to read"))?;
+        let mut output = BufReader::new(output);
         let mut variables = Vec::new();
-        for line in BufReader::new(output).lines() {
+        for line in output.by_ref().lines() {
             let line = line.map_err(fail)?;
             match line.split_once('=') {
                 Some((name, value)) => variables.push((name.to_owned(), value.to_owned())),
                 // An empty line ends the list.
-                None => return Ok(Self { child, variables }),
+                None => {
+                    return Ok(Self {
+                        child,
+                        output,
+                        variables,
+                    });
+                }
             }
         }
         let status = child.wait().map_err(fail)?;
         Err(Failure::new(format!("testbed serve ended: {status}")))
+    }
+
+    /// Ends the servers. Where one of them had ended by itself, that is why tests failed, and is added
+    /// to what they said.
+    pub(crate) fn close(mut self, tests: Result<(), Failure>) -> Result<(), Failure> {
+        drop(self.child.stdin.take());
+        let mut why = String::new();
+        // What cannot be read was not said.
+        let _ = self.output.read_to_string(&mut why);
+        match tests {
+            Err(failure) if !why.is_empty() => {
+                Err(failure.after(&format!("a server that all tests share has ended: {why}")))
+            }
+            tests => tests,
+        }
     }
 
     /// The variables that name the servers to the tests. What the caller has set already wins.

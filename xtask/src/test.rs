@@ -25,6 +25,11 @@ pub(crate) fn run(tier: Tier) -> Result<(), Failure> {
     programs::provision_with(&runner)?;
     checks(&runner)?;
     let servers = Servers::start(&runner)?;
+    let tests = tests(tier, &runner, &servers);
+    servers.close(tests)
+}
+
+fn tests(tier: Tier, runner: &Runner, servers: &Servers) -> Result<(), Failure> {
     let features = features::all(tier == Tier::Long)?;
     let features = match features.as_str() {
         "" => vec![],
@@ -35,12 +40,12 @@ pub(crate) fn run(tier: Tier) -> Result<(), Failure> {
     variables.extend(threads());
     runner.run(&cargo(), &arguments, &variables)?;
     match tier {
-        Tier::Ordinary => postgres::test_some(&runner, &features, &variables),
+        Tier::Ordinary => postgres::test_some(runner, &features, &variables),
         Tier::Long => {
-            postgres::test_some(&runner, &features, &variables)?;
-            rabbitmq::test_version_4(&runner, &features, servers.variables())
+            postgres::test_some(runner, &features, &variables)?;
+            rabbitmq::test_version_4(runner, &features, servers.variables())
         }
-        Tier::AllVersions => postgres::test_all(&runner, &features, &variables),
+        Tier::AllVersions => postgres::test_all(runner, &features, &variables),
     }
 }
 

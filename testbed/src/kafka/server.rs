@@ -215,6 +215,14 @@ impl KafkaServer {
         self.server.pid()
     }
 
+    /// Fails, with the end of its log, when the broker has ended.
+    ///
+    /// # Errors
+    /// When it has, or when that cannot be found out.
+    pub fn still_runs(&self) -> Result<(), Error> {
+        self.server.still_runs()
+    }
+
     /// The broker's log.
     #[must_use]
     pub fn log(&self) -> &Path {

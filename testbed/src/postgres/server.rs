@@ -161,6 +161,14 @@ impl PostgresServer {
         self.server.pid()
     }
 
+    /// Fails, with the end of its log, when the server has ended.
+    ///
+    /// # Errors
+    /// When it has, or when that cannot be found out.
+    pub fn still_runs(&self) -> Result<(), Error> {
+        self.server.still_runs()
+    }
+
     /// The server's log.
     #[must_use]
     pub fn log(&self) -> &Path {
