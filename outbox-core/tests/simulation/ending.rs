@@ -64,7 +64,10 @@ impl World {
                 .get(primary.log)
                 .rows()
                 .all(|row| self.is_settled(primary.log, row));
-        let noticed = !self.broker.has_phantoms(&self.logs, primary.log);
+        // Lost writes of the relay's own, of which no visible message tells, are noticed as well.
+        let writes = self.logs.get(primary.log).stuck().writes;
+        let noticed = !self.broker.has_phantoms(&self.logs, primary.log)
+            && self.broker.newest.stuck_writes <= writes;
         let all_held = self
             .processes
             .iter()
