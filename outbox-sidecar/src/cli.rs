@@ -8,6 +8,7 @@ mod config;
 mod confirm;
 mod described;
 mod error;
+mod exit_help;
 mod init;
 mod progress_line;
 mod redeliver;

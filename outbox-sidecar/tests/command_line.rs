@@ -50,6 +50,25 @@ fn help_and_version_go_to_stdout() {
             help.stdout
         );
     }
+    let stuck_replay = ["stuck", "replay"];
+    let named = [
+        "init",
+        "check",
+        "run",
+        "status",
+        "redeliver",
+        "verify",
+        "remove",
+    ];
+    let commands = named.iter().map(std::slice::from_ref);
+    for command in commands.chain([&stuck_replay[..], &[]]) {
+        let help = directory.run(&[command, &["--help"]].concat());
+        assert!(
+            help.stdout.contains("Exit codes:\n  0  "),
+            "{}",
+            help.stdout
+        );
+    }
     let version = directory.run(&["--version"]);
     assert_eq!(
         version.stdout,

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outbox_core::{Position, Timestamp};
 
+use super::exit_help;
 use super::redeliver::RedeliverArguments;
 use super::stuck::StuckCommand;
 use crate::sink::message_text::read_timestamp;
@@ -10,7 +11,7 @@ use crate::verify::read_position;
 
 /// Relays a PostgreSQL outbox into Kafka or RabbitMQ.
 #[derive(Debug, Parser)]
-#[command(name = "outbox-sidecar", version, about)]
+#[command(name = "outbox-sidecar", version, about, after_help = exit_help::ALL)]
 pub(super) struct Arguments {
     /// The configuration file [default: ./outbox.toml, then /etc/outbox/outbox.toml]
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -25,21 +26,28 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make what the relay needs: schema, publication, slot, roles, checkpoint topic
+    #[command(after_help = exit_help::ALL)]
     Init(InitArguments),
     /// Look for everything that could go wrong, before it does
+    #[command(after_help = exit_help::ALL)]
     Check(ReportArguments),
     /// Run the relay
+    #[command(after_help = exit_help::ALL)]
     Run,
     /// Say how far the relay is
+    #[command(after_help = exit_help::ALL)]
     Status(ReportArguments),
     /// See messages that were set aside, and decide about them
     #[command(subcommand)]
     Stuck(StuckCommand),
     /// Publish once more what was published in a range of time
+    #[command(after_help = exit_help::ASKING)]
     Redeliver(RedeliverArguments),
     /// Compare the outbox with what the broker holds
+    #[command(after_help = exit_help::ALL)]
     Verify(VerifyArguments),
     /// Take away slot, publication and checkpoint
+    #[command(after_help = exit_help::ALL)]
     Remove(RemoveArguments),
     /// Show the configuration and where each value comes from
     Config(ConfigArguments),

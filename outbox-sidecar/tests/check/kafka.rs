@@ -60,6 +60,15 @@ async fn faults_of_topics_are_found() {
         let setting = format!("kafka.checkpoint_topic={name}");
         finds(&scenario, &[&setting], ("error", subject), says).await;
     }
+    let setting = format!("kafka.checkpoint_topic={}", unique::name("missing"));
+    let (found, _) = findings(&scenario, &[&setting]).await;
+    let of_transactions = found
+        .iter()
+        .find(|finding| finding["subject"] == "transactions");
+    assert!(
+        of_transactions.is_none(),
+        "it follows from the topic: {found:#?}"
+    );
     let wide = unique::name("wide");
     kafka.create_topic_with(&wide, 2, &[compact]).await.unwrap();
     let setting = format!("kafka.checkpoint_topic={wide}");

@@ -11,21 +11,26 @@ const REPLICAS_SAFE: usize = 3;
 /// Room that the protocol takes beside a record.
 const OVERHEAD_BYTES: usize = 1024;
 
+/// The relay's topic of checkpoints. False when there is none, or nobody tells.
 pub(super) fn checkpoints(
     kafka: &KafkaSettings,
     administration: &KafkaAdministration,
     brokers: &BrokerSummary,
     findings: &mut Findings,
-) {
+) -> bool {
     let (subject, topic) = ("checkpoint topic", &kafka.checkpoint_topic);
     let found = match administration.describe_checkpoint_topic() {
-        Err(error) => return findings.error(subject, error.to_string(), "outbox-sidecar init"),
+        Err(error) => {
+            findings.error(subject, error.to_string(), "outbox-sidecar init");
+            return false;
+        }
         Ok(None) => {
-            return findings.error(
+            findings.error(
                 subject,
                 format!("{topic} does not exist"),
                 "outbox-sidecar init, if this relay never published; else see exit code 5",
             );
+            return false;
         }
         Ok(Some(found)) => found,
     };
@@ -60,6 +65,7 @@ pub(super) fn checkpoints(
     }
     durability(subject, topic, &found, findings);
     findings.ok(subject, topic.clone());
+    true
 }
 
 /// Whether there are brokers enough for the destinations that the relay is to make.

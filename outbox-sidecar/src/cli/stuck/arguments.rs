@@ -9,6 +9,7 @@ use outbox_core::{MessageId, Position, Timestamp};
 use crate::cli::CliError;
 use crate::cli::arguments::time;
 use crate::cli::asking_arguments::AskingArguments;
+use crate::cli::exit_help;
 use crate::stuck::{Filter, StateFilter};
 
 /// What is listed lies in memory.
@@ -21,8 +22,10 @@ pub(in crate::cli) enum StuckCommand {
     /// Show everything that is known of one
     Show(ShowArguments),
     /// Ask the relay to publish them
+    #[command(after_help = exit_help::ASKING)]
     Replay(ReplayArguments),
     /// Give them up, and let what waits behind them go
+    #[command(after_help = exit_help::ASKING)]
     Skip(SkipArguments),
 }
 
