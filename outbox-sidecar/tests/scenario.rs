@@ -216,6 +216,12 @@ impl Scenario {
         }
     }
 
+    /// The broker holds what the outbox does, as `verify` sees it.
+    pub(crate) async fn verified(&self) {
+        let ran = self.command(&["verify"], &[]).await;
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    }
+
     /// Everything that a consumer (in Kafka, of committed records) sees now.
     pub(crate) async fn records(&self) -> Vec<Record> {
         self.target.records().await

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use testbed::proxy::TcpProxy;
 use testbed::{KafkaServer, Program, wait};
+use tokio_postgres::Client;
 
 use crate::scenario::memory::allocated_kibibytes_max;
 use crate::scenario::{DEADLINE, Scenario};
@@ -22,6 +23,18 @@ fn halvings(relay: &Program) -> usize {
     let said = relay.stderr().unwrap();
     said.matches("a batch took longer than the broker allows")
         .count()
+}
+
+/// Commits rows that are numbered from ten, each with a header of so many bytes, in one transaction.
+async fn enqueue_filled(scenario: &Scenario, client: &Client, rows: usize, bytes: usize) {
+    let insert = format!(
+        "insert into outbox.message (destination, key, type, payload, headers) \
+         select '{}', 'k' || n % 7, 'T', convert_to(n::text, 'UTF8'), \
+                jsonb_build_object('filler', repeat('x', {bytes})) \
+         from generate_series(10, {rows} + 9) n",
+        scenario.topic().name
+    );
+    client.batch_execute(&insert).await.unwrap();
 }
 
 #[tokio::test]
@@ -45,14 +58,7 @@ async fn a_batch_that_outlives_its_transaction_gets_through_in_halves_each_messa
     assert_eq!(halvings(&relay), 0);
 
     proxy.limit_bandwidth(BYTES_PER_SECOND);
-    let insert = format!(
-        "insert into outbox.message (destination, key, type, payload, headers) \
-         select '{}', 'k' || n % 7, 'T', convert_to(n::text, 'UTF8'), \
-                jsonb_build_object('filler', repeat('x', {FILLER_BYTES})) \
-         from generate_series(10, {ROWS} + 9) n",
-        scenario.topic().name
-    );
-    client.batch_execute(&insert).await.unwrap();
+    enqueue_filled(&scenario, &client, ROWS, FILLER_BYTES).await;
     wait::until("a batch sent in halves", DEADLINE, || async {
         halvings(&relay) > 0
     })
@@ -104,14 +110,7 @@ async fn a_walsender_whose_reader_is_full_is_answered_and_the_relays_memory_stay
     let before = walsender().await;
 
     kafka.freeze().unwrap();
-    let insert = format!(
-        "insert into outbox.message (destination, key, type, payload, headers) \
-         select '{}', 'k' || n % 7, 'T', convert_to(n::text, 'UTF8'), \
-                jsonb_build_object('filler', repeat('x', {BACKLOG_ROW_BYTES})) \
-         from generate_series(10, {BACKLOG_ROWS} + 9) n",
-        scenario.topic().name
-    );
-    client.batch_execute(&insert).await.unwrap();
+    enqueue_filled(&scenario, &client, BACKLOG_ROWS, BACKLOG_ROW_BYTES).await;
     let full = |status: &Value| status["buffer_bytes"].as_u64() >= Some(BUFFER_BYTES_MAX / 2);
     scenario.status_where("full", full).await;
     // By the server's clock: how long nothing more was taken, and when it last heard of us.

@@ -163,14 +163,7 @@ async fn a_password_is_rotated_under_a_running_relay_and_verify_uses_it() {
     site.files.write("password", "canary-2\n");
     scenario.drained(&client).await;
     assert_eq!(scenario.numbers().await, (0..40).collect::<Vec<_>>());
-    let verified = scenario.command(&["verify"], &[]).await;
-    assert_eq!(
-        verified.code,
-        Some(0),
-        "{}{}",
-        verified.stdout,
-        verified.stderr
-    );
+    scenario.verified().await;
     assert!(!relay.stderr().unwrap().contains("canary"));
     relay.terminate().unwrap();
     assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));

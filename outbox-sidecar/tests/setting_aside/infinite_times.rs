@@ -61,13 +61,6 @@ async fn a_refused_message_whose_time_is_infinite_is_set_aside_and_comes_back() 
         ("k5", "2026-11-22T00:00:00.000000Z"),
     ];
     assert_eq!(times, expected);
-    let verified = scenario.command(&["verify"], &[]).await;
-    assert_eq!(
-        verified.code,
-        Some(0),
-        "{}{}",
-        verified.stdout,
-        verified.stderr
-    );
+    scenario.verified().await;
     relay.kill().await.unwrap();
 }

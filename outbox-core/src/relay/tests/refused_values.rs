@@ -20,8 +20,8 @@ fn answer(scenario: &mut Scenario, result: Result<u64, SourceFailure>) {
     scenario.event(Event::Parked(ticket, result));
 }
 
-#[test]
-fn what_the_database_refuses_among_others_is_found_and_named() {
+/// Of three messages the broker has refused the first ones, and they are to be set aside.
+fn refusing(count: usize) -> Scenario {
     let mut scenario = publishing(StuckPolicy::ParkKey);
     scenario.leave(|action| publish(action).is_some() || matches!(action, Action::Park { .. }));
     scenario.stream([
@@ -31,7 +31,13 @@ fn what_the_database_refuses_among_others_is_found_and_named() {
         keyed(3, "c"),
         commit(1100),
     ]);
-    scenario.outcome(Outcome::Poison((0..3).map(refusal).collect()));
+    scenario.outcome(Outcome::Poison((0..count).map(refusal).collect()));
+    scenario
+}
+
+#[test]
+fn what_the_database_refuses_among_others_is_found_and_named() {
+    let mut scenario = refusing(3);
     for result in [refused_value(), Ok(1), refused_value()] {
         answer(&mut scenario, result);
     }
@@ -47,16 +53,7 @@ fn what_the_database_refuses_among_others_is_found_and_named() {
 
 #[test]
 fn what_the_database_refuses_together_and_takes_one_by_one_is_set_aside() {
-    let mut scenario = publishing(StuckPolicy::ParkKey);
-    scenario.leave(|action| publish(action).is_some() || matches!(action, Action::Park { .. }));
-    scenario.stream([
-        begin(1100),
-        keyed(1, "a"),
-        keyed(2, "b"),
-        row(3),
-        commit(1100),
-    ]);
-    scenario.outcome(Outcome::Poison((0..2).map(refusal).collect()));
+    let mut scenario = refusing(2);
     for result in [
         refused_value(),
         Ok(1),

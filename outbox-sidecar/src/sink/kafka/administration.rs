@@ -4,6 +4,8 @@ mod write_right;
 
 pub use inspection::TopicDescription;
 pub use placement::Misplaced;
+#[cfg(test)]
+pub(super) use placement::partition_of;
 pub use write_right::WriteRight;
 
 use std::collections::BTreeMap;

@@ -106,7 +106,8 @@ fn key_of_ours(record: &BorrowedMessage<'_>) -> Option<Vec<u8>> {
     (!key.is_empty()).then(|| key.to_vec())
 }
 
-fn partition_of(key: &[u8], partitions: i32) -> Option<i32> {
+/// Where a client of Java puts a message with this key.
+pub(in crate::sink::kafka) fn partition_of(key: &[u8], partitions: i32) -> Option<i32> {
     let positive = i32::try_from(murmur2(key)? & 0x7fff_ffff).ok()?;
     positive.checked_rem(partitions)
 }

@@ -8,6 +8,7 @@ use rdkafka::message::Message;
 use super::broker;
 use super::reading::{committed, committed_payloads, headers, uncommitted};
 use super::support::{Relay, payloads, publish_surely};
+use crate::sink::kafka::administration::partition_of;
 
 #[test]
 fn a_consumer_sees_every_field_of_the_row() {
@@ -76,8 +77,7 @@ fn keys_lie_where_java_clients_put_them_and_keep_their_order() {
     assert_eq!(records.len(), 1500);
     for record in &records {
         let key = record.key().unwrap();
-        let partition = i32::try_from((murmur2(key) & 0x7FFF_FFFF) % 3).unwrap();
-        assert_eq!(record.partition(), partition, "{key:?}");
+        assert_eq!(Some(record.partition()), partition_of(key, 3), "{key:?}");
         let text = String::from_utf8(record.payload().unwrap().to_vec()).unwrap();
         let (sequence, index) = text.split_once('.').unwrap();
         let place = (sequence.parse().unwrap(), index.parse().unwrap());
@@ -85,28 +85,6 @@ fn keys_lie_where_java_clients_put_them_and_keep_their_order() {
             assert!(before < place, "{before:?} before {place:?}");
         }
     }
-}
-
-/// As org.apache.kafka.common.utils.Utils.murmur2.
-fn murmur2(data: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c_u32 ^ u32::try_from(data.len()).unwrap();
-    let mut chunks = data.chunks_exact(4);
-    for chunk in &mut chunks {
-        let mut word = u32::from_le_bytes(chunk.try_into().unwrap()).wrapping_mul(M);
-        word ^= word >> 24;
-        hash = hash.wrapping_mul(M) ^ word.wrapping_mul(M);
-    }
-    let rest = chunks.remainder();
-    if !rest.is_empty() {
-        for (place, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * place);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^ (hash >> 15)
 }
 
 #[test]

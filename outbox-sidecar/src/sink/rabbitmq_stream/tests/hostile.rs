@@ -212,6 +212,14 @@ fn nonsense_while_publishing_ends_the_connection() {
     }
 }
 
+/// Takes a batch, and refuses of it what has this id.
+fn refuse_the_second(mut stream: TcpStream, id: [u8; 8], code: u8) {
+    let_publish(&mut stream);
+    let refused = [&[0, 4, 0, 1, 0, 0, 0, 0, 1][..], &id, &[0, code]].concat();
+    stream.write_all(&frame(&refused)).unwrap();
+    linger(stream);
+}
+
 #[test]
 fn a_hole_is_never_published_over() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -219,11 +227,8 @@ fn a_hole_is_never_published_over() {
     let id = |index: u64| ((1_000_000_u64 / 8) << 20 | index).to_be_bytes();
     let server = std::thread::spawn(move || {
         // The second of three is refused.
-        let (mut stream, _) = listener.accept().unwrap();
-        let_publish(&mut stream);
-        let refused = [&[0, 4, 0, 1, 0, 0, 0, 0, 1][..], &id(1), &[0, 15]].concat();
-        stream.write_all(&frame(&refused)).unwrap();
-        linger(stream);
+        let (stream, _) = listener.accept().unwrap();
+        refuse_the_second(stream, id(1), 15);
         // And yet the broker has the third.
         let (mut stream, _) = listener.accept().unwrap();
         admit(&mut stream);
@@ -257,11 +262,8 @@ fn a_refused_message_that_another_relay_has_published_since_holds_up_nothing() {
     let id = |batch: u64, index: u64| ((batch * 1_000_000 / 8) << 20 | index).to_be_bytes();
     let server = std::thread::spawn(move || {
         // The second of three is refused, and the relay loses its database with it.
-        let (mut stream, _) = listener.accept().unwrap();
-        let_publish(&mut stream);
-        let refused = [&[0, 4, 0, 1, 0, 0, 0, 0, 1][..], &id(1, 1), &[0, 18]].concat();
-        stream.write_all(&frame(&refused)).unwrap();
-        linger(stream);
+        let (stream, _) = listener.accept().unwrap();
+        refuse_the_second(stream, id(1, 1), 18);
         // Another one has published all three, and the checkpoint covers them.
         let (mut stream, _) = listener.accept().unwrap();
         admit(&mut stream);
