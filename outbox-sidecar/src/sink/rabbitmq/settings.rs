@@ -47,7 +47,7 @@ const PARAMETERS: [&str; 4] = [
 ];
 
 impl Broker {
-    fn read(text: &str, heartbeat: Duration) -> Result<Self, String> {
+    pub(super) fn read(text: &str, heartbeat: Duration) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| error.to_string())?;
         // What lapin says of such an address repeats it, password and all.
         if url.cannot_be_a_base() {

@@ -12,6 +12,7 @@ mod tables;
 
 use std::io;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use lapin::tcp::AsyncTcpStream;
 use tokio::net::TcpStream;
@@ -50,28 +51,49 @@ impl Dialler {
         (dialler, Lifeline(held))
     }
 
-    /// Connects, once, and without a time limit of its own.
+    /// Connects, once: until the lifeline is dropped, or for as long as the address says.
     pub(super) async fn dial(&self) -> io::Result<AsyncTcpStream<Stream>> {
         let held = self.lifeline.lock();
         let lifeline = held.ok().and_then(|mut lifeline| lifeline.take());
         // lapin does not connect a second time unless it is told to.
-        let lifeline = lifeline.ok_or_else(|| io::Error::other("the connection was made"))?;
-        let authority = &self.broker.uri.authority;
-        let tcp = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
-        tcp.set_nodelay(true)?;
-        let socket: stream::Socket = match &self.broker.tls {
-            None => Box::new(tcp),
-            Some(tls) => {
-                let config = tls
-                    .config(&authority.host)
-                    .await
-                    .map_err(io::Error::other)?;
-                let name =
-                    ServerName::try_from(authority.host.clone()).map_err(io::Error::other)?;
-                Box::new(TlsConnector::from(config).connect(name, tcp).await?)
-            }
+        let mut lifeline = lifeline.ok_or_else(|| io::Error::other("the connection was made"))?;
+        let socket = tokio::select! {
+            // Nothing is ever sent through it.
+            _ = &mut lifeline => return Err(stream::given_up()),
+            socket = self.socket_in_time() => socket?,
         };
         let screen = Screen::new(self.in_flight_bytes_max);
         Ok(AsyncTcpStream::Plain(Stream::new(socket, screen, lifeline)))
     }
+
+    async fn socket_in_time(&self) -> io::Result<stream::Socket> {
+        let Some(limit_ms) = self.broker.uri.query.connection_timeout else {
+            return self.socket().await;
+        };
+        let connecting = tokio::time::timeout(Duration::from_millis(limit_ms), self.socket());
+        connecting.await.map_err(|_| {
+            let text = format!("no connection within connection_timeout, {limit_ms} ms");
+            io::Error::new(io::ErrorKind::TimedOut, text)
+        })?
+    }
+
+    async fn socket(&self) -> io::Result<stream::Socket> {
+        let authority = &self.broker.uri.authority;
+        let tcp = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
+        tcp.set_nodelay(true)?;
+        let Some(tls) = &self.broker.tls else {
+            return Ok(Box::new(tcp));
+        };
+        let config = tls
+            .config(&authority.host)
+            .await
+            .map_err(io::Error::other)?;
+        let name = ServerName::try_from(authority.host.clone()).map_err(io::Error::other)?;
+        Ok(Box::new(
+            TlsConnector::from(config).connect(name, tcp).await?,
+        ))
+    }
 }
+
+#[cfg(test)]
+mod tests;

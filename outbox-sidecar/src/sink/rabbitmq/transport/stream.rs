@@ -18,6 +18,14 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Carrier for T {}
 
 pub(super) type Socket = Box<dyn Carrier>;
 
+/// Its lifeline was dropped.
+pub(super) fn given_up() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ConnectionAborted,
+        "the connection was given up",
+    )
+}
+
 /// A connection as lapin sees it: whole frames that a broker may send, and an end once nobody wants
 /// it any more.
 pub(in crate::sink::rabbitmq) struct Stream {
@@ -68,10 +76,7 @@ impl futures_util::io::AsyncRead for Stream {
         let this = self.get_mut();
         // Nothing is ever sent through it.
         if Pin::new(&mut this.lifeline).poll(context).is_ready() {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the connection was given up",
-            )));
+            return Poll::Ready(Err(given_up()));
         }
         if !ready!(this.poll_frame(context))? {
             return Poll::Ready(Ok(0));
