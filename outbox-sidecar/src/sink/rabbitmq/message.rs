@@ -11,16 +11,18 @@ use crate::sink::message_text as text;
 
 /// AMQP's delivery mode of a message that survives a restart.
 const PERSISTENT: u8 = 2;
-/// What the properties of a message may take: one frame must hold them, and the smallest that a
-/// broker may negotiate without being asked to is 128 KiB.
-const PROPERTIES_BYTES_MAX: usize = 120 * 1024;
+/// What the frame of a message's properties holds beside headers and key: two short texts, id, position,
+/// time, and their names.
+const PROPERTIES_OVERHEAD_BYTES: usize = 2048;
 /// The header that tells a message without payload from one with an empty payload.
 const TOMBSTONE: &str = "outbox-tombstone";
 
-/// The properties of a row's message, or why AMQP cannot carry it.
+/// The properties of a row's message, or why AMQP cannot carry it: one frame must hold them, of at most
+/// `frame_bytes_max`.
 pub(super) fn properties(
     delivery: &Delivery,
     timeline: TimelineId,
+    frame_bytes_max: usize,
 ) -> Result<BasicProperties, (RefusalReason, String)> {
     let row = &delivery.row;
     let mut headers = FieldTable::default();
@@ -52,10 +54,11 @@ pub(super) fn properties(
         return Err((RefusalReason::HeadersInvalid, what));
     }
     let bytes = properties_bytes(row);
-    if bytes > PROPERTIES_BYTES_MAX {
+    let limit = frame_bytes_max.saturating_sub(PROPERTIES_OVERHEAD_BYTES);
+    if bytes > limit {
         return Err((
             RefusalReason::HeadersInvalid,
-            format!("headers and key have {bytes} bytes, a frame can carry {PROPERTIES_BYTES_MAX}"),
+            format!("headers and key have {bytes} bytes, a frame can carry {limit}"),
         ));
     }
     let property = |what: &str, value: &str| {

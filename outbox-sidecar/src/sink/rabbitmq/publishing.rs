@@ -267,11 +267,10 @@ impl Publishing {
                 format!("the message has {bytes} bytes, limits.message_bytes_max allows {limit}");
             return Ok(Err((RefusalReason::TooLarge, text)));
         }
+        let frame_bytes_max = session.frame_bytes_max();
         let prepared = work.routing.target(row).and_then(|target| {
-            Ok((
-                target,
-                properties(delivery, work.batch.checkpoint.timeline)?,
-            ))
+            let timeline = work.batch.checkpoint.timeline;
+            Ok((target, properties(delivery, timeline, frame_bytes_max)?))
         });
         let (target, properties) = match prepared {
             Ok(prepared) => prepared,

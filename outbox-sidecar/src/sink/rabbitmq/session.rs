@@ -101,6 +101,11 @@ impl Session {
         &self.link.connection
     }
 
+    /// The largest frame that both sides have agreed to.
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.link.connection.configuration().frame_max() as usize
+    }
+
     /// Whether the connection stands, as far as heartbeats tell.
     pub(super) fn is_open(&self) -> bool {
         self.link.connection.status().connected()

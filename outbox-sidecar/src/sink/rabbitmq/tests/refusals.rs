@@ -192,6 +192,28 @@ fn what_amqp_cannot_carry_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn headers_that_no_frame_of_the_connection_can_carry_are_refused_before_they_are_sent() {
+    let (rabbit, queue) = (shared(), unique("queue"));
+    make_queue(rabbit, &queue, "classic");
+    let mut settings = settings(rabbit);
+    settings.urls = vec![format!("{}?frame_max=8192", rabbit.url())];
+    let mut batch = batch_to(1, &queue, &[Some("a"), Some("b"), Some("c")]);
+    // The second fits, the third does not.
+    for (index, bytes) in [(1, 6_000), (2, 8_000)] {
+        batch.messages[index].row.headers = format!("{{\"n\":\"{}\"}}", "x".repeat(bytes)).into();
+        batch.messages[index].row.message_type = "t".repeat(255).into();
+        batch.messages[index].row.content_type = "c".repeat(255).into();
+    }
+    let found = refusals(publish_surely(&mut publisher(&settings), &batch));
+    let reasons: Vec<_> = found
+        .iter()
+        .map(|refusal| (refusal.batch_index, refusal.reason))
+        .collect();
+    assert_eq!(reasons, [(2, RefusalReason::HeadersInvalid)]);
+    assert_eq!(take_all(rabbit, &queue).len(), 2);
+}
+
+#[test]
 fn a_full_queue_is_back_pressure_and_its_key_waits() {
     let (rabbit, queue) = (shared(), unique("queue"));
     let overflow = AMQPValue::LongString(LongString::from("reject-publish"));
