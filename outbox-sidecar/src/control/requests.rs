@@ -14,13 +14,27 @@ use outbox_core::relay::{
 };
 use outbox_core::{Lsn, RequestId, SystemId};
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::claim::Writer;
+use super::claim::{Writer, epoch, superseded};
+use super::connection::bounded;
 use super::stuck_rows::column;
 use crate::failpoint::failpoint;
 
 const CARRYING_OUT: &str = "carrying out a request";
+
+/// Whether a transaction has not ended for everybody: one that waits for a standby is decoded before anyone
+/// sees what it wrote, and holds the lock of its id until they do. No row where the claim does not hold.
+const RUNNING: &str = "
+    select exists (select from pg_catalog.pg_locks
+                   where locktype = 'transactionid' and transactionid = $5::text::pg_catalog.xid)
+    from {schema}.relay as r where {claim}";
+
+/// A request of this relay, by its id and its transaction's: whoever may emit logical messages may name any.
+const KNOWN: &str = "
+    select commit_lsn::text, index, kind = 'redeliver' from {schema}.request
+    where id = $1 and relay = $2 and xid::text::numeric % 4294967296 = $3::int8";
 
 /// How much of a request is read at once.
 #[derive(Clone, Copy)]
@@ -41,15 +55,13 @@ impl Writer<'_> {
         place: RequestPlace,
         limits: PartLimits,
     ) -> Result<RequestPart, SourceFailure> {
+        // Anyone may name requests that there are not: that costs two questions, and no write.
+        if let Some(none) = self.none_such(client, claim, place).await? {
+            return Ok(none);
+        }
         let (step, writes) = self.step(client, claim).await?;
-        // In this order: a transaction that has ended by now can be seen by what comes next.
-        let is_running = step.is_running(place.xid).await?;
         let Some(known) = step.request(place).await? else {
-            return Ok(if is_running {
-                RequestPart::NotVisible
-            } else {
-                RequestPart::Unknown
-            });
+            return Ok(RequestPart::Unknown);
         };
         match known.position {
             None => step.begin(system_id, place, known.is_redelivery).await?,
@@ -78,6 +90,36 @@ impl Writer<'_> {
             messages,
             next,
             writes,
+        })
+    }
+
+    /// Why nothing can be taken, if nobody sees such a request: not yet, or there is none.
+    async fn none_such(
+        &self,
+        client: &Client,
+        claim: Claim,
+        place: RequestPlace,
+    ) -> Result<Option<RequestPart>, SourceFailure> {
+        let (pid, epoch) = (claim.walsender_pid, epoch(claim));
+        let of_claim: [&(dyn ToSql + Sync); 5] = [
+            &self.relay,
+            &epoch,
+            &self.slot,
+            &pid,
+            &place.xid.to_string(),
+        ];
+        let sql = self.sql(RUNNING);
+        let running = bounded(CARRYING_OUT, client.query_opt(&sql, &of_claim)).await?;
+        let is_running: bool = column(&running.ok_or_else(superseded)?, 0)?;
+        // In this order: a transaction that has ended by now can be seen by what comes next.
+        let (id, xid) = (uuid(place.id), i64::from(place.xid));
+        let of_request: [&(dyn ToSql + Sync); 3] = [&id, &self.relay, &xid];
+        let sql = self.sql(KNOWN);
+        let known = bounded(CARRYING_OUT, client.query_opt(&sql, &of_request)).await?;
+        Ok(match (known, is_running) {
+            (Some(_), _) => None,
+            (None, true) => Some(RequestPart::NotVisible),
+            (None, false) => Some(RequestPart::Unknown),
         })
     }
 

@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
 use uuid::Uuid;
 
-use super::{CARRYING_OUT, PartLimits, uuid};
+use super::{CARRYING_OUT, KNOWN, PartLimits, uuid};
 use crate::control::claim::{COUNTED, Writer, epoch, superseded};
 use crate::control::connection::{bounded, within};
 use crate::control::stuck_rows::{column, message, number, position_of, unsigned};
@@ -33,27 +33,14 @@ pub(super) struct Step<'c> {
 }
 
 impl Step<'_> {
-    /// Whether a transaction has not ended for everybody: one that waits for a standby is decoded
-    /// before anyone sees what it wrote, and holds the lock of its id until they do.
-    pub(super) async fn is_running(&self, xid: u32) -> Result<bool, SourceFailure> {
-        let sql = "select exists (select from pg_catalog.pg_locks
-                                  where locktype = 'transactionid'
-                                    and transactionid = $1::text::pg_catalog.xid)";
-        let rows = self.rows(sql, &[&xid.to_string()]).await?;
-        rows.first().map_or(Ok(false), |row| column(row, 0))
-    }
-
-    /// What is known of the request; `None` when there is none of this transaction: whoever may emit
-    /// logical messages may name any request.
+    /// What is known of the request; `None` when there is none of this transaction.
     pub(super) async fn request(
         &self,
         place: RequestPlace,
     ) -> Result<Option<Known>, SourceFailure> {
-        let sql = "select commit_lsn::text, index, kind = 'redeliver' from {schema}.request
-                   where id = $1 and relay = $2 and xid::text::numeric % 4294967296 = $3::int8
-                   for update";
         let (id, xid) = (uuid(place.id), i64::from(place.xid));
-        let rows = self.rows(sql, &[&id, &self.writer.relay, &xid]).await?;
+        let sql = format!("{KNOWN} for update");
+        let rows = self.rows(&sql, &[&id, &self.writer.relay, &xid]).await?;
         let known = |row| {
             Ok(Known {
                 position: position_of(row, 0)?,

@@ -7,6 +7,7 @@ use super::support::*;
 use crate::control::{TAKE_TURN, name_lock_holders};
 use outbox_core::RequestId;
 use outbox_core::relay::{FailureKind, RequestPart, RequestPlace};
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -266,6 +267,23 @@ async fn a_request_that_nobody_sees_yet_is_told_from_one_that_is_not() {
         database.take_at(unknown, ALL).await,
         Ok(RequestPart::Unknown)
     );
+}
+
+#[tokio::test]
+async fn a_request_that_is_none_is_told_without_a_write_and_to_nobody_else() {
+    let mut database = Database::new().await;
+    let versions = "select xmin::text from outbox.relay where name = 'tests'";
+    let version =
+        async |client: &Client| -> String { client.query_one(versions, &[]).await.unwrap().get(0) };
+    let before = version(&database.client).await;
+    let unknown = RequestId::from_bytes([9; 16]);
+    let taken = database.take(unknown, ALL).await;
+    assert_eq!(taken, Ok(RequestPart::Unknown));
+    assert_eq!(version(&database.client).await, before);
+    // Another server knows nothing of our requests, and must not say that there are none.
+    database.claim.walsender_pid += 1;
+    let taken = database.take(unknown, ALL).await;
+    assert_eq!(kind(taken), FailureKind::ClaimSuperseded);
 }
 
 #[tokio::test]
