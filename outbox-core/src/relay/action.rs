@@ -235,14 +235,16 @@ pub enum Notice {
         /// They.
         messages: Arc<[ParkedMessage]>,
     },
-    /// A logical message for this relay is none that this release understands: it is passed over.
+    /// A logical message for this relay is none that this release understands: it is passed over. Said once a
+    /// transaction.
     RequestUnreadable,
     /// A request waits until its transaction can be seen.
     RequestWaits {
         /// The request.
         request: RequestId,
     },
-    /// A transaction names more requests than anyone could make in it: this one is not looked for.
+    /// A transaction names more requests than anyone could make in it: this one is not looked for, nor are
+    /// those behind it. Said once a transaction.
     RequestDropped {
         /// What the logical message names.
         request: RequestId,

@@ -49,6 +49,9 @@ struct Open {
     since: Duration,
     /// What an operator asks for in it, as far as its logical messages say so.
     requests: VecDeque<RequestId>,
+    /// Whether it named more than it may, and whether it named what cannot be read: each is said once.
+    names_too_many: bool,
+    names_nonsense: bool,
 }
 
 /// What the sink gets next.
@@ -131,6 +134,8 @@ impl Buffer {
             bytes: 0,
             since: now,
             requests: VecDeque::new(),
+            names_too_many: false,
+            names_nonsense: false,
         });
         Ok(())
     }
@@ -172,18 +177,25 @@ impl Buffer {
         Ok(())
     }
 
-    /// Notes what an operator asks for in the open transaction; false when that names too much.
+    /// Notes what an operator asks for in the open transaction; true when that is the first of what it names
+    /// too much.
     pub(super) fn request(&mut self, id: RequestId) -> Result<bool, Disorder> {
         let outside = Disorder("a logical message came outside a transaction");
-        let requests = &mut self.open.as_mut().ok_or(outside)?.requests;
-        if requests.contains(&id) {
-            return Ok(true);
+        let open = self.open.as_mut().ok_or(outside)?;
+        if open.requests.contains(&id) {
+            return Ok(false);
         }
-        let has_room = requests.len() < REQUESTS_MAX;
-        if has_room {
-            requests.push_back(id);
+        if open.requests.len() < REQUESTS_MAX {
+            open.requests.push_back(id);
+            return Ok(false);
         }
-        Ok(has_room)
+        Ok(!std::mem::replace(&mut open.names_too_many, true))
+    }
+
+    /// True for the first nonsense of the open transaction.
+    pub(super) fn nonsense(&mut self) -> bool {
+        let open = self.open.as_mut();
+        open.is_none_or(|open| !std::mem::replace(&mut open.names_nonsense, true))
     }
 
     /// What an operator asks for in the open transaction: it stands behind its messages.

@@ -55,14 +55,7 @@ impl Intake {
             StreamEvent::Row(row) => self.row(row)?,
             StreamEvent::LogicalMessage { prefix, content } => {
                 if *prefix == *core.request_prefix {
-                    match RequestId::read(&content) {
-                        Some(request) => {
-                            if !self.buffer.request(request)? {
-                                core.report(Notice::RequestDropped { request });
-                            }
-                        }
-                        None => core.report(Notice::RequestUnreadable),
-                    }
+                    self.request(core, RequestId::read(&content))?;
                 }
             }
             StreamEvent::Commit {
@@ -89,6 +82,21 @@ impl Intake {
             }
         }
         Ok(None)
+    }
+
+    /// Notes what the open transaction names; what is wrong with that is said once.
+    fn request(&mut self, core: &mut Core, named: Option<RequestId>) -> Result<(), Next> {
+        let notice = match named {
+            Some(request) => {
+                let is_dropped = self.buffer.request(request)?;
+                is_dropped.then_some(Notice::RequestDropped { request })
+            }
+            None => self.buffer.nonsense().then_some(Notice::RequestUnreadable),
+        };
+        if let Some(notice) = notice {
+            core.report(notice);
+        }
+        Ok(())
     }
 
     fn row(&mut self, row: OutboxRow) -> Result<(), Next> {

@@ -159,7 +159,7 @@ impl Notices {
             }
             Notice::RequestDropped { request } => tracing::error!(
                 %request,
-                "a transaction names more requests than it can have made: this one is not looked for"
+                "a transaction names more requests than it can have made: this one is not looked for, nor is any behind it"
             ),
             Notice::RequestUnknown { request } => tracing::warn!(
                 %request,

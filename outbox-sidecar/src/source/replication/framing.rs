@@ -30,6 +30,8 @@ const TRANSACTIONAL: u8 = 1;
 pub(super) struct Framing {
     /// How much of a message that is passed over is still to come.
     passing_bytes: usize,
+    /// Whether one of them said that it was a request.
+    has_warned: bool,
 }
 
 /// What stands at one place of the buffer.
@@ -40,6 +42,16 @@ enum Found {
     Whole(usize),
     /// A message of so many bytes, whole or not, that means nothing to us.
     Foreign(usize),
+    /// The same, and it says that it is a request.
+    Oversized(usize),
+}
+
+/// What a message is, as far as its beginning tells.
+enum Kind {
+    Ours,
+    Foreign,
+    /// A request that is too large to be one.
+    Oversized,
 }
 
 impl Framing {
@@ -57,15 +69,30 @@ impl Framing {
                     other => break other,
                 }
             };
-            if let Found::Foreign(bytes) = found {
+            if let Found::Oversized(bytes) = found {
+                self.warn(bytes);
+            }
+            if let Found::Foreign(bytes) | Found::Oversized(bytes) = found {
                 self.passing_bytes = bytes;
             }
             match (whole, found) {
-                (0, Found::Foreign(_)) => {}
+                (0, Found::Foreign(_) | Found::Oversized(_)) => {}
                 (0, _) => return Ok(None),
                 _ => return Ok(Some(taken(input, whole))),
             }
         }
+    }
+
+    /// Once for a connection: anyone can write any number of them.
+    fn warn(&mut self, bytes: usize) {
+        if !self.has_warned {
+            tracing::warn!(
+                bytes,
+                "a logical message that says it is a request is too large to be one, and is passed over, as will \
+                 be others on this connection"
+            );
+        }
+        self.has_warned = true;
     }
 }
 
@@ -89,8 +116,9 @@ fn found_at(buffer: &[u8]) -> Result<Found, SourceError> {
     };
     let frame_bytes = announced + 1;
     let frame = buffer.get(..frame_bytes);
-    match is_foreign(frame.unwrap_or(buffer)) {
-        Some(true) => return Ok(Found::Foreign(frame_bytes)),
+    match kind(frame.unwrap_or(buffer)) {
+        Some(Kind::Foreign) => return Ok(Found::Foreign(frame_bytes)),
+        Some(Kind::Oversized) => return Ok(Found::Oversized(frame_bytes)),
         // Too early to say.
         None if frame.is_none() => return Ok(Found::Incomplete),
         _ => {}
@@ -114,34 +142,30 @@ fn announced(buffer: &[u8]) -> Option<usize> {
     )
 }
 
-/// Whether what begins like this is a logical message that is no request; `None` when more of it is needed.
-fn is_foreign(begun: &[u8]) -> Option<bool> {
+/// What begins like this: a logical message that is no request is foreign; `None` when more of it is needed.
+fn kind(begun: &[u8]) -> Option<Kind> {
     for (at, expected) in [(0, b'd'), (HEADER_BYTES, b'w'), (CHANGE, b'M')] {
         if *begun.get(at)? != expected {
-            return Some(false);
+            return Some(Kind::Ours);
         }
     }
     if begun.get(FLAGS)? & TRANSACTIONAL == 0 {
         // It has no place in the commit order.
-        return Some(true);
+        return Some(Kind::Foreign);
     }
     let ours = RequestId::PREFIX.as_bytes();
     let prefix = begun.get(PREFIX..)?;
     let known = prefix.len().min(ours.len());
     if prefix.get(..known) != ours.get(..known) {
-        return Some(true);
+        return Some(Kind::Foreign);
     }
     if known < ours.len() {
         return None;
     }
-    let bytes = announced(begun)?;
-    if bytes > REQUEST_BYTES_MAX {
-        tracing::warn!(
-            bytes,
-            "a logical message that says it is a request is too large to be one, and is passed over"
-        );
-    }
-    Some(bytes > REQUEST_BYTES_MAX)
+    Some(match announced(begun)? {
+        bytes if bytes > REQUEST_BYTES_MAX => Kind::Oversized,
+        _ => Kind::Ours,
+    })
 }
 
 #[cfg(test)]
