@@ -12,6 +12,7 @@ use outbox_core::relay::{Action, Claim, Event, Now, Relay, Settings, Stop, Ticke
 use outbox_core::sink::Sink;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{oneshot, watch};
+use tokio::time::timeout_at;
 
 use self::notices::Notices;
 use self::sink_lane::SinkLane;
@@ -281,27 +282,27 @@ impl Driver {
         }
     }
 
-    async fn record_hold(&self, stop: Stop) {
-        let mut last = None;
-        let recording = async {
-            loop {
-                let (done, recorded) = oneshot::channel();
-                let request = control::Request::RecordHold(stop.clone(), done);
-                self.control.request(request);
-                match recorded.await {
-                    Ok(Ok(())) => return,
-                    Ok(Err(failure)) => last = Some(failure),
-                    // The task has ended.
-                    Err(_) => std::future::pending().await,
-                }
-                tokio::time::sleep(RECORD_HOLD_PAUSE).await;
+    async fn record_hold(&mut self, stop: Stop) {
+        let until = tokio::time::Instant::now() + RECORD_HOLD_MAX;
+        let mut last = "no answer".to_owned();
+        loop {
+            // A restart in the middle of this would lose the exit code.
+            self.report();
+            let (done, recorded) = oneshot::channel();
+            self.control
+                .request(control::Request::RecordHold(stop.clone(), done));
+            match timeout_at(until, recorded).await {
+                Ok(Ok(Ok(()))) => return,
+                Ok(Ok(Err(failure))) => last = failure.to_string(),
+                // The task has ended, or time has.
+                Ok(Err(_)) | Err(_) => break,
             }
-        };
-        let in_time = tokio::time::timeout(RECORD_HOLD_MAX, recording).await;
-        if in_time.is_err() {
-            let failure = last.map_or_else(|| "no answer".to_owned(), |last| last.to_string());
-            tracing::error!(%failure, "cannot note in outbox.relay why the relay is held");
+            let pause = tokio::time::sleep(RECORD_HOLD_PAUSE);
+            if timeout_at(until, pause).await.is_err() {
+                break;
+            }
         }
+        tracing::error!(failure = %last, "cannot note in outbox.relay why the relay is held");
     }
 
     async fn note_end(&self, end: NotedEnd) {

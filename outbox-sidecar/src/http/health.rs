@@ -5,9 +5,8 @@ use outbox_core::relay::Phase;
 use crate::config::Ready;
 use crate::report::Report;
 
-/// How old the driver's last sign of life may be. It gives one every second, but for the 15 s at
-/// most in which it notes down why it ends: a restart in the middle of that would lose the exit
-/// code.
+/// How old the driver's last sign of life may be. It gives one every second, and with each try to note down
+/// why it ends: a restart in the middle of that would lose the exit code.
 const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(30);
 
 /// An answer to a probe.

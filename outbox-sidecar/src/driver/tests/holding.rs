@@ -18,7 +18,7 @@ async fn a_hold_that_cannot_be_noted_at_once_is_noted_later() {
             for each row execute function public.refuse_twice()";
     outbox.client.batch_execute(refuse_twice).await.unwrap();
     let settings = outbox.settings(StuckPolicy::Halt);
-    let driver = Driver::new(settings, Box::new(outbox.broker.sink())).unwrap();
+    let mut driver = Driver::new(settings, Box::new(outbox.broker.sink())).unwrap();
     let stop = Stop::Diverged("the log was set back".to_owned());
     driver.record_hold(stop).await;
     let sql = "select held_reason, (select last_value from public.tries) from outbox.relay";
