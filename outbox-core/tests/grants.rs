@@ -71,6 +71,24 @@ async fn app_role_enqueues_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn whoever_the_tables_belong_to_keeps_his_rights_as_the_relays_role() {
+    let database = Database::migrated().await;
+    let mut connection = database.sqlx().await;
+    let role = format!("{}_owner's", database.name);
+    let sql = grants::relay_role(&SchemaName::default(), &role);
+    run(
+        &mut connection,
+        &format!(
+            "create role \"{role}\"; grant usage on schema outbox to \"{role}\";
+             alter table outbox.relay owner to \"{role}\"; {sql} set role \"{role}\";
+             insert into outbox.relay (name) values ('r')"
+        ),
+    )
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
 async fn relay_role_reads_and_keeps_its_row() {
     let database = Database::migrated().await;
     let mut connection = database.sqlx().await;

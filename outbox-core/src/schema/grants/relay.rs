@@ -1,5 +1,5 @@
 use super::super::SchemaName;
-use super::super::name::quote_identifier;
+use super::super::name::{quote_identifier, quote_literal};
 
 /// What a role may do with one of the outbox's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,8 +159,8 @@ pub const RELAY_RIGHTS: &[TableRight] = &[
 ];
 
 /// Lets `role` do what a running relay does in the schema, and nothing else: [`RELAY_RIGHTS`], and make
-/// partitions. What earlier builds granted beyond is taken back. The attribute REPLICATION and the broker are
-/// not part of it.
+/// partitions. What earlier builds granted beyond is taken back, except from whom the tables belong to: it is
+/// its own. The attribute REPLICATION and the broker are not part of it.
 ///
 /// ```
 /// use outbox_core::schema::{SchemaName, grants};
@@ -170,11 +170,17 @@ pub const RELAY_RIGHTS: &[TableRight] = &[
 /// ```
 #[must_use]
 pub fn relay_role(schema: &SchemaName, role: &str) -> String {
+    let name = quote_literal(role);
     let (schema, role) = (schema.quoted(), quote_identifier(role));
+    let table = quote_literal(&format!("{schema}.relay"));
     let mut sql = format!(
         "grant usage on schema {schema} to {role};\n\
+         do $outbox$ begin\n\
+         if not (select pg_has_role({name}, relowner, 'usage') from pg_class where oid = {table}::regclass) then\n\
          revoke insert, update on {schema}.relay, {schema}.parked, {schema}.request, \
-         {schema}.redelivery from {role};\n"
+         {schema}.redelivery from {role};\n\
+         end if;\n\
+         end $outbox$;\n"
     );
     for right in RELAY_RIGHTS {
         let columns = match right.columns {
