@@ -22,7 +22,8 @@ fn a_publication_that_is_as_it_was_is_no_reason_to_look() {
 
 #[test]
 fn an_altered_publication_ends_the_relay_before_anything_else_goes_out() {
-    for (found, exit_code) in [(Some("altered"), 2), (None, 4)] {
+    // What is known has no number: an earlier build wrote it, and nobody can tell another publication by it.
+    for (found, exit_code) in [(Some("altered"), 2), (Some("7/altered"), 2), (None, 4)] {
         let mut scenario = Scenario::publishing();
         scenario.stream([begin(1200), row(1), commit(1200), begin(1300), row(2)]);
         scenario.forget();
