@@ -7,7 +7,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 
-use super::connection_failures::ConnectionFailures;
+use super::connection_failures::{ConnectionFailures, LOG_MAX};
 use super::errors::Trouble;
 
 /// How many clients may be closing at one time: each may still hold its buffers.
@@ -16,9 +16,6 @@ const CLOSING_MAX: usize = 4;
 const CLOSING_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The pause between looks at them.
 const CLOSING_PAUSE: Duration = Duration::from_millis(5);
-
-/// How long librdkafka's log lines are read when something went wrong.
-const LOG_MAX: Duration = Duration::from_millis(200);
 
 /// Clients on their way out. librdkafka and rust-rdkafka take from 100 ms to some seconds to let
 /// go of one (more with a frozen broker), and nobody should wait for that.

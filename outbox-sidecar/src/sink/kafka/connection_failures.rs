@@ -2,7 +2,7 @@
 //! something timed out.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -10,6 +10,8 @@ use rdkafka::ClientConfig;
 use super::broker_certificate;
 use super::errors::Trouble;
 
+/// How long librdkafka's log lines are waited for when something went wrong.
+pub(super) const LOG_MAX: Duration = Duration::from_millis(200);
 /// The log line's kind.
 const FACILITY: &str = "FAIL";
 /// The same failure of a broker is logged every 30 s only; one that is older is over.
@@ -28,6 +30,7 @@ const IDENTITIES: [&str; 3] = [
 pub(super) struct ConnectionFailures {
     has_identity: bool,
     last: Mutex<HashMap<String, (Instant, Failure)>>,
+    noted: Condvar,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,7 @@ impl ConnectionFailures {
         Self {
             has_identity: IDENTITIES.iter().any(|name| config.get(name).is_some()),
             last: Mutex::default(),
+            noted: Condvar::new(),
         }
     }
 
@@ -73,7 +77,22 @@ impl ConnectionFailures {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.len() < BROKERS_MAX || last.contains_key(&place) {
             last.insert(place, (Instant::now(), failure));
+            self.noted.notify_all();
         }
+    }
+
+    /// The same as [`explain`](Self::explain), of a client whose log another thread reads: the line may come
+    /// a moment after the trouble that it explains.
+    pub(super) fn explain_within(&self, limit: Duration, trouble: Trouble) -> Trouble {
+        if matches!(trouble, Trouble::Unclear(_)) {
+            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let says_nothing = |last: &mut HashMap<_, (Instant, _)>| {
+                last.values().all(|(at, _)| at.elapsed() >= REMEMBERED)
+            };
+            // Whether one came is seen below.
+            drop(self.noted.wait_timeout_while(last, limit, says_nothing));
+        }
+        self.explain(trouble)
     }
 
     /// What an unclear trouble comes from, if a broker has said so. Looks at the broker's
@@ -260,6 +279,24 @@ mod tests {
                            in state CONNECT)";
         assert_eq!(place(coordinator).unwrap(), "mq:9092");
         assert_eq!(read("CONNECT", &plain), None);
+    }
+
+    #[test]
+    fn a_line_that_another_thread_reads_a_moment_later_explains_the_trouble() {
+        let failures = ConnectionFailures::default();
+        let away = line("ssl://one:1/1", "Connection refused", "CONNECT");
+        let explained = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                failures.log_line(FACILITY, &away);
+            });
+            let unclear = Trouble::Unclear("metadata: bad message".to_owned());
+            failures.explain_within(Duration::from_secs(30), unclear)
+        });
+        assert!(
+            matches!(&explained, Trouble::Unclear(text) if text.contains("broker one:1: Connection")),
+            "{explained:?}"
+        );
     }
 
     #[test]

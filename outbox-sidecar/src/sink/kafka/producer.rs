@@ -11,7 +11,7 @@ use rdkafka::producer::{
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, message::OwnedHeaders};
 
-use super::connection_failures::ConnectionFailures;
+use super::connection_failures::{ConnectionFailures, LOG_MAX};
 use super::deliveries::{Deliveries, Settled};
 use super::errors::Trouble;
 use super::failed_transaction::FailedTransaction;
@@ -155,9 +155,9 @@ impl Producer {
     }
 
     /// Adds what librdkafka said of its connections: a time-out alone explains nothing, and a
-    /// wrong password shows in no other way.
+    /// wrong password shows in no other way. The producer's own thread reads it.
     pub(super) fn explain(&self, trouble: Trouble) -> Trouble {
-        self.context().failures.explain(trouble)
+        self.context().failures.explain_within(LOG_MAX, trouble)
     }
 
     /// What it means that the brokers do not answer: they are away, or do not take us.
