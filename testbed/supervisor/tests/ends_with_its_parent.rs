@@ -71,7 +71,10 @@ fn a_killed_parent_leaves_nothing() {
     for signal in [UnixSignal::SIGKILL, UnixSignal::SIGINT, UnixSignal::SIGTERM] {
         let directory = work_directory(&format!("supervisor-{}", signal.as_str()));
         std::fs::create_dir_all(directory.join("owned/inner")).unwrap();
-        let mut parent = Command::new(std::env::current_exe().unwrap())
+        // Whoever runs the tests in the background has them ignore SIGINT, as a shell does.
+        let mut parent = Command::new("env")
+            .arg("--default-signal=INT,TERM")
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", "parent", "--nocapture"])
             .env(PARENT, &directory)
             .stdout(Stdio::null())
