@@ -52,6 +52,12 @@ async fn a_server_that_has_written_another_history_since_ends_with_exit_6() {
     let postgres = PostgresServer::start().await.unwrap();
     let (scenario, client) = set_back(&postgres, kafka().await).await;
     scenario.enqueue(&client, 100..200).await;
+    // However much the server wrote of its own before, it writes further now.
+    client
+        .batch_execute("select pg_switch_wal()")
+        .await
+        .unwrap();
+    scenario.enqueue(&client, 200..201).await;
     let end = scenario.checkpoint().await.unwrap().frontier.lsn;
     let passed = "select pg_current_wal_flush_lsn() > $1::text::pg_lsn";
     let passed = client.query_one(passed, &[&end.to_string()]).await.unwrap();
