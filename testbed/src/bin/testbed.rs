@@ -41,6 +41,7 @@ async fn main() -> ExitCode {
 fn provision() -> Result<(), Error> {
     say("PostgreSQL, Kafka and RabbitMQ: what is not in the cache is fetched");
     postgres(PostgresVersion::from_environment()?)?;
+    postgres(PostgresVersion::V14)?;
     kafka()?;
     rabbitmq(RabbitVersion::from_environment()?)?;
     Ok(())

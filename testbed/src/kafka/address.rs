@@ -77,7 +77,26 @@ impl KafkaAddress {
         configuration: &[(&str, &str)],
     ) -> Result<(), Error> {
         // -1: as many replicas as the cluster's default says.
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        let replication = TopicReplication::Fixed(-1);
+        let topic = NewTopic::new(name, partitions, replication);
+        self.create(topic, configuration).await
+    }
+
+    /// As [`create_topic`](Self::create_topic), of one partition on so many brokers.
+    ///
+    /// # Errors
+    /// See [`create_topic`](Self::create_topic).
+    pub async fn create_replicated_topic(&self, name: &str, replicas: i32) -> Result<(), Error> {
+        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(replicas));
+        self.create(topic, &[]).await
+    }
+
+    async fn create(
+        &self,
+        mut topic: NewTopic<'_>,
+        configuration: &[(&str, &str)],
+    ) -> Result<(), Error> {
+        let (name, partitions) = (topic.name, topic.num_partitions);
         for (key, value) in configuration {
             topic = topic.set(key, value);
         }

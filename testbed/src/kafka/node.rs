@@ -15,7 +15,7 @@ use crate::server::run_to_end;
 use crate::user::ServerUser;
 
 const FORMAT_MAX: Duration = Duration::from_secs(120);
-/// Any 16 bytes in URL-safe base 64; every cluster here has one node and no neighbours.
+/// Any 16 bytes in URL-safe base 64; no cluster here has neighbours.
 const CLUSTER_ID: &str = "b3V0Ym94LXRlc3RiZWQtMQ";
 const SETTINGS: [(&str, &str); 19] = [
     ("process.roles", "broker,controller"),
@@ -225,8 +225,18 @@ impl Node {
             proxied,
             encrypted,
         } = ports;
-        let mut listeners =
-            format!("PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}");
+        let mut listeners = format!("PLAINTEXT://127.0.0.1:{broker}");
+        let controller = match options.membership {
+            None => {
+                listeners.push_str(&format!(",CONTROLLER://127.0.0.1:{controller}"));
+                controller
+            }
+            Some(membership) => {
+                line("process.roles", "broker");
+                line("node.id", &membership.node_id.to_string());
+                membership.controller
+            }
+        };
         let mut advertised = format!("PLAINTEXT://127.0.0.1:{broker}");
         if let Some(port) = options.proxied_as {
             listeners.push_str(&format!(",PROXIED://127.0.0.1:{proxied}"));

@@ -11,6 +11,15 @@ pub struct KafkaOptions {
     pub(super) proxied_as: Option<u16>,
     pub(super) throughput: bool,
     pub(super) encrypted: Option<KafkaEncryption>,
+    pub(super) membership: Option<Membership>,
+}
+
+/// A broker's place in the cluster of another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Membership {
+    pub(super) node_id: u16,
+    /// The port of the cluster's only controller.
+    pub(super) controller: u16,
 }
 
 impl KafkaOptions {
@@ -46,6 +55,17 @@ impl KafkaOptions {
     #[must_use]
     pub fn encrypted(mut self, encryption: KafkaEncryption) -> Self {
         self.encrypted = Some(encryption);
+        self
+    }
+
+    /// A broker more in the cluster of `first`, which stays the only controller. `node_id` is from 2 on, and
+    /// no other's. It can be stopped, but not started again.
+    #[must_use]
+    pub fn member_of(mut self, first: &KafkaServer, node_id: u16) -> Self {
+        self.membership = Some(Membership {
+            node_id,
+            controller: first.controller(),
+        });
         self
     }
 

@@ -33,6 +33,9 @@ pub struct KafkaServer {
     address: KafkaAddress,
     proxied: u16,
     node: Node,
+    /// Of the whole cluster; ours unless we are a member.
+    controller: u16,
+    is_member: bool,
     encrypted: EncryptedPorts,
     _ports: [ReservedPort; 6],
 }
@@ -78,6 +81,10 @@ impl KafkaServer {
                 server: Server::new("Kafka", node.command(), node.log()),
                 address: KafkaAddress::new(format!("127.0.0.1:{broker}")),
                 proxied,
+                controller: options
+                    .membership
+                    .map_or(controller, |membership| membership.controller),
+                is_member: options.membership.is_some(),
                 encrypted,
                 node,
                 _ports: reserved,
@@ -97,6 +104,10 @@ impl KafkaServer {
     #[must_use]
     pub fn address(&self) -> &KafkaAddress {
         &self.address
+    }
+
+    pub(super) fn controller(&self) -> u16 {
+        self.controller
     }
 
     /// The value for `bootstrap.servers`.
@@ -243,8 +254,12 @@ impl KafkaServer {
     /// serves.
     ///
     /// # Errors
-    /// When it runs already, or its cluster does not find out that it was gone.
+    /// When it runs already, is a member of another's cluster, or its cluster does not find out that it was
+    /// gone.
     pub async fn begin_restart(&self) -> Result<(), Error> {
+        if self.is_member {
+            return Err(Error::new("only a cluster's first broker can be restarted"));
+        }
         if self.server.exit()?.is_none() {
             return Err(Error::new("Kafka runs already"));
         }

@@ -13,6 +13,8 @@ const BIN_VARIABLE: &str = "OUTBOX_TEST_POSTGRES_BIN";
 /// A major version of PostgreSQL that the test bed can fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum PostgresVersion {
+    /// PostgreSQL 14, which is too old for a relay: for what says so.
+    V14,
     /// PostgreSQL 15.
     V15,
     /// PostgreSQL 16.
@@ -25,13 +27,14 @@ pub enum PostgresVersion {
 }
 
 impl PostgresVersion {
-    /// All of them, oldest first.
+    /// All that a relay can read from, oldest first.
     pub const ALL: [Self; 4] = [Self::V15, Self::V16, Self::V17, Self::V18];
 
     /// The major version's number.
     #[must_use]
     pub fn major(self) -> u32 {
         match self {
+            Self::V14 => 14,
             Self::V15 => 15,
             Self::V16 => 16,
             Self::V17 => 17,
@@ -64,6 +67,7 @@ impl PostgresVersion {
     /// The newest minor version differs from platform to platform.
     fn pinned(self, platform: Platform) -> &'static str {
         match (self, platform) {
+            (Self::V14, _) => "14.24.0",
             (Self::V15, _) => "15.19.0",
             (Self::V16, _) => "16.15.0",
             (Self::V17, _) => "17.11.0",
