@@ -21,7 +21,12 @@ pub(crate) async fn check(settings: &Settings) -> Findings {
         // Where the checkpoint is kept must answer; that it does not was said already.
         let can_be_read = match &settings.sink {
             SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) => {
-                kafka::check(&settings, kafka, &seen, &mut findings)
+                if let Some(reached) = kafka::check(&settings, kafka, &mut findings)
+                    && checkpoint::check(&settings, &seen, &mut findings)
+                {
+                    kafka::transactions(kafka, &reached, &seen, &mut findings);
+                }
+                return findings;
             }
             SinkSettings::RabbitMq(rabbit) => {
                 rabbitmq::check(&settings, rabbit, &mut findings);

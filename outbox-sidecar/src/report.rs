@@ -1,6 +1,6 @@
 //! What a running relay says of itself: `/status`, readiness and the gauges read from it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outbox_core::Timestamp;
 use outbox_core::relay::{HaltedMessage, Status};
@@ -76,6 +76,8 @@ impl Report {
     /// The report as JSON, LSNs as PostgreSQL prints them.
     pub(crate) fn to_json(&self, now: Timestamp) -> serde_json::Value {
         let status = &self.status;
+        let slot = self.gauges.slot.as_ref();
+        let seconds = |duration: Option<Duration>| duration.map(|duration| duration.as_secs());
         serde_json::json!({
             "relay": self.relay,
             "phase": status.phase.as_str(),
@@ -99,8 +101,11 @@ impl Report {
             "set_aside": self.gauges.waiting,
             "source": self.source,
             "sink": self.sink,
-            "slot_wal_status": self.gauges.slot_wal_status,
-            "slot_safe_wal_bytes": self.gauges.slot_safe_wal_bytes,
+            "slot_wal_status": slot.map(|slot| &slot.wal_status),
+            "slot_safe_wal_bytes": slot.and_then(|slot| slot.safe_wal_bytes),
+            "slot_invalidation_reason": slot.and_then(|slot| slot.invalidation_reason.as_ref()),
+            "slot_inactive_seconds": seconds(slot.and_then(|slot| slot.inactive)),
+            "slot_inactive_max_seconds": seconds(slot.and_then(|slot| slot.inactive_max)),
             "partitions_ahead": self.gauges.partitions_ahead,
             "default_partition_rows": self.gauges.default_partition_rows,
         })

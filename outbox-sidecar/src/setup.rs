@@ -22,3 +22,4 @@ pub(crate) use init::init;
 pub(crate) use options::InitOptions;
 pub(crate) use plan::print_plan;
 pub(crate) use remove::remove;
+pub(crate) use server::VERSION_MIN;

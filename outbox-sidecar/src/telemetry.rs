@@ -6,5 +6,6 @@ mod log_line;
 pub(crate) mod logs;
 pub(crate) mod names;
 mod recorder;
+mod slot;
 
 pub(crate) use recorder::{FixedRecorder, MetricsHandle};

@@ -1,10 +1,14 @@
 //! `check` finds what is wrong before it goes wrong: each fault is planted, found, and mended.
 
+mod idle_slot;
 mod kafka;
+mod kafka_cluster;
 mod kept_log;
 mod postgres;
 mod rabbitmq;
+mod rabbitmq_stream;
 mod rights;
+mod server;
 
 use serde_json::Value;
 use testbed::wait;

@@ -135,6 +135,15 @@ async fn a_staging_copy_never_disturbs_the_relay_that_it_was_copied_from() {
     let healthy = Healthy::publishing_to(kafka().await).await;
     healthy.goes_on(10..20).await;
     let copy = healthy.copy().await;
+    let set = copy.settings().into_iter().flat_map(|set| ["--set", set]);
+    let arguments: Vec<&str> = set.chain(["check"]).collect();
+    let checked = healthy.scenario.command(&arguments, &[]).await;
+    let says = "the server was set back";
+    assert!(
+        checked.code == Some(3) && checked.stdout.contains(says),
+        "{}",
+        checked.stdout
+    );
     let text = "the server's log ends at ";
     let next = copy.is_started_again_and_again(&healthy, 20, 6, text).await;
     healthy.is_undisturbed(0..next).await;

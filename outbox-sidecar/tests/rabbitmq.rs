@@ -185,3 +185,43 @@ async fn check_finds_what_would_be_lost_or_refused() {
     let said = scenario.check(3).await;
     assert!(said.contains("check the vhost"), "{said}");
 }
+
+/// The key holds addresses that refuse the relay: with one behind them that takes it, and without.
+async fn some_brokers_refuse(target: Target, key: &str, url_of: impl Fn(&str, &str) -> String) {
+    let postgres = testbed::shared_postgres().await.unwrap();
+    let scenario = Scenario::to(postgres, target).await;
+    scenario.init(&[]).await;
+    let client = scenario.client().await;
+    let refused = [url_of("mistyped", "%2f"), url_of("guest", "elsewhere")].join(",");
+    let some = format!("{key}={refused},{}", url_of("guest", "%2f"));
+    let relay = scenario.start_with(&[&some]);
+    scenario.phase("active").await;
+    scenario.enqueue(&client, 0..10).await;
+    scenario.drained(&client).await;
+    assert_eq!(scenario.numbers().await, (0..10).collect::<Vec<_>>());
+    relay.terminate().unwrap();
+    assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));
+
+    let none = format!("{key}={refused}");
+    let ran = scenario.run_to_end_with(&[&none]).await;
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    for said in ["check user and password", "check the vhost"] {
+        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_refuses_a_relay_to_queues_counts_only_when_none_takes_it() {
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let target = Target::queue(rabbit, "classic").await;
+    let url_of = |password: &str, vhost: &str| rabbit.url_of("guest", password, vhost);
+    some_brokers_refuse(target, "rabbitmq.urls", url_of).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_refuses_a_relay_to_streams_counts_only_when_none_takes_it() {
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let target = Target::stream(rabbit).await;
+    let url_of = |password: &str, vhost: &str| rabbit.stream_url_of("guest", password, vhost);
+    some_brokers_refuse(target, "rabbitmq_stream.urls", url_of).await;
+}

@@ -37,6 +37,9 @@ async fn kafka() -> Target {
 async fn a_server_whose_log_ends_before_the_checkpoint_ends_with_exit_6() {
     let postgres = PostgresServer::start().await.unwrap();
     let (scenario, client) = set_back(&postgres, kafka().await).await;
+    let checked = scenario.check(3).await;
+    let says = "beyond the end of the server's log: the server was set back";
+    assert!(checked.contains(says), "{checked}");
     let texts = ["the server's log ends at ", "it was set back"];
     scenario.refuses_to_go_on(&client, &[], 6, &texts).await;
     // What it was held for stays, though the log grows past the checkpoint.

@@ -3,6 +3,7 @@
 mod held;
 mod reach;
 mod refused;
+mod silent;
 mod work;
 
 use testbed::PostgresServer;

@@ -46,6 +46,11 @@ async fn no_free_slot() {
         1,
         &["all replication slots are in use", "max_replication_slots"],
     );
+    let checked = scenario.check(3).await;
+    assert!(
+        checked.contains("error    slot: all 1 replication slots are in use"),
+        "{checked}"
+    );
     client
         .batch_execute("select pg_drop_replication_slot('other')")
         .await

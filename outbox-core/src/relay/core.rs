@@ -104,7 +104,7 @@ impl Core {
         }
     }
 
-    /// What no retry mends: it depends on the kind, and on whether we ever ran.
+    /// What no retry mends: it depends on the kind, and on whether this process was ever active.
     fn end_of(&self, failure: &SourceFailure) -> Option<Stop> {
         let message = || failure.message.clone();
         match failure.kind {

@@ -16,7 +16,7 @@ pub enum Stop {
     /// The server said what the protocol does not allow.
     #[error("the replication stream cannot be understood: {0}")]
     Protocol(String),
-    /// Refused before the relay ever ran.
+    /// Refused before this process was ever active.
     #[error("{0}")]
     Refused(String),
     /// The broker's checkpoints show two writers.

@@ -1,3 +1,4 @@
+use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::AcquireError;
 
 use super::Findings;
@@ -5,70 +6,92 @@ use super::postgres::Seen;
 use crate::assembly::assemble;
 use crate::config::Settings;
 
-/// Looks whether the checkpoint fits the database.
-pub(super) fn check(settings: &Settings, seen: &Seen, findings: &mut Findings) {
-    let recover = "follow docs/runbooks/the-database-is-not-the-one.md";
-    let peeked = assemble(settings).map(|mut sink| sink.peek());
-    let found = match peeked {
-        Ok(Ok(found)) => found,
-        Ok(Err(AcquireError::Unavailable(reason))) => {
-            let hint = "nothing is wrong with it as far as is known: ask again once that is over";
-            return findings.error("checkpoint", reason, hint);
+const RECOVER: &str = "follow docs/runbooks/the-database-is-not-the-one.md";
+
+/// What is wrong, and what mends it.
+struct Misfit {
+    subject: &'static str,
+    message: String,
+    fix: &'static str,
+}
+
+impl Misfit {
+    fn new(message: impl Into<String>, fix: &'static str) -> Self {
+        Self {
+            subject: "checkpoint",
+            message: message.into(),
+            fix,
         }
-        Ok(Err(error)) => return findings.error("checkpoint", error.to_string(), recover),
-        Err(error) => {
-            return findings.error(
-                "checkpoint",
-                error.to_string(),
-                "correct the sink's section",
-            );
-        }
-    };
-    match found {
-        None if seen.genesis_written => {
-            findings.error("checkpoint", "it is gone although one was written", recover);
-        }
-        None => findings.error("checkpoint", "none is written yet", "outbox-sidecar init"),
-        Some(found)
-            if seen
-                .system_id
-                .is_some_and(|system_id| system_id != found.system_id) =>
-        {
-            findings.error(
-                "checkpoint",
-                format!("it belongs to cluster {}", found.system_id),
-                "check postgres.url and relay.name",
-            );
-        }
-        Some(found) if seen.confirmed_flush > Some(found.frontier.lsn) => findings.error(
-            "checkpoint",
-            format!("it stands at {}, behind the slot", found.frontier),
-            recover,
-        ),
-        Some(found) if seen.wal_end.is_some_and(|end| found.frontier.lsn > end) => findings.error(
-            "checkpoint",
-            format!(
-                "it stands at {}, beyond the end of the server's log: the server was set back",
-                found.frontier
-            ),
-            recover,
-        ),
-        Some(found) if was_altered(seen, &found.publication_fingerprint) => {
-            findings.error(
-                "publication",
-                format!(
-                    "{} was altered since the checkpoint was written",
-                    settings.slot()
-                ),
-                "put it back as init made it; then see init --accept-publication in \
-                 docs/command-line.md: what it left out meanwhile was not sent",
-            );
-        }
-        Some(found) => findings.ok(
-            "checkpoint",
-            format!("number {} at {}", found.sequence, found.frontier),
-        ),
     }
+}
+
+/// Looks whether the checkpoint fits the database; true when it does.
+pub(super) fn check(settings: &Settings, seen: &Seen, findings: &mut Findings) -> bool {
+    let fits = peek(settings).and_then(|found| compare(found, settings, seen));
+    match fits {
+        Ok(found) => {
+            let where_it_stands = format!("number {} at {}", found.sequence, found.frontier);
+            findings.ok("checkpoint", where_it_stands);
+            true
+        }
+        Err(misfit) => {
+            findings.error(misfit.subject, misfit.message, misfit.fix);
+            false
+        }
+    }
+}
+
+fn peek(settings: &Settings) -> Result<Option<Checkpoint>, Misfit> {
+    let mut sink = assemble(settings)
+        .map_err(|error| Misfit::new(error.to_string(), "correct the sink's section"))?;
+    sink.peek().map_err(|error| match error {
+        AcquireError::Unavailable(reason) => Misfit::new(
+            reason,
+            "nothing is wrong with it as far as is known: ask again once that is over",
+        ),
+        error => Misfit::new(error.to_string(), RECOVER),
+    })
+}
+
+fn compare(
+    found: Option<Checkpoint>,
+    settings: &Settings,
+    seen: &Seen,
+) -> Result<Checkpoint, Misfit> {
+    let Some(found) = found else {
+        return Err(if seen.genesis_written {
+            Misfit::new("it is gone although one was written", RECOVER)
+        } else {
+            Misfit::new("none is written yet", "outbox-sidecar init")
+        });
+    };
+    let (system_id, frontier) = (found.system_id, &found.frontier);
+    if seen.system_id.is_some_and(|known| known != system_id) {
+        return Err(Misfit::new(
+            format!("it belongs to cluster {system_id}"),
+            "check postgres.url and relay.name",
+        ));
+    }
+    if seen.confirmed_flush > Some(frontier.lsn) {
+        let message = format!("it stands at {frontier}, behind the slot");
+        return Err(Misfit::new(message, RECOVER));
+    }
+    if seen.wal_end.is_some_and(|end| frontier.lsn > end) {
+        let message = format!(
+            "it stands at {frontier}, beyond the end of the server's log: the server was set back"
+        );
+        return Err(Misfit::new(message, RECOVER));
+    }
+    if was_altered(seen, &found.publication_fingerprint) {
+        let slot = settings.slot();
+        return Err(Misfit {
+            subject: "publication",
+            message: format!("{slot} was altered since the checkpoint was written"),
+            fix: "put it back as init made it; then see init --accept-publication in \
+                  docs/command-line.md: what it left out meanwhile was not sent",
+        });
+    }
+    Ok(found)
 }
 
 /// Whether the publication is another than the checkpoint's, and nobody has accepted that.

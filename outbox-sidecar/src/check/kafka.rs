@@ -10,19 +10,25 @@ use crate::config::Settings;
 use crate::count::counted;
 use crate::sink::kafka::{BrokerSummary, KafkaAdministration, KafkaSettings};
 
-/// Looks at Kafka: brokers, topics, transactions. False when nobody answers.
+/// A cluster that answers.
+pub(super) struct Reached {
+    administration: KafkaAdministration,
+    /// Nothing that is known by now keeps the relay from transactions.
+    may_try_transactions: bool,
+}
+
+/// Looks at Kafka: brokers and topics. `None` when nobody answers.
 pub(super) fn check(
     settings: &Settings,
     kafka: &KafkaSettings,
-    seen: &Seen,
     findings: &mut Findings,
-) -> bool {
+) -> Option<Reached> {
     password_in_clear(kafka, findings);
     let administration = match KafkaAdministration::new(kafka.clone()) {
         Ok(administration) => administration,
         Err(error) => {
             findings.error("kafka", error.to_string(), "correct [kafka.properties]");
-            return false;
+            return None;
         }
     };
     let brokers = match administration.broker_summary() {
@@ -33,18 +39,19 @@ pub(super) fn check(
                 _ => "check bootstrap.servers, the listener's security and the network",
             };
             findings.error("kafka", error.to_string(), fix);
-            return false;
+            return None;
         }
     };
     findings.ok("kafka", counted(brokers.brokers.len(), "broker"));
     let topic_is_there = topics::checkpoints(kafka, &administration, &brokers, findings);
     topics::creation(kafka, &brokers, findings);
     topics::destinations(settings, kafka, &administration, findings);
-    // They begin with a record in that topic, and would only repeat that it is missing.
-    if time_out(&administration, &brokers, findings) && topic_is_there {
-        transactions(kafka, &administration, seen, findings);
-    }
-    true
+    let is_in_time = time_out(&administration, &brokers, findings);
+    Some(Reached {
+        administration,
+        // They begin with a record in that topic, and would only repeat that it is missing.
+        may_try_transactions: is_in_time && topic_is_there,
+    })
 }
 
 /// SASL PLAIN sends the password as it is.
@@ -97,18 +104,19 @@ fn time_out(
 }
 
 /// Tried under the relay's own transactional id, which fences whoever uses it: only where no relay can
-/// be publishing, because nobody reads the slot.
-fn transactions(
+/// be publishing, because nobody reads the slot, and the checkpoint was written from this database. A copy
+/// that has not fallen behind cannot be told from it.
+pub(super) fn transactions(
     kafka: &KafkaSettings,
-    administration: &KafkaAdministration,
+    reached: &Reached,
     seen: &Seen,
     findings: &mut Findings,
 ) {
     let id = kafka.transactional_id();
-    if !seen.slot_is_free {
+    if !seen.slot_is_free || seen.is_standby || !reached.may_try_transactions {
         return;
     }
-    match administration.try_transactions() {
+    match reached.administration.try_transactions() {
         Ok(()) => findings.ok("transactions", format!("as {id}")),
         Err(error) => findings.error(
             "transactions",

@@ -29,6 +29,8 @@ pub(super) struct Seen {
     pub(super) confirmed_flush: Option<Lsn>,
     /// The slot is there, and nobody reads it.
     pub(super) slot_is_free: bool,
+    /// The server follows another, and has its slots from there.
+    pub(super) is_standby: bool,
     /// Where the server's log ends.
     pub(super) wal_end: Option<Lsn>,
     pub(super) genesis_written: bool,

@@ -4,6 +4,7 @@ use outbox_core::Lsn;
 use tokio::sync::watch;
 
 use super::Waiting;
+use crate::source::slot::Slot;
 
 /// What SQL shows about the relay's surroundings, for metrics and `/status`.
 #[derive(Clone, Debug, Default)]
@@ -12,10 +13,8 @@ pub(crate) struct Gauges {
     pub(crate) read_at: Option<Instant>,
     /// The end of the server's log.
     pub(crate) wal_end: Option<Lsn>,
-    /// The slot's `wal_status`.
-    pub(crate) slot_wal_status: Option<String>,
-    /// How much log may still be written before the slot is in danger.
-    pub(crate) slot_safe_wal_bytes: Option<i64>,
+    /// The slot, while it exists.
+    pub(crate) slot: Option<Slot>,
     /// What is set aside and waits.
     pub(crate) waiting: Option<Waiting>,
     /// Daily partitions that exist after today's.

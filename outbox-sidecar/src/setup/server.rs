@@ -3,7 +3,7 @@ use tokio_postgres::Client;
 use super::SetupError;
 
 /// The oldest server with row filters.
-const VERSION_MIN: i32 = 150_000;
+pub(crate) const VERSION_MIN: i32 = 150_000;
 
 /// The first server with failover slots.
 const FAILOVER_VERSION_MIN: i32 = 170_000;

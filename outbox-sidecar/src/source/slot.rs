@@ -1,5 +1,7 @@
 //! The replication slot, as SQL shows it.
 
+use std::time::Duration;
+
 use outbox_core::relay::{Holder, SlotState};
 use outbox_core::{Lsn, Timestamp};
 use tokio_postgres::{Client, Error};
@@ -14,6 +16,13 @@ pub(crate) struct Slot {
     pub(crate) wal_status: String,
     /// Bytes of log that may still be written before the slot is in danger; `None` without limit.
     pub(crate) safe_wal_bytes: Option<i64>,
+    /// Why the server has given it up; servers before 17 do not say.
+    pub(crate) invalidation_reason: Option<String>,
+    /// Since when nobody has read it, zero while somebody does; servers before 17 do not know.
+    pub(crate) inactive: Option<Duration>,
+    /// How long nobody may read it until the server gives it up, zero without limit; servers before 18 have
+    /// none.
+    pub(crate) inactive_max: Option<Duration>,
 }
 
 /// Reads a slot; `None` when it does not exist.
@@ -26,7 +35,11 @@ pub(crate) async fn read_slot(client: &Client, name: &str) -> Result<Option<Slot
                current_database()::text, coalesce(s.wal_status, 'unknown'), s.safe_wal_size,
                to_jsonb(s) ->> 'invalidation_reason', s.active_pid,
                (extract(epoch from r.backend_start) * 1000000)::int8,
-               (extract(epoch from r.reply_time) * 1000000)::int8
+               (extract(epoch from r.reply_time) * 1000000)::int8,
+               case when to_jsonb(s) ? 'inactive_since' then floor(extract(epoch from coalesce(
+                   clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz, '0')))::int8 end,
+               extract(epoch from
+                   current_setting('idle_replication_slot_timeout', true)::interval)::int8
         from pg_catalog.pg_replication_slots as s
         left join pg_catalog.pg_stat_replication as r on r.pid = s.active_pid
         where s.slot_name = $1";
@@ -51,7 +64,7 @@ pub(crate) async fn read_slot(client: &Client, name: &str) -> Result<Option<Slot
         _ => None,
     };
     let is_foreign = foreign.is_some();
-    let fault = foreign.or_else(|| match invalidated {
+    let fault = foreign.or_else(|| match &invalidated {
         Some(reason) => Some(format!("invalidated: {reason}")),
         None if wal_status == "lost" => {
             Some("the server has removed log that it still needed: max_slot_wal_keep_size".into())
@@ -62,6 +75,11 @@ pub(crate) async fn read_slot(client: &Client, name: &str) -> Result<Option<Slot
         Ok(row
             .try_get::<_, Option<i64>>(column)?
             .map(Timestamp::from_unix_us))
+    };
+    let duration = |column| -> Result<Option<Duration>, Error> {
+        let seconds: Option<i64> = row.try_get(column)?;
+        // The server's clock may have been set back.
+        Ok(seconds.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
     };
     let holder = match pid {
         Some(pid) => Some(Holder {
@@ -83,6 +101,9 @@ pub(crate) async fn read_slot(client: &Client, name: &str) -> Result<Option<Slot
         is_foreign,
         wal_status,
         safe_wal_bytes: row.try_get(5)?,
+        invalidation_reason: invalidated,
+        inactive: duration(10)?,
+        inactive_max: duration(11)?,
     }))
 }
 

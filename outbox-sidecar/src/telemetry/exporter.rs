@@ -11,6 +11,7 @@ use outbox_core::sink::RefusalReason;
 use super::histogram::FixedHistogram;
 use super::names;
 use super::recorder::{FixedRecorder, MetricsHandle};
+use super::slot;
 use crate::report::Report;
 
 /// Upper bounds of the time buckets, in seconds.
@@ -32,9 +33,6 @@ const PARK_REASONS: [&str; 8] = [
     ParkReason::Refused(RefusalReason::Rejected).as_str(),
     ParkReason::Refused(RefusalReason::Crashes).as_str(),
 ];
-
-/// The server's words for how safe a slot's log is.
-const WAL_STATUS: [&str; 4] = ["reserved", "extended", "unreserved", "lost"];
 
 /// Starts collecting; once in a process.
 pub(crate) fn start() -> Result<MetricsHandle, SetRecorderError<FixedRecorder>> {
@@ -113,16 +111,7 @@ fn describe() {
         "1 while the last contact with the side worked"
     );
     describe_gauge!(names::ACTIVE, Unit::Count, "1 while this relay publishes");
-    describe_gauge!(
-        names::SLOT_WAL_STATUS,
-        Unit::Count,
-        "1 at what the server says of the slot"
-    );
-    describe_gauge!(
-        names::SLOT_SAFE_WAL_BYTES,
-        Unit::Bytes,
-        "log until the slot is in danger"
-    );
+    slot::describe();
     describe_gauge!(names::CHECKPOINT_LSN, Unit::Bytes, "the durable frontier");
     describe_counter!(
         names::MESSAGES_PARKED,
@@ -210,11 +199,8 @@ pub(crate) fn set_gauges(report: &Report) {
             .set(f64::from(u8::from(side.connected)));
     }
     let gauges = &report.gauges;
-    if let Some(current) = &gauges.slot_wal_status {
-        for status in WAL_STATUS {
-            gauge!(names::SLOT_WAL_STATUS, names::LABEL_STATUS => status)
-                .set(f64::from(u8::from(current == status)));
-        }
+    if gauges.read_at.is_some() {
+        slot::set(gauges.slot.as_ref());
     }
     if let Some(waiting) = &gauges.waiting {
         for reason in PARK_REASONS {
@@ -223,9 +209,6 @@ pub(crate) fn set_gauges(report: &Report) {
         }
         gauge!(names::PARKED_OLDEST).set(waiting.oldest_age_seconds.unwrap_or(0.0));
         gauge!(names::REQUESTS_OPEN).set(waiting.requests as f64);
-    }
-    if let Some(bytes) = gauges.slot_safe_wal_bytes {
-        gauge!(names::SLOT_SAFE_WAL_BYTES).set(bytes as f64);
     }
     if let Some(ahead) = gauges.partitions_ahead {
         gauge!(names::PARTITIONS_AHEAD).set(f64::from(ahead));

@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 use super::rights::RIGHTS;
 use super::{Planted, finds, is_calm, plant_and_find};
 use crate::scenario::Scenario;
+use crate::scenario::slot::reading;
 
 /// A server that is set up as it should be, and a relay with a role of its own on it.
 pub(super) async fn good(postgres: &PostgresServer) -> (Scenario, String) {
@@ -282,35 +283,9 @@ async fn faults_of_the_slot_are_found() {
          from generate_series(1, 40)",
     )
     .await;
+    finds(&scenario, &[], error, "is about to lose log that it needs").await;
     run("checkpoint").await;
     finds(&scenario, &[], error, "cannot be read").await;
-}
-
-/// Somebody else's reader of the slot.
-async fn reading(database_url: &str, slot: &str) -> testbed::Program {
-    let program = testbed::provision::postgres_client("pg_recvlogical").unwrap();
-    let command = testbed::Spawn::new(program.to_string_lossy())
-        .args([
-            "--dbname",
-            database_url,
-            "--slot",
-            slot,
-            "--start",
-            "--no-loop",
-        ])
-        .args(["-o", "proto_version=1", "-o"])
-        .arg(format!("publication_names={slot}"))
-        .args(["-f", "/dev/null"]);
-    let reader = testbed::Program::start("pg_recvlogical", command).unwrap();
-    let client = crate::scenario::connect(database_url).await;
-    testbed::wait::until("the slot read", crate::scenario::DEADLINE, async || {
-        let sql = "select active from pg_replication_slots where slot_name = $1";
-        let row = client.query_one(sql, &[&slot]).await.unwrap();
-        row.get::<_, bool>(0)
-    })
-    .await
-    .unwrap();
-    reader
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ async fn the_relays_role_publishes_checks_replays_redelivers_and_audits() {
     .await
     .unwrap();
 
-    // A standby sees that the holder fell silent, and ends its walsender.
+    // A standby takes over once the server has dropped the frozen holder's walsender.
     let standby = Twin::standing_by(scenario).await;
     relay.freeze().unwrap();
     standby.phase("active").await;

@@ -1,8 +1,10 @@
-//! A slot that goes with its test: a shared server has few.
+//! A slot that goes with its test, a shared server has few; and one that somebody else reads.
 
 use std::time::Duration;
 
-use testbed::wait;
+use testbed::{Program, Spawn, wait};
+
+use super::{DEADLINE, connect};
 
 /// The longest a test waits at its end for its slot to be free.
 const SLOT_DROP_MAX: Duration = Duration::from_secs(20);
@@ -27,6 +29,34 @@ impl Drop for DroppedSlot {
         });
         let _ = dropping.join();
     }
+}
+
+/// Somebody else's reader of a slot; returns once the server has heard of it.
+pub(crate) async fn reading(database_url: &str, slot: &str) -> Program {
+    let program = testbed::provision::postgres_client("pg_recvlogical").unwrap();
+    let command = Spawn::new(program.to_string_lossy())
+        .args([
+            "--dbname",
+            database_url,
+            "--slot",
+            slot,
+            "--start",
+            "--no-loop",
+        ])
+        .args(["-o", "proto_version=1", "-o"])
+        .arg(format!("publication_names={slot}"))
+        .args(["-f", "/dev/null"]);
+    let reader = Program::start("pg_recvlogical", command).unwrap();
+    let client = connect(database_url).await;
+    let read = "select exists (select from pg_replication_slots as s \
+                join pg_stat_replication as r on r.pid = s.active_pid \
+                where s.slot_name = $1 and r.reply_time is not null)";
+    wait::until("the slot read", DEADLINE, async || {
+        client.query_one(read, &[&slot]).await.unwrap().get(0)
+    })
+    .await
+    .unwrap();
+    reader
 }
 
 /// The relay was killed a moment ago: its walsender may need another to notice.

@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_postgres::Error;
 
 use super::Look;
+use crate::setup::VERSION_MIN;
 
 /// How far the server's clock may be from ours.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(1);
@@ -17,7 +18,8 @@ impl Look<'_> {
         let row = self.client.query_one(sql, &[]).await?;
         let (version, number): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
         let in_recovery = row.try_get(3)?;
-        if number < 150_000 {
+        self.seen.is_standby = in_recovery;
+        if number < VERSION_MIN {
             self.findings.error(
                 "server",
                 format!("PostgreSQL {version}"),

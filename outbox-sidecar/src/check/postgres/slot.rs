@@ -6,6 +6,14 @@ use crate::source::slot::{Slot, read_slot};
 /// When less than this part is left of what the server keeps for a slot, it is close to its end.
 const SAFE_PART_MIN: i64 = 5;
 
+/// When this part of the time is over for which nobody may read a slot, it is close to its end.
+const INACTIVE_PART_MAX: u32 = 2;
+
+/// What was committed behind the checkpoint is in the table only: to publish all of it once more would be
+/// worse than to find out what is missing.
+const FIX_OF_LOST: &str = "docs/runbooks/the-database-is-not-the-one.md, The slot is gone: outbox-sidecar verify \
+                           names what was not sent; then remove --yes, init --backlog skip, and redeliver";
+
 impl Look<'_> {
     pub(super) async fn slot(&mut self) -> Result<(), Error> {
         let name = self.settings.slot();
@@ -25,7 +33,7 @@ impl Look<'_> {
             let fix = if slot.is_foreign {
                 "it is another's, and is not to be dropped: look at postgres.url and relay.name"
             } else {
-                "set the relay up anew: outbox-sidecar remove, then init --backlog publish"
+                FIX_OF_LOST
             };
             self.findings
                 .error("slot", format!("{name} cannot be read: {fault}"), fix);
@@ -38,10 +46,11 @@ impl Look<'_> {
                 "start the relay, or raise max_slot_wal_keep_size",
             );
         } else {
-            let by = slot.state.holder.map_or_else(
-                || "free".to_owned(),
-                |holder| format!("read by {}", holder.pid),
-            );
+            let by = match (slot.state.holder, slot.inactive) {
+                (Some(holder), _) => format!("read by {}", holder.pid),
+                (None, Some(inactive)) => format!("free for {} s", inactive.as_secs()),
+                (None, None) => "free".to_owned(),
+            };
             self.findings.ok(
                 "slot",
                 format!(
@@ -51,6 +60,7 @@ impl Look<'_> {
             );
         }
         self.close_to_its_limit(&name, &slot).await?;
+        self.close_to_its_time(&name, &slot);
         self.reader(&name, &slot).await?;
         self.fail_over(&name).await
     }
@@ -90,6 +100,25 @@ impl Look<'_> {
             );
         }
         Ok(())
+    }
+
+    /// From PostgreSQL 18 on a slot that nobody reads can end by time.
+    fn close_to_its_time(&mut self, name: &str, slot: &Slot) {
+        let Some((inactive, limit)) = slot.inactive.zip(slot.inactive_max) else {
+            return;
+        };
+        if !limit.is_zero() && inactive * INACTIVE_PART_MAX >= limit {
+            self.findings.warning(
+                "slot",
+                format!(
+                    "nobody has read {name} for {} s: after {} s the server gives it up",
+                    inactive.as_secs(),
+                    limit.as_secs()
+                ),
+                "start the relay, or: alter system set idle_replication_slot_timeout = 0; \
+                 select pg_reload_conf()",
+            );
+        }
     }
 
     /// Whoever reads should be a relay of this name. Its name is seen only with pg_read_all_stats.

@@ -77,8 +77,7 @@ impl Task {
         self.gauges.send_modify(|gauges| {
             gauges.read_at = Some(Instant::now());
             gauges.wal_end = wal_end.and_then(|text| text.parse().ok());
-            gauges.slot_safe_wal_bytes = slot.as_ref().and_then(|slot| slot.safe_wal_bytes);
-            gauges.slot_wal_status = slot.map(|slot| slot.wal_status);
+            gauges.slot = slot;
             if waiting.is_some() {
                 gauges.waiting = waiting;
             }

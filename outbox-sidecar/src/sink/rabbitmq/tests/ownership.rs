@@ -29,3 +29,38 @@ fn the_first_broker_that_answers_is_taken() {
         .insert(0, "amqp://guest:guest@127.0.0.1:1/%2f".to_owned());
     publisher(&settings);
 }
+
+#[test]
+fn a_broker_that_refuses_us_does_not_count_where_another_takes_us() {
+    let rabbit = shared();
+    let mut settings = settings(rabbit);
+    settings
+        .urls
+        .insert(0, rabbit.url_of("guest", "wrong", "%2f"));
+    publisher(&settings);
+}
+
+#[test]
+fn brokers_that_refuse_us_are_each_named_when_none_takes_us() {
+    let rabbit = shared();
+    let mut settings = settings(rabbit);
+    settings.urls = vec![
+        rabbit.url_of("guest", "wrong", "%2f"),
+        "amqp://guest:guest@127.0.0.1:1/%2f".to_owned(),
+        rabbit.url_of("guest", "guest", "none"),
+    ];
+    let mut publisher = RabbitPublisher::new(settings).unwrap();
+    let error = publisher.acquire().unwrap_err();
+    // That one of them is merely away does not outweigh it.
+    let AcquireError::Fatal(text) = &error else {
+        panic!("{error:?}");
+    };
+    let places = [
+        "check user and password",
+        "127.0.0.1:1: ",
+        "check the vhost",
+    ]
+    .map(|said| text.find(said));
+    assert!(places.iter().all(Option::is_some), "{text}");
+    assert!(places.is_sorted(), "{text}");
+}

@@ -4,7 +4,6 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::Malformed;
 
 const LENGTH_BYTES: usize = 4;
-/// What is asked of the operating system at once.
 /// How much is read at once.
 pub(in super::super) const READ_BYTES: usize = 64 * 1024;
 
