@@ -1,9 +1,10 @@
-//! A standby takes the primary's place: with everything, or without what was published last.
+//! A standby stands beside the primary, and takes its place: with everything, or without what was
+//! published last.
 
 use std::collections::BTreeSet;
 
 use testbed::provision::PostgresVersion;
-use testbed::{PostgresServer, Program, ReservedPort, wait};
+use testbed::{PostgresOptions, PostgresServer, Program, ReservedPort, wait};
 use tokio_postgres::Client;
 
 use crate::scenario::observation::assert_calm;
@@ -12,6 +13,48 @@ use crate::target::Target;
 
 /// The standby's physical slot on the primary.
 const STANDBY: &str = "standby";
+
+/// A slot follows to a standby since PostgreSQL 17: where an older version is asked for, these tests run
+/// on 17 all the same.
+fn options() -> PostgresOptions {
+    let version = PostgresVersion::from_environment().unwrap();
+    PostgresServer::options()
+        .version(version.max(PostgresVersion::V17))
+        .setting("hot_standby_feedback", "on")
+}
+
+/// A primary with a database that is set up for a relay, and a standby that follows it.
+struct Servers {
+    primary: PostgresServer,
+    standby: PostgresServer,
+    scenario: Scenario,
+}
+
+impl Servers {
+    async fn start(options: PostgresOptions, target: Target) -> Self {
+        let primary = options.start().await.unwrap();
+        let scenario = Scenario::to(primary.address(), target).await;
+        let standby = primary.start_standby(STANDBY).await.unwrap();
+        scenario.init(&[]).await;
+        Self {
+            primary,
+            standby,
+            scenario,
+        }
+    }
+
+    /// Lets the relay's address name these servers, in this order.
+    fn name(&self, servers: &[&PostgresServer]) {
+        let place = |server: &&PostgresServer| format!("127.0.0.1:{}", server.address().port());
+        let places: Vec<_> = servers.iter().map(place).collect();
+        let database = database(&self.scenario);
+        let url = format!("postgres://postgres@{}/{database}", places.join(","));
+        let configuration = self.scenario.configuration();
+        assert!(configuration.contains(&self.scenario.database_url));
+        self.scenario
+            .configure(&configuration.replace(&self.scenario.database_url, &url));
+    }
+}
 
 /// A relay that knows both servers, and a standby that would take its slot over.
 struct Pair {
@@ -24,30 +67,17 @@ struct Pair {
 impl Pair {
     /// `waits_for_standby`: the primary lets no reader of a slot ahead of the standby.
     async fn publishing_to(target: Target, waits_for_standby: bool) -> Self {
-        let options = PostgresServer::options()
-            .version(PostgresVersion::V17)
-            .setting("hot_standby_feedback", "on");
         let options = match waits_for_standby {
-            true => options.setting("synchronized_standby_slots", STANDBY),
-            false => options,
+            true => options().setting("synchronized_standby_slots", STANDBY),
+            false => options(),
         };
-        let primary = options.start().await.unwrap();
-        let scenario = Scenario::to(primary.address(), target).await;
-        let standby = primary.start_standby(STANDBY).await.unwrap();
-        scenario.init(&[]).await;
-        let both = format!(
-            "postgres://postgres@127.0.0.1:{},127.0.0.1:{}/{}",
-            primary.address().port(),
-            standby.address().port(),
-            database(&scenario)
-        );
-        let configuration = scenario.configuration();
-        scenario.configure(&configuration.replace(&scenario.database_url, &both));
-        let relay = scenario.start_active().await;
+        let servers = Servers::start(options, target).await;
+        servers.name(&[&servers.primary, &servers.standby]);
+        let relay = servers.scenario.start_active().await;
         let pair = Self {
-            primary,
-            standby,
-            scenario,
+            primary: servers.primary,
+            standby: servers.standby,
+            scenario: servers.scenario,
             relay,
         };
         let client = pair.scenario.client().await;
@@ -201,4 +231,45 @@ async fn published_messages_that_a_failover_lost_are_listed_and_end_with_exit_6(
         .refuses_to_go_on(&client, &settings, 6, &texts)
         .await;
     assert_eq!(pair.scenario.numbers().await, (0..35).collect::<Vec<_>>());
+}
+
+/// Which of them is the primary changes with each fail-over, and the relay's address does not.
+#[tokio::test]
+async fn a_relay_whose_address_names_a_live_standby_first_publishes_from_the_primary() {
+    let options = options().setting("log_connections", "on");
+    let servers = Servers::start(options, kafka().await).await;
+    let scenario = &servers.scenario;
+    servers.name(&[&servers.standby, &servers.primary]);
+    let relay = scenario.start_active().await;
+    let client = scenario.client().await;
+    scenario.enqueue(&client, 0..20).await;
+    scenario.drained(&client).await;
+    assert_eq!(scenario.numbers().await, (0..20).collect::<Vec<_>>());
+    // The standby would have served it: it let the relay in, for SQL and for replication.
+    let log = std::fs::read_to_string(servers.standby.log()).unwrap();
+    let name = format!("application_name=outbox-sidecar/{}", scenario.relay);
+    for what in ["connection authorized", "replication connection authorized"] {
+        let what = format!("LOG:  {what}: ");
+        let is_there = log
+            .lines()
+            .any(|line| line.contains(&what) && line.contains(&name));
+        assert!(is_there, "{what:?} with {name}: {log}");
+    }
+    assert_calm(&relay);
+}
+
+#[tokio::test]
+async fn a_check_says_that_the_server_is_a_standby_where_the_address_names_no_other() {
+    let servers = Servers::start(options(), kafka().await).await;
+    servers.standby.caught_up(&servers.primary).await.unwrap();
+    servers.name(&[&servers.standby]);
+    let said = servers.scenario.check(3).await;
+    let is_it = |line: &str| {
+        line.starts_with("error    server: PostgreSQL ")
+            && line.ends_with(" is a standby; fix: name the primary in postgres.url")
+    };
+    assert!(said.lines().any(is_it), "{said}");
+    servers.name(&[&servers.standby, &servers.primary]);
+    let said = servers.scenario.check(0).await;
+    assert!(!said.contains("is a standby"), "{said}");
 }

@@ -5,16 +5,43 @@ mod kafka;
 mod postgres;
 mod rabbitmq;
 
-use testbed::{Program, wait};
+use futures_util::future::join_all;
+use testbed::{Program, Spawn, wait};
 
 use crate::program::Directory;
-use crate::scenario::{DEADLINE, Ran, Scenario};
+use crate::scenario::{DEADLINE, Scenario};
 
 /// What every password here contains. Its signs survive percent-encoding and quoting.
 const MARK: &str = "c4nary";
 
 /// Below everything that is logged.
 const TRACE: &str = "log.level=trace";
+
+/// Every command, in forms that change nothing which the scenario's relay needs. `run` has a trial of its
+/// own, and so has the `init` that does not only print.
+const TRIALS: &[&[&str]] = &[
+    &["init", "--print"],
+    &["check"],
+    &["check", "--json"],
+    &["status"],
+    &["status", "--json"],
+    &["stuck", "list"],
+    &["stuck", "show", "00000000-0000-4000-8000-000000000000"],
+    &["stuck", "replay", "--all"],
+    &["stuck", "skip", "--all"],
+    &[
+        "redeliver",
+        "--from",
+        "2020-01-01T00:00:00Z",
+        "--to",
+        "2020-01-02T00:00:00Z",
+    ],
+    &["verify", "--wait-s", "0"],
+    // A relay that nobody has: the scenario's goes on.
+    &["remove", "--yes", "--set", "relay.name=nobody"],
+    &["config", "--show"],
+    &["config", "--show", "--json"],
+];
 
 /// Pages that a relay serves.
 const PAGES: [&str; 6] = [
@@ -28,30 +55,49 @@ fn assert_silent(what: &str, said: &str, secrets: &[&str]) {
     }
 }
 
-/// Runs every command that only looks, and searches what it prints.
+/// Runs every command but `run`, and searches what it prints.
 async fn commands_are_silent(scenario: &Scenario, what: &str, secrets: &[&str]) {
-    let look = |ran: &Ran, command: &[&str]| {
-        let what = format!("{what}: {command:?}");
-        assert!(!ran.stderr.contains("panicked"), "{what}: {}", ran.stderr);
-        assert_silent(&what, &ran.stdout, secrets);
-        assert_silent(&what, &ran.stderr, secrets);
-    };
-    let run = async |command: &[&str]| {
-        let arguments = [command, &["--set", TRACE][..]].concat();
-        let ran = scenario.command(&arguments, &[]).await;
-        look(&ran, command);
-        ran.code
-    };
     // Side by side: some wait for a server that does not answer.
-    let (checked, ..) = tokio::join!(
-        run(&["check"]),
-        run(&["check", "--json"]),
-        run(&["status", "--json"]),
-        run(&["config", "--show"]),
-        run(&["config", "--show", "--json"]),
-    );
-    if checked == Some(0) {
-        tokio::join!(run(&["verify", "--wait-s", "0"]), run(&["stuck", "list"]));
+    let trials = TRIALS
+        .iter()
+        .map(|command| command_is_silent(scenario, command, what, secrets));
+    tokio::join!(join_all(trials), making_is_silent(scenario, what, secrets));
+}
+
+async fn command_is_silent(scenario: &Scenario, command: &[&str], what: &str, secrets: &[&str]) {
+    let arguments = [command, &["--set", TRACE][..]].concat();
+    let ran = scenario.command(&arguments, &[]).await;
+    let what = format!("{what}: {command:?}");
+    assert!(!ran.stderr.contains("panicked"), "{what}: {}", ran.stderr);
+    assert_silent(&what, &ran.stdout, secrets);
+    assert_silent(&what, &ran.stderr, secrets);
+}
+
+/// `init` tries for about a minute to reach a server that is away: what it says of the first time is enough.
+async fn making_is_silent(scenario: &Scenario, what: &str, secrets: &[&str]) {
+    let what = format!("{what}: init");
+    let command = Spawn::new(env!("CARGO_BIN_EXE_outbox-sidecar"))
+        .args(["init", "--set", TRACE, "-c"])
+        .arg(scenario.file().to_str().unwrap());
+    let init = Program::start("init", command).unwrap();
+    wait::until(&what, DEADLINE, async || {
+        let says_so = |said: String| said.contains("next try in");
+        init.exit().unwrap().is_some() || init.stderr().is_ok_and(says_so)
+    })
+    .await
+    .unwrap();
+    // It may have ended by itself.
+    let _ = init.kill().await;
+    output_is_silent(&init, &what, secrets);
+}
+
+/// Searches everything that a program has printed.
+fn output_is_silent(program: &Program, what: &str, secrets: &[&str]) {
+    for output in ["stdout", "stderr"] {
+        let said = std::fs::read(program.directory().join(output)).unwrap();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!said.contains("panicked"), "{what}: {said}");
+        assert_silent(&format!("{what}: {output}"), &said, secrets);
     }
 }
 
@@ -85,12 +131,7 @@ async fn relay_is_silent(scenario: &Scenario, what: &str, secrets: &[&str]) -> O
         let _ = relay.terminate();
         relay.exited(DEADLINE).await.unwrap();
     }
-    for output in ["stdout", "stderr"] {
-        let said = std::fs::read(relay.directory().join(output)).unwrap();
-        let said = String::from_utf8_lossy(&said);
-        assert!(!said.contains("panicked"), "{what}: {said}");
-        assert_silent(&format!("{what}: {output}"), &said, secrets);
-    }
+    output_is_silent(&relay, what, secrets);
     by_itself.and_then(|exit| exit.code())
 }
 
@@ -100,6 +141,47 @@ fn command_line(relay: &Program) -> String {
     let line = std::fs::read(file).unwrap_or_default();
     // A program that has just been forked still has its parent's; one that ended has none.
     String::from_utf8_lossy(&line).replace('\0', " ")
+}
+
+#[test]
+fn every_command_that_the_help_lists_is_searched_for_secrets() {
+    let commands = commands(&Directory::new(), &[]);
+    for known in ["run", "stuck show"] {
+        let is_there = commands.iter().any(|command| command == known);
+        assert!(is_there, "the help is read wrongly: {commands:?}");
+    }
+    for command in commands {
+        let is_of = |trial: &&[&str]| {
+            let trial = trial.join(" ");
+            trial == command || trial.starts_with(&format!("{command} "))
+        };
+        assert!(
+            command == "run" || TRIALS.iter().any(is_of),
+            "{command} is not run with secrets: give it a trial"
+        );
+    }
+}
+
+/// The commands below these words, as the help lists them, each with its words; those that have commands
+/// below them stand for nothing themselves.
+fn commands(directory: &Directory, above: &[&str]) -> Vec<String> {
+    let help = directory.run(&[above, &["--help"]].concat()).stdout;
+    let names: Vec<_> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        // What is indented further goes on with a description.
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        // clap's own: it reads no configuration.
+        .filter(|name| *name != "help")
+        .collect();
+    if names.is_empty() {
+        return vec![above.join(" ")];
+    }
+    let below = |name: &&str| commands(directory, &[above, &[*name]].concat());
+    names.iter().flat_map(below).collect()
 }
 
 #[test]
@@ -113,6 +195,9 @@ fn arguments_that_are_not_understood_are_not_repeated_where_they_may_hold_a_pass
         &["run", "--set", "postgres.url:postgres://u:c4nary@h/d"],
         &["run", "--set", url],
         &["verify", "--from", url],
+        &["stuck", "show", url],
+        &["stuck", "replay", "--id", url],
+        &["redeliver", "--id", url],
         &["init", "--admin-url", "u:c4nary@h"],
         &["init", "--admin-url", "postgres://u:x@c4nary@h/d"],
         &["--postgres://u:c4nary@h/d"],

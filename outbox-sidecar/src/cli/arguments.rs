@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use outbox_core::{Position, Timestamp};
+use outbox_core::{MessageId, Position, Timestamp};
 
 use super::exit_help;
 use super::redeliver::RedeliverArguments;
@@ -150,6 +150,13 @@ pub(super) struct ConfigArguments {
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     read_timestamp(text)
         .ok_or_else(|| "expected a time in RFC 3339, such as 2026-11-21T05:00:00Z".to_owned())
+}
+
+/// A message's id. What is none is not repeated: it may be an address with a password.
+pub(super) fn message_id(text: &str) -> Result<MessageId, String> {
+    text.parse().map_err(|_| {
+        "expected a message's id, a UUID such as 019a9f0e-7d1c-7c3e-9a50-6a1b2c3d4e5f".to_owned()
+    })
 }
 
 fn position(text: &str) -> Result<Position, String> {

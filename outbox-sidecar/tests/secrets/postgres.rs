@@ -3,9 +3,9 @@
 use testbed::PostgresServer;
 use testbed::certificates::Authority;
 
-use super::{commands_are_silent, relay_is_silent};
+use super::{TRACE, assert_silent, commands_are_silent, relay_is_silent};
 use crate::encrypted::Files;
-use crate::scenario::{Ran, Scenario};
+use crate::scenario::Scenario;
 
 /// With every sign that a URL or a keyword string reserves.
 const PASSWORD: &str = "c4nary @/:?&#%'\\ end";
@@ -16,6 +16,7 @@ const QUOTED: &str = r"'c4nary @/:?&#%\'\\ end'";
 async fn nothing_shows_a_password_for_postgresql() {
     let server = PostgresServer::options()
         .hba("host all relay 127.0.0.1/32 scram-sha-256")
+        .hba("host all boss 127.0.0.1/32 scram-sha-256")
         .start()
         .await
         .unwrap();
@@ -152,6 +153,8 @@ async fn nothing_shows_a_password_for_postgresql() {
         }
     }
     assert!(otherwise.is_empty(), "other exit codes: {otherwise:?}");
+    // The last of them was no configuration at all.
+    configure(&by_url(&url));
     administrators_log_in_silently(&scenario, &files, &admin, port).await;
 }
 
@@ -170,11 +173,13 @@ async fn administrators_log_in_silently(
     let passwords = files.write("pgpass", &format!("*:{port}:*:boss:c4nary-boss\n"));
     let database = admin.rsplit('/').next().unwrap();
     let url = format!("postgres://boss@127.0.0.1:{port}/{database}");
-    let ran: Ran = scenario
-        .command(
-            &["init", "--admin-url", &url],
-            &[("PGPASSFILE", passwords.as_str())],
-        )
-        .await;
-    super::assert_silent("init", &format!("{}{}", ran.stdout, ran.stderr), &[]);
+    for command in [&["init"][..], &["remove", "--yes"]] {
+        let arguments = [command, &["--admin-url", &url, "--set", TRACE]].concat();
+        let ran = scenario
+            .command(&arguments, &[("PGPASSFILE", passwords.as_str())])
+            .await;
+        assert_eq!(ran.code, Some(0), "{command:?}: {}", ran.stderr);
+        let what = format!("{command:?} of an administrator");
+        assert_silent(&what, &format!("{}{}", ran.stdout, ran.stderr), &[]);
+    }
 }

@@ -1,7 +1,7 @@
 use clap::Args;
 use outbox_core::{MessageId, Timestamp};
 
-use crate::cli::arguments::time;
+use crate::cli::arguments::{message_id, time};
 use crate::cli::asking_arguments::AskingArguments;
 use crate::redelivery::Selection;
 
@@ -25,7 +25,7 @@ pub(in crate::cli) struct RedeliverArguments {
     #[arg(long = "type", value_name = "TYPE")]
     pub(super) message_type: Vec<String>,
     /// Only the message with this id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = message_id)]
     pub(super) id: Vec<MessageId>,
     /// Where they go [default: where each was published]
     #[arg(long, value_name = "DESTINATION")]

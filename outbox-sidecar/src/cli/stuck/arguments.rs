@@ -7,7 +7,7 @@ use outbox_core::sink::RefusalReason;
 use outbox_core::{MessageId, Position, Timestamp};
 
 use crate::cli::CliError;
-use crate::cli::arguments::time;
+use crate::cli::arguments::{message_id, time};
 use crate::cli::asking_arguments::AskingArguments;
 use crate::cli::exit_help;
 use crate::stuck::{Filter, StateFilter};
@@ -33,7 +33,7 @@ pub(in crate::cli) enum StuckCommand {
 #[derive(Debug, Args)]
 pub(super) struct FilterArguments {
     /// The message's id; may be repeated, as the other conditions may
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = message_id)]
     id: Vec<MessageId>,
     /// The message's key
     #[arg(long, value_name = "KEY")]
@@ -134,7 +134,7 @@ impl State {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShowArguments {
     /// The message's id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = message_id)]
     pub(super) id: MessageId,
     /// Print JSON, which --edit takes
     #[arg(long)]
