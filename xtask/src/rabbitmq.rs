@@ -26,6 +26,7 @@ const TESTS: [(&[&str], &[&str]); 4] = [
             "conformance::quorum_queue",
             "conformance::stream",
             "rabbitmq::",
+            "rabbitmq_stream::",
             "restored::",
             "report",
         ],

@@ -1,7 +1,7 @@
 use super::Findings;
 use crate::config::Settings;
 use crate::count::counted;
-use crate::sink::rabbitmq::{QueueFacts, RabbitInspection, RabbitSettings};
+use crate::sink::rabbitmq::{GuardPlace, Objects, QueueFacts, RabbitInspection, RabbitSettings};
 
 /// Looks at RabbitMQ: connection, rights, exchanges of the routes, queues that are named.
 pub(super) fn check(settings: &Settings, rabbit: &RabbitSettings, findings: &mut Findings) {
@@ -16,24 +16,78 @@ pub(super) fn check(settings: &Settings, rabbit: &RabbitSettings, findings: &mut
         }
     };
     findings.ok("rabbitmq", "connected");
-    match inspection.try_guard(rabbit) {
-        Ok(()) => findings.ok("guard", rabbit.guard()),
-        Err(said) => findings.error(
-            "guard",
-            said,
-            format!(
-                "let the user configure '^{}(-check)?$', beside the rights that it has: rabbitmqctl \
-                 set_permissions replaces all three",
-                rabbit.guard()
-            ),
-        ),
-    }
+    guard(&inspection, rabbit, findings);
     exchanges(&inspection, rabbit, findings);
+    if settings
+        .destinations
+        .iter()
+        .any(|name| !rabbit.is_routed(name))
+    {
+        write_right(&inspection, "", findings);
+    }
     let literal = |destination: &&String| !destination.contains('*');
     for destination in settings.destinations.iter().filter(literal) {
         if !rabbit.is_routed(destination) {
             queue(&inspection, rabbit, destination, findings);
         }
+    }
+}
+
+/// The queue by which one connection at a time publishes.
+fn guard(inspection: &RabbitInspection, rabbit: &RabbitSettings, findings: &mut Findings) {
+    let (subject, name) = ("guard", rabbit.guard());
+    match inspection.guard_place(rabbit) {
+        Ok(GuardPlace::Free | GuardPlace::Guarded) => {}
+        Ok(GuardPlace::Taken) => {
+            return findings.error(
+                subject,
+                format!("{name} is a queue that is no guard: no relay can have its own"),
+                format!(
+                    "rabbitmqctl delete_queue {name}, once you know whose it is; or another relay.name"
+                ),
+            );
+        }
+        Err(said) => return findings.error(subject, said, "check the broker's log"),
+    }
+    match inspection.try_guard(rabbit) {
+        Ok(()) => findings.ok(subject, name),
+        Err(Objects::ToUser(said)) => findings.error(
+            subject,
+            said,
+            format!(
+                "let the user configure '^{name}(-check)?$', beside the rights that it has: rabbitmqctl \
+                 set_permissions replaces all three"
+            ),
+        ),
+        Err(Objects::ToAnyone(said)) => findings.error(
+            subject,
+            said,
+            format!(
+                "ask again, if another check was at it; else: rabbitmqctl delete_queue {name}-check"
+            ),
+        ),
+    }
+}
+
+/// Whether the user may write to an exchange: else each message to it would be set aside.
+fn write_right(inspection: &RabbitInspection, exchange: &str, findings: &mut Findings) {
+    let subject = "right to write";
+    let (what, right) = match exchange {
+        "" => ("queues, by the default exchange", "amq.default"),
+        named => (named, named),
+    };
+    match inspection.may_write(exchange) {
+        Ok(true) => findings.ok(subject, what),
+        Ok(false) => findings.error(
+            subject,
+            format!("{what} may not be written to: its messages would be set aside"),
+            format!(
+                "let the user write to '^{}$', beside the rights that it has: rabbitmqctl set_permissions \
+                 replaces all three",
+                right.replace('.', "\\.")
+            ),
+        ),
+        Err(said) => findings.warning(subject, said, "check the broker's log"),
     }
 }
 
@@ -56,13 +110,21 @@ fn exchanges(inspection: &RabbitInspection, rabbit: &RabbitSettings, findings: &
     names.dedup();
     for name in names.into_iter().filter(|name| !name.is_empty()) {
         match inspection.exchange_exists(name) {
-            Ok(true) => findings.ok("exchange", name),
+            Ok(true) => {
+                findings.ok("exchange", name);
+                write_right(inspection, name, findings);
+            }
             Ok(false) => findings.error(
                 "exchange",
                 format!("{name} does not exist: the first message to it is refused"),
                 format!("rabbitmqadmin declare exchange name={name} type=topic durable=true"),
             ),
-            Err(said) => findings.error("exchange", said, "give the user rights on it"),
+            Err(Objects::ToUser(said)) => {
+                findings.error("exchange", said, "give the user rights on it");
+            }
+            Err(Objects::ToAnyone(said)) => {
+                findings.error("exchange", said, "check the broker's log");
+            }
         }
     }
 }
@@ -90,7 +152,14 @@ fn queue(
             format!("{name} does not exist: its first message is refused"),
             format!("{declare}, or rabbitmq.create_queues = true"),
         ),
-        Err(said) => findings.warning("queue", said, "give the user rights on it"),
+        Err(Objects::ToUser(said)) => {
+            findings.warning("queue", said, "give the user rights on it");
+        }
+        Err(Objects::ToAnyone(said)) => findings.warning(
+            "queue",
+            said,
+            "one that another connection has for itself goes with it: name another queue",
+        ),
     }
 }
 
@@ -121,13 +190,15 @@ fn pitfalls(name: &str, facts: &QueueFacts, findings: &mut Findings) {
     {
         warn(
             format!("{name} drops its oldest messages when it is full"),
-            "set x-overflow to reject-publish: the relay waits then",
+            "make it anew with x-overflow reject-publish: the relay waits then; an overflow that a policy sets \
+             is not seen here",
         );
     }
     if argument("x-message-ttl").is_some() && !has_dead_letters {
         warn(
             format!("{name} drops messages that are not consumed in time"),
-            "set x-dead-letter-exchange, or take x-message-ttl away",
+            "make it anew with x-dead-letter-exchange, or without x-message-ttl; dead letters that a policy \
+             sets are not seen here",
         );
     }
     if !has_dead_letters {
@@ -135,14 +206,15 @@ fn pitfalls(name: &str, facts: &QueueFacts, findings: &mut Findings) {
             Some(limit) if limit.starts_with('-') => {}
             Some(_) => warn(
                 format!("{name} drops a message that was redelivered too often"),
-                "set x-dead-letter-exchange",
+                "make it anew with x-dead-letter-exchange; one that a policy sets is not seen here",
             ),
             None if argument("x-queue-type") == Some("quorum") => warn(
                 format!(
                     "{name} drops a message that was redelivered 20 times, from RabbitMQ 4 on: \
                      the limit where x-delivery-limit is not set"
                 ),
-                "set x-dead-letter-exchange; one that a policy sets is not seen here",
+                "set a dead-letter-exchange by a policy, which is not seen here, or make it anew with \
+                 x-dead-letter-exchange",
             ),
             None => {}
         }
@@ -150,7 +222,7 @@ fn pitfalls(name: &str, facts: &QueueFacts, findings: &mut Findings) {
     if facts.durable.is_none() {
         warn(
             format!("{name} exists; what kind it is cannot be seen"),
-            "give the user the right to configure it, if check shall look",
+            "give the user the right to configure it, or it a name of less than 100 bytes, if check shall look",
         );
     }
     if clean {

@@ -5,6 +5,9 @@ use crate::config::Settings;
 use crate::count::counted;
 use crate::sink::rabbitmq_stream::{Presence, StreamInspection, StreamSettings};
 
+/// Of a super stream so many partitions are tried.
+const STREAMS_TRIED_MAX: usize = 32;
+
 /// Looks at RabbitMQ's streams: plugin and login, and the destinations that are named.
 pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut Findings) {
     for place in stream.places_in_clear() {
@@ -27,6 +30,11 @@ pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut
             error.to_string(),
             "outbox-sidecar init, once you know that the database was not set back",
         ),
+        Err(AcquireError::Unavailable(said)) => findings.error(
+            "checkpoint_stream",
+            said,
+            "nothing is wrong with it as far as is known: ask again once that is over",
+        ),
         Err(error) => findings.error(
             "checkpoint_stream",
             error.to_string(),
@@ -37,10 +45,19 @@ pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut
     let literal = |destination: &&String| !destination.contains('*');
     for name in settings.destinations.iter().filter(literal) {
         match inspection.look(name) {
-            Ok(Presence::Stream) => findings.ok("stream", name),
+            Ok(Presence::Stream) => {
+                findings.ok("stream", name);
+                rights(
+                    &mut inspection,
+                    stream,
+                    std::slice::from_ref(name),
+                    findings,
+                );
+            }
             Ok(Presence::SuperStream(partitions)) => {
-                let partitions = counted(partitions, "partition");
-                findings.ok("stream", format!("{name}, of {partitions}"));
+                let count = counted(partitions.len(), "partition");
+                findings.ok("stream", format!("{name}, of {count}"));
+                rights(&mut inspection, stream, &partitions, findings);
             }
             Ok(Presence::Missing) if stream.create_streams => {
                 findings.ok(
@@ -54,10 +71,37 @@ pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut
                 format!(
                     "rabbitmqadmin declare queue name={name} durable=true \
                      arguments='{{\"x-queue-type\": \"stream\"}}', or \
-                     rabbitmq_stream.create_streams = true"
+                     rabbitmq_stream.create_streams = true; a queue of this name that is no stream \
+                     must go first"
                 ),
             ),
             Err(said) => findings.error("stream", said, "check the broker's log"),
         }
+    }
+}
+
+/// Whether the user may read and write them; the first that it may not is named.
+fn rights(
+    inspection: &mut StreamInspection,
+    settings: &StreamSettings,
+    streams: &[String],
+    findings: &mut Findings,
+) {
+    let subject = "right to write";
+    for name in streams.iter().take(STREAMS_TRIED_MAX) {
+        match inspection.refuses(name, &settings.relay) {
+            Ok(None) => {}
+            Ok(Some(said)) => {
+                return findings.error(
+                    subject,
+                    format!("{name}: its messages would be set aside: {said}"),
+                    "beside the rights that the user has: rabbitmqctl set_permissions replaces all three",
+                );
+            }
+            Err(said) => return findings.warning(subject, said, "check the broker's log"),
+        }
+    }
+    if let Some(first) = streams.first() {
+        findings.ok(subject, first);
     }
 }

@@ -27,7 +27,7 @@ mod settings;
 mod transport;
 mod window;
 
-pub use inspection::{QueueFacts, RabbitInspection};
+pub use inspection::{GuardPlace, Objects, QueueFacts, RabbitInspection};
 pub use routing::Route;
 pub use settings::{RabbitSettings, RabbitSettingsError};
 

@@ -2,7 +2,9 @@
 
 mod queues;
 
-use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{Channel, ExchangeKind};
 use testbed::{RabbitServer, ReservedPort, unique};
@@ -168,6 +170,66 @@ async fn a_guard_that_the_user_may_not_have_is_named_with_the_right_that_gives_i
     assert!(fix.contains(&format!("configure '{right}'")), "{fix}");
     permit(rabbit, &user, [&right, NOTHING, NOTHING]).await;
     finds(&scenario, &[&url], ("ok", "guard"), &guard).await;
+}
+
+#[tokio::test]
+async fn a_queue_in_the_guards_place_is_named_until_it_is_gone() {
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let scenario = initialised(rabbit).await;
+    let guard = format!("outbox-{}", scenario.relay);
+    let channel = rabbit.address().channel().await.unwrap();
+    declare(&channel, &guard, DURABLE, &good()).await;
+    let says = format!("{guard} is a queue that is no guard");
+    finds(&scenario, &[], ("error", "guard"), &says).await;
+    let deleting = channel.queue_delete(guard.as_str().into(), QueueDeleteOptions::default());
+    deleting.await.unwrap();
+    finds(&scenario, &[], ("ok", "guard"), &guard).await;
+    // A relay at work has it.
+    let _relay = scenario.start_active().await;
+    finds(&scenario, &[], ("ok", "guard"), &guard).await;
+}
+
+#[tokio::test]
+async fn an_exchange_that_may_not_be_written_to_is_named_until_it_may() {
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let scenario = initialised(rabbit).await;
+    let channel = rabbit.address().channel().await.unwrap();
+    let (exchange, queue) = (unique::name("fan"), unique::name("bound"));
+    let name = || ShortString::from(exchange.as_str());
+    let (options, table) = (ExchangeDeclareOptions::default(), FieldTable::default());
+    let making = channel.exchange_declare(name(), ExchangeKind::Fanout, options, table);
+    making.await.unwrap();
+    declare(&channel, &queue, DURABLE, &good()).await;
+    let (options, table) = (QueueBindOptions::default(), FieldTable::default());
+    let bound = ShortString::from(queue.as_str());
+    let binding = channel.queue_bind(bound, name(), ShortString::default(), options, table);
+    binding.await.unwrap();
+
+    let user = new_user(rabbit).await;
+    permit(rabbit, &user, [".*", NOTHING, NOTHING]).await;
+    let url = as_user(rabbit, &user);
+    let route = [
+        "destination=policy-*".to_owned(),
+        format!("exchange={exchange}"),
+        "routing_key={type}".to_owned(),
+    ]
+    .map(|field| format!("rabbitmq.routes.0.{field}"));
+    let named = format!("relay.destinations=policy-1,{queue}");
+    let mut settings: Vec<&str> = route.iter().map(String::as_str).collect();
+    settings.extend([url.as_str(), named.as_str()]);
+    let line = ("error", "right to write");
+    let says = format!("{exchange} may not be written to: its messages would be set aside");
+    finds(&scenario, &settings, line, &says).await;
+    let says = "queues, by the default exchange may not be written to";
+    finds(&scenario, &settings, line, says).await;
+
+    let rights = format!("^(amq\\.default|{exchange})$");
+    permit(rabbit, &user, [".*", &rights, NOTHING]).await;
+    for says in [exchange.as_str(), "queues, by the default exchange"] {
+        finds(&scenario, &settings, ("ok", "right to write"), says).await;
+    }
+    let says = format!("{queue}: 0 messages, 0 consumers");
+    finds(&scenario, &settings, ("ok", "queue"), &says).await;
 }
 
 #[tokio::test]

@@ -81,3 +81,22 @@ async fn rights_that_are_missing_on_the_stream_for_the_checkpoints_copies_are_na
     permit(rabbit, &user, [NOTHING, right, right]).await;
     finds(&scenario, &[&url], ("ok", subject), "outbox-checkpoints").await;
 }
+
+#[tokio::test]
+async fn a_stream_that_may_not_be_written_to_is_named_until_it_may() {
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let scenario = initialised(rabbit).await;
+    let user = new_user(rabbit).await;
+    let url = rabbit.stream_url_of(&user, PASSWORD, "%2f");
+    let url = format!("rabbitmq_stream.url={url}");
+    let stream = scenario.target.destination();
+    let named = format!("relay.destinations={stream}");
+    let settings = [url.as_str(), named.as_str()];
+    let (reads, writes) = ("^.*$", format!("^{stream}$"));
+    permit(rabbit, &user, [NOTHING, NOTHING, reads]).await;
+    let says = format!("{stream}: its messages would be set aside: becoming a publisher");
+    finds(&scenario, &settings, ("error", "right to write"), &says).await;
+    permit(rabbit, &user, [NOTHING, &writes, reads]).await;
+    finds(&scenario, &settings, ("ok", "right to write"), stream).await;
+    assert!(scenario.records().await.is_empty(), "nothing was published");
+}

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::BasicProperties;
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use outbox_core::sink::AcquireError;
 use tokio::runtime::{Builder, Runtime};
@@ -16,8 +19,14 @@ use super::settings::{RabbitSettings, RabbitSettingsError};
 const NOT_FOUND: u16 = 404;
 /// The request lacks a right.
 const ACCESS_REFUSED: u16 = 403;
-/// A queue of this name exists and differs.
+/// Another connection has it for itself.
+const RESOURCE_LOCKED: u16 = 405;
+/// A queue of this name exists and differs; or a message says of itself what cannot be.
 const PRECONDITION_FAILED: u16 = 406;
+/// What a refusal says that concerns the whole exchange.
+const REFUSED_EXCHANGE: &str = "to exchange '";
+/// A time until a message expires that is none.
+const NO_EXPIRATION: &str = "never";
 /// How many arguments of a queue are asked for, one after the other.
 const ARGUMENTS_MAX: usize = 20;
 
@@ -53,6 +62,35 @@ pub struct QueueFacts {
     pub arguments: BTreeMap<String, String>,
 }
 
+/// What the broker says against something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Objects {
+    /// The user lacks a right.
+    ToUser(String),
+    /// It would say so to anyone, or does not answer.
+    ToAnyone(String),
+}
+
+impl From<Refused> for Objects {
+    fn from(refused: Refused) -> Self {
+        match refused.code {
+            Some(ACCESS_REFUSED) => Self::ToUser(refused.text),
+            _ => Self::ToAnyone(refused.text),
+        }
+    }
+}
+
+/// What stands where the relay's guard will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardPlace {
+    /// Nothing.
+    Free,
+    /// The guard of a relay at work.
+    Guarded,
+    /// A queue that is no guard: no relay can have its own.
+    Taken,
+}
+
 impl RabbitInspection {
     /// Connects to the first broker that answers, as the relay would.
     ///
@@ -75,7 +113,7 @@ impl RabbitInspection {
     ///
     /// # Errors
     /// What the broker says against it.
-    pub fn try_guard(&self, settings: &RabbitSettings) -> Result<(), String> {
+    pub fn try_guard(&self, settings: &RabbitSettings) -> Result<(), Objects> {
         let options = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,
@@ -84,14 +122,70 @@ impl RabbitInspection {
         let name = format!("{}-check", settings.guard());
         self.declare(&name, options, FieldTable::default())
             .map(|_| ())
-            .map_err(|refused| refused.text)
+            .map_err(Objects::from)
+    }
+
+    /// What stands under the guard's own name.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub fn guard_place(&self, settings: &RabbitSettings) -> Result<GuardPlace, String> {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        match self.declare(&settings.guard(), passive, FieldTable::default()) {
+            Ok(_) => Ok(GuardPlace::Taken),
+            Err(refused) => match refused.code {
+                Some(NOT_FOUND) => Ok(GuardPlace::Free),
+                Some(RESOURCE_LOCKED) => Ok(GuardPlace::Guarded),
+                _ => Err(refused.text),
+            },
+        }
+    }
+
+    /// Whether messages may be written to an exchange; the empty name is the default one.
+    ///
+    /// A message that the broker must not take is sent to it: it looks at the right first, then at what the
+    /// message says of itself, and routes nothing
+    /// (<https://www.rabbitmq.com/docs/ttl#per-message-ttl-in-publishers>).
+    ///
+    /// # Errors
+    /// The broker does not answer, or answers something else.
+    pub fn may_write(&self, exchange: &str) -> Result<bool, String> {
+        let doing = format!("asking for the right to write to exchange {exchange:?}");
+        let properties = BasicProperties::default().with_expiration(NO_EXPIRATION.into());
+        let answer = self.runtime.block_on(async {
+            let channel =
+                answer_of("opening a channel", self.link.connection.create_channel()).await?;
+            let confirming = channel.confirm_select(ConfirmSelectOptions::default());
+            answer_of(&doing, confirming).await?;
+            let publishing = channel.basic_publish(
+                exchange.into(),
+                ShortString::default(),
+                BasicPublishOptions::default(),
+                &[],
+                properties,
+            );
+            let confirmed = answer_of(&doing, publishing).await?;
+            answer_of(&doing, confirmed).await
+        });
+        match answer.map_err(|refused| (refused.code, refused.text)) {
+            Err((Some(PRECONDITION_FAILED), _)) => Ok(true),
+            // A right to some routing keys only is none to the exchange.
+            Err((Some(ACCESS_REFUSED), text)) => Ok(!text.contains(REFUSED_EXCHANGE)),
+            Err((_, text)) => Err(text),
+            Ok(_) => Err(format!(
+                "{doing}: the broker took a message that it must not"
+            )),
+        }
     }
 
     /// Whether an exchange of this name exists.
     ///
     /// # Errors
     /// The broker does not answer, or does not let us look.
-    pub fn exchange_exists(&self, name: &str) -> Result<bool, String> {
+    pub fn exchange_exists(&self, name: &str) -> Result<bool, Objects> {
         let options = ExchangeDeclareOptions {
             passive: true,
             ..ExchangeDeclareOptions::default()
@@ -115,7 +209,7 @@ impl RabbitInspection {
     ///
     /// # Errors
     /// The broker does not answer, or does not let us look.
-    pub fn queue(&self, name: &str) -> Result<Option<QueueFacts>, String> {
+    pub fn queue(&self, name: &str) -> Result<Option<QueueFacts>, Objects> {
         let passive = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
@@ -183,14 +277,12 @@ impl RabbitInspection {
 }
 
 /// `None` for what does not exist.
-fn found<T>(answer: Result<T, Refused>) -> Result<Option<T>, String> {
+fn found<T>(answer: Result<T, Refused>) -> Result<Option<T>, Objects> {
     match answer {
         Ok(found) => Ok(Some(found)),
         Err(refused) if refused.code == Some(NOT_FOUND) => Ok(None),
-        Err(refused) if refused.code == Some(ACCESS_REFUSED) => Err(refused.text),
-        // Somebody else's exclusive queue, or one with other arguments: it exists, but cannot be
-        // looked at.
-        Err(refused) => Err(refused.text),
+        // Somebody else's exclusive queue among them: it exists, but cannot be looked at.
+        Err(refused) => Err(refused.into()),
     }
 }
 

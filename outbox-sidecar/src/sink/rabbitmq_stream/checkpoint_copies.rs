@@ -290,16 +290,24 @@ pub(super) async fn require_access(
     relay: &str,
 ) -> Result<(), AcquireError> {
     require_stream(asking, stream).await?;
-    let name = format!("outbox-{relay}");
-    let trying = async {
-        last(asking, stream, &name).await?;
-        become_publisher(asking, stream, TIMELINES, &name).await?;
-        end_publisher(asking, stream, TIMELINES).await
-    };
-    trying.await.map_err(|halt| match halt {
+    let trying = try_access(asking, stream, relay).await;
+    trying.map_err(|halt| match halt {
         Halt::Fatal(text) => AcquireError::Fatal(text),
         halt => AcquireError::Unavailable(halt.to_string()),
     })
+}
+
+/// Whether a stream may be read and written: becomes its publisher for a moment, and publishes nothing.
+/// Fatal where it may not.
+pub(super) async fn try_access(
+    asking: &mut Asking<'_>,
+    stream: &ByteString,
+    relay: &str,
+) -> Result<(), Halt> {
+    let name = format!("outbox-{relay}");
+    last(asking, stream, &name).await?;
+    become_publisher(asking, stream, TIMELINES, &name).await?;
+    end_publisher(asking, stream, TIMELINES).await
 }
 
 /// Makes sure that the stream is there.

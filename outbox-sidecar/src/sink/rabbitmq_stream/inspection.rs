@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::asking::{Asking, Halt};
-use super::checkpoint_copies::require_access;
+use super::checkpoint_copies::{require_access, try_access};
 use super::connection::Connection;
 use super::opening::open_to_look;
 use super::settings::StreamSettings;
@@ -24,12 +24,12 @@ pub struct StreamInspection {
 }
 
 /// What a destination is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// A stream.
     Stream,
-    /// A super stream of so many partitions.
-    SuperStream(usize),
+    /// A super stream, and the streams that are its partitions.
+    SuperStream(Vec<String>),
     /// Neither.
     Missing,
 }
@@ -67,6 +67,26 @@ impl StreamInspection {
         self.runtime.block_on(trying)
     }
 
+    /// Whether a stream may be read and written by the relay; if not, what the broker says.
+    ///
+    /// # Errors
+    /// The broker does not answer, or takes nothing from anyone.
+    pub fn refuses(&mut self, stream: &str, relay: &str) -> Result<Option<String>, String> {
+        let mut asking = Asking {
+            connection: &mut self.connection,
+            deadline: Instant::now() + ANSWER_MAX,
+        };
+        let stream = ByteString::from(stream);
+        let tried = self
+            .runtime
+            .block_on(try_access(&mut asking, &stream, relay));
+        match tried {
+            Ok(()) => Ok(None),
+            Err(Halt::Fatal(refused)) => Ok(Some(refused)),
+            Err(halt) => Err(halt.to_string()),
+        }
+    }
+
     /// What a destination is.
     ///
     /// # Errors
@@ -85,7 +105,7 @@ impl StreamInspection {
                 .ask(&Request::partitions(destination), &doing)
                 .await?;
             Ok(match partitions(body)? {
-                (Code::OK, streams) if !streams.is_empty() => Presence::SuperStream(streams.len()),
+                (Code::OK, streams) if !streams.is_empty() => Presence::SuperStream(streams),
                 _ => Presence::Missing,
             })
         };

@@ -21,19 +21,19 @@ const CLASSIC: Fault = (
 );
 const DROPS_OLDEST: Fault = (
     "drops its oldest messages when it is full",
-    "set x-overflow to reject-publish",
+    "make it anew with x-overflow reject-publish",
 );
 const DROPS_IN_TIME: Fault = (
     "drops messages that are not consumed in time",
-    "set x-dead-letter-exchange, or take x-message-ttl away",
+    "make it anew with x-dead-letter-exchange, or without x-message-ttl",
 );
 const DROPS_REDELIVERED: Fault = (
     "drops a message that was redelivered too often",
-    "set x-dead-letter-exchange",
+    "make it anew with x-dead-letter-exchange",
 );
 const DROPS_REDELIVERED_20_TIMES: Fault = (
     "drops a message that was redelivered 20 times, from RabbitMQ 4 on",
-    "set x-dead-letter-exchange",
+    "set a dead-letter-exchange by a policy",
 );
 
 /// A queue, and everything that is wrong with it.
