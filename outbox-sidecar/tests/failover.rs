@@ -184,6 +184,14 @@ async fn an_old_primary_that_wakes_ends_with_exit_6_and_disturbs_nobody() {
     let old = pair.scenario.client().await;
     // It does not know that it was left behind, and takes what is written to it.
     pair.scenario.enqueue(&old, 200_000..200_010).await;
+    old.batch_execute("select pg_switch_wal()").await.unwrap();
+    pair.scenario.enqueue(&old, 200_010..200_020).await;
+    let only = pair.only(&pair.primary);
+    let set = only.iter().flat_map(|set| ["--set", set]);
+    let arguments: Vec<&str> = set.chain(["check"]).collect();
+    let checked = pair.scenario.command(&arguments, &[]).await;
+    let says = "the server is on 1: an old primary";
+    assert!(checked.stdout.contains(says), "{}", checked.stdout);
     let texts = ["the server is on timeline 1", "an old primary"];
     let settings = pair.only(&pair.primary);
     let settings: Vec<_> = settings.iter().map(String::as_str).collect();

@@ -25,18 +25,22 @@ impl Misfit {
     }
 }
 
-/// Looks whether the checkpoint fits the database; true when it does.
-pub(super) fn check(settings: &Settings, seen: &Seen, findings: &mut Findings) -> bool {
+/// Looks whether the checkpoint fits the database; returns one that does.
+pub(super) fn check(
+    settings: &Settings,
+    seen: &Seen,
+    findings: &mut Findings,
+) -> Option<Checkpoint> {
     let fits = peek(settings).and_then(|found| compare(found, settings, seen));
     match fits {
         Ok(found) => {
             let where_it_stands = format!("number {} at {}", found.sequence, found.frontier);
             findings.ok("checkpoint", where_it_stands);
-            true
+            Some(found)
         }
         Err(misfit) => {
             findings.error(misfit.subject, misfit.message, misfit.fix);
-            false
+            None
         }
     }
 }
@@ -71,6 +75,13 @@ fn compare(
             format!("it belongs to cluster {system_id}"),
             "check postgres.url and relay.name",
         ));
+    }
+    if let Some(older) = seen.timeline.filter(|timeline| *timeline < found.timeline) {
+        let message = format!(
+            "it was written on timeline {}, the server is on {older}: an old primary",
+            found.timeline
+        );
+        return Err(Misfit::new(message, RECOVER));
     }
     if seen.confirmed_flush > Some(frontier.lsn) {
         let message = format!("it stands at {frontier}, behind the slot");

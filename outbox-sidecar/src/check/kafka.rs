@@ -5,7 +5,6 @@ use std::time::Duration;
 use outbox_core::sink::AcquireError;
 
 use super::Findings;
-use super::postgres::Seen;
 use crate::config::Settings;
 use crate::count::counted;
 use crate::sink::kafka::{BrokerSummary, KafkaAdministration, KafkaSettings};
@@ -103,18 +102,20 @@ fn time_out(
     }
 }
 
-/// Tried under the relay's own transactional id, which fences whoever uses it: only where no relay can
-/// be publishing, because nobody reads the slot, and the checkpoint was written from this database. A copy
-/// that has not fallen behind cannot be told from it.
+/// Tried under the relay's own transactional id, which fences whoever uses it: not while there is a doubt
+/// whether anybody does.
 pub(super) fn transactions(
     kafka: &KafkaSettings,
     reached: &Reached,
-    seen: &Seen,
+    doubt: Option<String>,
     findings: &mut Findings,
 ) {
     let id = kafka.transactional_id();
-    if !seen.slot_is_free || seen.is_standby || !reached.may_try_transactions {
+    if !reached.may_try_transactions {
         return;
+    }
+    if let Some(doubt) = doubt {
+        return findings.ok("transactions", format!("not tried as {id}: {doubt}"));
     }
     match reached.administration.try_transactions() {
         Ok(()) => findings.ok("transactions", format!("as {id}")),

@@ -7,11 +7,13 @@ mod role;
 mod server;
 mod set_up;
 mod slot;
+mod solitude;
 
 use outbox_core::relay::{FailureKind, SourceFailure};
-use outbox_core::{Lsn, SystemId};
+use outbox_core::{Lsn, SystemId, TimelineId};
 use tokio_postgres::{Client, Error};
 
+pub(super) use self::solitude::doubt;
 use super::Findings;
 use crate::config::Settings;
 use crate::control::{connect, failure_of};
@@ -22,15 +24,12 @@ pub(super) struct Seen {
     /// Whether the server could be asked at all.
     pub(super) connected: bool,
     pub(super) system_id: Option<SystemId>,
+    pub(super) timeline: Option<TimelineId>,
     /// Of a publication that is fit.
     pub(super) publication_fingerprint: Option<String>,
     /// The one that an operator accepted, whatever the checkpoint says.
     pub(super) publication_accepted: Option<String>,
     pub(super) confirmed_flush: Option<Lsn>,
-    /// The slot is there, and nobody reads it.
-    pub(super) slot_is_free: bool,
-    /// The server follows another, and has its slots from there.
-    pub(super) is_standby: bool,
     /// Where the server's log ends.
     pub(super) wal_end: Option<Lsn>,
     pub(super) genesis_written: bool,

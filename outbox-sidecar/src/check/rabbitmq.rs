@@ -1,3 +1,5 @@
+mod write_rights;
+
 use super::Findings;
 use crate::config::Settings;
 use crate::count::counted;
@@ -18,19 +20,14 @@ pub(super) fn check(settings: &Settings, rabbit: &RabbitSettings, findings: &mut
     findings.ok("rabbitmq", "connected");
     guard(&inspection, rabbit, findings);
     exchanges(&inspection, rabbit, findings);
-    if settings
-        .destinations
-        .iter()
-        .any(|name| !rabbit.is_routed(name))
-    {
-        write_right(&inspection, "", findings);
-    }
     let literal = |destination: &&String| !destination.contains('*');
     for destination in settings.destinations.iter().filter(literal) {
         if !rabbit.is_routed(destination) {
             queue(&inspection, rabbit, destination, findings);
         }
     }
+    // At the end: with an alarm the broker lets a connection wait once it has published.
+    write_rights::look(&inspection, settings, rabbit, findings);
 }
 
 /// The queue by which one connection at a time publishes.
@@ -59,6 +56,9 @@ fn guard(inspection: &RabbitInspection, rabbit: &RabbitSettings, findings: &mut 
                  set_permissions replaces all three"
             ),
         ),
+        Err(Objects::NoAnswer(said)) => {
+            findings.error(subject, said, "check the broker's log");
+        }
         Err(Objects::ToAnyone(said)) => findings.error(
             subject,
             said,
@@ -66,28 +66,6 @@ fn guard(inspection: &RabbitInspection, rabbit: &RabbitSettings, findings: &mut 
                 "ask again, if another check was at it; else: rabbitmqctl delete_queue {name}-check"
             ),
         ),
-    }
-}
-
-/// Whether the user may write to an exchange: else each message to it would be set aside.
-fn write_right(inspection: &RabbitInspection, exchange: &str, findings: &mut Findings) {
-    let subject = "right to write";
-    let (what, right) = match exchange {
-        "" => ("queues, by the default exchange", "amq.default"),
-        named => (named, named),
-    };
-    match inspection.may_write(exchange) {
-        Ok(true) => findings.ok(subject, what),
-        Ok(false) => findings.error(
-            subject,
-            format!("{what} may not be written to: its messages would be set aside"),
-            format!(
-                "let the user write to '^{}$', beside the rights that it has: rabbitmqctl set_permissions \
-                 replaces all three",
-                right.replace('.', "\\.")
-            ),
-        ),
-        Err(said) => findings.warning(subject, said, "check the broker's log"),
     }
 }
 
@@ -110,10 +88,7 @@ fn exchanges(inspection: &RabbitInspection, rabbit: &RabbitSettings, findings: &
     names.dedup();
     for name in names.into_iter().filter(|name| !name.is_empty()) {
         match inspection.exchange_exists(name) {
-            Ok(true) => {
-                findings.ok("exchange", name);
-                write_right(inspection, name, findings);
-            }
+            Ok(true) => findings.ok("exchange", name),
             Ok(false) => findings.error(
                 "exchange",
                 format!("{name} does not exist: the first message to it is refused"),
@@ -122,7 +97,7 @@ fn exchanges(inspection: &RabbitInspection, rabbit: &RabbitSettings, findings: &
             Err(Objects::ToUser(said)) => {
                 findings.error("exchange", said, "give the user rights on it");
             }
-            Err(Objects::ToAnyone(said)) => {
+            Err(Objects::ToAnyone(said) | Objects::NoAnswer(said)) => {
                 findings.error("exchange", said, "check the broker's log");
             }
         }
@@ -160,6 +135,9 @@ fn queue(
             said,
             "one that another connection has for itself goes with it: name another queue",
         ),
+        Err(Objects::NoAnswer(said)) => {
+            findings.warning("queue", said, "check the broker's log");
+        }
     }
 }
 

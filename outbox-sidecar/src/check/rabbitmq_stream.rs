@@ -5,6 +5,9 @@ use crate::config::Settings;
 use crate::count::counted;
 use crate::sink::rabbitmq_stream::{Presence, StreamInspection, StreamSettings};
 
+const FIX_OF_RIGHTS: &str = "let the user read and write it, beside the rights that it has: rabbitmqctl \
+                             set_permissions replaces all three";
+
 /// Of a super stream so many partitions are tried.
 const STREAMS_TRIED_MAX: usize = 32;
 
@@ -35,29 +38,20 @@ pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut
             said,
             "nothing is wrong with it as far as is known: ask again once that is over",
         ),
-        Err(error) => findings.error(
-            "checkpoint_stream",
-            error.to_string(),
-            "let the user read and write it, beside the rights that it has: rabbitmqctl \
-             set_permissions replaces all three",
-        ),
+        Err(error) => findings.error("checkpoint_stream", error.to_string(), FIX_OF_RIGHTS),
     }
     let literal = |destination: &&String| !destination.contains('*');
     for name in settings.destinations.iter().filter(literal) {
         match inspection.look(name) {
             Ok(Presence::Stream) => {
                 findings.ok("stream", name);
-                rights(
-                    &mut inspection,
-                    stream,
-                    std::slice::from_ref(name),
-                    findings,
-                );
+                let only = std::slice::from_ref(name);
+                rights(&mut inspection, stream, name, only, findings);
             }
             Ok(Presence::SuperStream(partitions)) => {
                 let count = counted(partitions.len(), "partition");
                 findings.ok("stream", format!("{name}, of {count}"));
-                rights(&mut inspection, stream, &partitions, findings);
+                rights(&mut inspection, stream, name, &partitions, findings);
             }
             Ok(Presence::Missing) if stream.create_streams => {
                 findings.ok(
@@ -80,10 +74,11 @@ pub(super) fn check(settings: &Settings, stream: &StreamSettings, findings: &mut
     }
 }
 
-/// Whether the user may read and write them; the first that it may not is named.
+/// Whether the user may read and write a destination's streams; the first that it may not is named.
 fn rights(
     inspection: &mut StreamInspection,
     settings: &StreamSettings,
+    destination: &str,
     streams: &[String],
     findings: &mut Findings,
 ) {
@@ -92,16 +87,17 @@ fn rights(
         match inspection.refuses(name, &settings.relay) {
             Ok(None) => {}
             Ok(Some(said)) => {
-                return findings.error(
-                    subject,
-                    format!("{name}: its messages would be set aside: {said}"),
-                    "beside the rights that the user has: rabbitmqctl set_permissions replaces all three",
-                );
+                let message = format!("{name}: its messages would be set aside: {said}");
+                return findings.error(subject, message, FIX_OF_RIGHTS);
             }
             Err(said) => return findings.warning(subject, said, "check the broker's log"),
         }
     }
-    if let Some(first) = streams.first() {
-        findings.ok(subject, first);
-    }
+    let tried = match streams.len() {
+        count if count > STREAMS_TRIED_MAX => {
+            format!("{destination}, tried on {STREAMS_TRIED_MAX} of {count} partitions")
+        }
+        _ => destination.to_owned(),
+    };
+    findings.ok(subject, tried);
 }

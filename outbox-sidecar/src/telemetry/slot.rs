@@ -64,3 +64,62 @@ pub(super) fn set(slot: Option<&Slot>) {
     gauge!(names::SLOT_INACTIVE).set(seconds(slot.and_then(|slot| slot.inactive)));
     gauge!(names::SLOT_INACTIVE_MAX).set(seconds(slot.and_then(|slot| slot.inactive_max)));
 }
+
+#[cfg(test)]
+mod tests {
+    use outbox_core::Lsn;
+    use outbox_core::relay::SlotState;
+
+    use super::*;
+    use crate::telemetry::exporter::recorder;
+
+    #[test]
+    fn a_slot_that_was_given_up_shows_why_and_one_that_is_gone_shows_nothing() {
+        let lost = Slot {
+            state: SlotState {
+                confirmed_flush: Lsn::ZERO,
+                fault: Some("invalidated: idle_timeout".to_owned()),
+                holder: None,
+            },
+            is_foreign: false,
+            wal_status: "lost".to_owned(),
+            safe_wal_bytes: None,
+            invalidation_reason: Some("idle_timeout".to_owned()),
+            inactive: Some(Duration::from_secs(7)),
+            inactive_max: Some(Duration::ZERO),
+        };
+        let page = |slot: Option<&Slot>| {
+            let recorder = recorder();
+            metrics::with_local_recorder(&recorder, || set(slot));
+            recorder.handle().render()
+        };
+        for (page, line) in [
+            (
+                page(Some(&lost)),
+                "outbox_slot_invalidated{reason=\"idle_timeout\"} 1",
+            ),
+            (
+                page(Some(&lost)),
+                "outbox_slot_invalidated{reason=\"wal_removed\"} 0",
+            ),
+            (
+                page(Some(&lost)),
+                "outbox_slot_wal_status{status=\"lost\"} 1",
+            ),
+            (page(Some(&lost)), "outbox_slot_safe_wal_bytes NaN"),
+            (page(Some(&lost)), "outbox_slot_inactive_seconds 7"),
+            (page(Some(&lost)), "outbox_slot_inactive_max_seconds 0"),
+            (
+                page(None),
+                "outbox_slot_invalidated{reason=\"idle_timeout\"} 0",
+            ),
+            (page(None), "outbox_slot_wal_status{status=\"lost\"} 0"),
+            (page(None), "outbox_slot_inactive_seconds NaN"),
+        ] {
+            assert!(
+                page.lines().any(|written| written == line),
+                "{line}: {page}"
+            );
+        }
+    }
+}

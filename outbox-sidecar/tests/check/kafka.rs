@@ -150,8 +150,22 @@ async fn what_the_broker_does_not_allow_is_found() {
     .await;
 
     scenario.init(&[]).await;
-    finds(&scenario, &[], ("ok", "transactions"), "").await;
     let id = format!("outbox-{}", scenario.relay);
+    let ok = ("ok", "transactions");
+    let tried = format!("as {id}");
+    finds(&scenario, &[], ok, &tried).await;
+    let client = scenario.client().await;
+    let relay = scenario.start_active().await;
+    finds(&scenario, &[], ok, &format!("not tried as {id}: process ")).await;
+    scenario.enqueue(&client, 0..10).await;
+    scenario.drained(&client).await;
+    relay.terminate().unwrap();
+    assert_eq!(relay.exited(DEADLINE).await.unwrap().code(), Some(0));
+    let (found, _) = findings(&scenario, &[]).await;
+    let is_tried = |finding: &serde_json::Value| {
+        finding["subject"] == "transactions" && finding["message"] == tried.as_str()
+    };
+    assert!(found.iter().any(is_tried), "{found:#?}");
     kafka.forbid_transactions(&id).await.unwrap();
     finds(
         &scenario,

@@ -230,6 +230,51 @@ async fn an_exchange_that_may_not_be_written_to_is_named_until_it_may() {
     }
     let says = format!("{queue}: 0 messages, 0 consumers");
     finds(&scenario, &settings, ("ok", "queue"), &says).await;
+
+    // For what a pattern will meet there may be routes.
+    permit(rabbit, &user, [".*", &format!("^{exchange}$"), NOTHING]).await;
+    let settings = [&settings[..4], &["relay.destinations=policy-*,*"]].concat();
+    let line = ("warning", "right to write");
+    let says = "queues, by the default exchange may not be written to";
+    finds(&scenario, &settings, line, says).await;
+
+    // Nobody may, whatever rights there are.
+    let internal = ExchangeDeclareOptions {
+        internal: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    let name = unique::name("internal");
+    let (short, kind) = (ShortString::from(name.as_str()), ExchangeKind::Fanout);
+    let making = channel.exchange_declare(short, kind, internal, FieldTable::default());
+    making.await.unwrap();
+    let route = format!("rabbitmq.routes.0.exchange={name}");
+    let settings = [settings[0], &route, settings[2]];
+    let line = ("error", "right to write");
+    finds(
+        &scenario,
+        &settings,
+        line,
+        "cannot publish to internal exchange",
+    )
+    .await;
+}
+
+/// The default exchange is a route's like any other.
+#[tokio::test]
+async fn a_route_to_queues_needs_the_right_to_the_default_exchange() {
+    let rabbit = testbed::shared_rabbitmq().await.unwrap();
+    let scenario = initialised(rabbit).await;
+    let user = new_user(rabbit).await;
+    permit(rabbit, &user, [".*", NOTHING, NOTHING]).await;
+    let url = as_user(rabbit, &user);
+    let settings = [
+        "rabbitmq.routes.0.destination=*",
+        "rabbitmq.routes.0.exchange=",
+        "rabbitmq.routes.0.routing_key={type}",
+        &url,
+    ];
+    let says = "queues, by the default exchange may not be written to";
+    finds(&scenario, &settings, ("error", "right to write"), says).await;
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ pub(super) async fn connection(settings: &Settings, findings: &mut Findings, see
     match identified.await {
         Ok((system, is_direct)) => {
             seen.system_id = Some(system.system_id);
+            seen.timeline = Some(system.timeline);
             findings.ok(
                 subject,
                 format!("cluster {}, timeline {}", system.system_id, system.timeline),

@@ -18,7 +18,6 @@ impl Look<'_> {
         let row = self.client.query_one(sql, &[]).await?;
         let (version, number): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
         let in_recovery = row.try_get(3)?;
-        self.seen.is_standby = in_recovery;
         if number < VERSION_MIN {
             self.findings.error(
                 "server",

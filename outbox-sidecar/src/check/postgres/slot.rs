@@ -28,7 +28,6 @@ impl Look<'_> {
             return self.room().await;
         };
         self.seen.confirmed_flush = Some(slot.state.confirmed_flush);
-        self.seen.slot_is_free = slot.state.fault.is_none() && slot.state.holder.is_none();
         if let Some(fault) = &slot.state.fault {
             let fix = if slot.is_foreign {
                 "it is another's, and is not to be dropped: look at postgres.url and relay.name"

@@ -1,4 +1,4 @@
-//! What is where messages are to go, seen without changing anything.
+//! What is where messages are to go, seen without changing anything that lasts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,8 +23,9 @@ const ACCESS_REFUSED: u16 = 403;
 const RESOURCE_LOCKED: u16 = 405;
 /// A queue of this name exists and differs; or a message says of itself what cannot be.
 const PRECONDITION_FAILED: u16 = 406;
-/// What a refusal says that concerns the whole exchange.
-const REFUSED_EXCHANGE: &str = "to exchange '";
+/// What a refusal says that concerns routing keys, and one that concerns everybody.
+const REFUSED_TOPIC: &str = "access to topic '";
+const REFUSED_INTERNAL: &str = "internal exchange";
 /// A time until a message expires that is none.
 const NO_EXPIRATION: &str = "never";
 /// How many arguments of a queue are asked for, one after the other.
@@ -67,15 +68,18 @@ pub struct QueueFacts {
 pub enum Objects {
     /// The user lacks a right.
     ToUser(String),
-    /// It would say so to anyone, or does not answer.
+    /// It would say so to anyone.
     ToAnyone(String),
+    /// Nothing: it does not answer.
+    NoAnswer(String),
 }
 
 impl From<Refused> for Objects {
     fn from(refused: Refused) -> Self {
         match refused.code {
             Some(ACCESS_REFUSED) => Self::ToUser(refused.text),
-            _ => Self::ToAnyone(refused.text),
+            Some(_) => Self::ToAnyone(refused.text),
+            None => Self::NoAnswer(refused.text),
         }
     }
 }
@@ -144,15 +148,16 @@ impl RabbitInspection {
         }
     }
 
-    /// Whether messages may be written to an exchange; the empty name is the default one.
+    /// Whether messages may be written to an exchange, of any routing key; the empty name is the default one.
     ///
     /// A message that the broker must not take is sent to it: it looks at the right first, then at what the
     /// message says of itself, and routes nothing
     /// (<https://www.rabbitmq.com/docs/ttl#per-message-ttl-in-publishers>).
     ///
     /// # Errors
-    /// The broker does not answer, or answers something else.
-    pub fn may_write(&self, exchange: &str) -> Result<bool, String> {
+    /// What the broker says against it. One with an alarm lets a connection that publishes wait: it answers
+    /// nothing more.
+    pub fn try_to_write(&self, exchange: &str) -> Result<(), Objects> {
         let doing = format!("asking for the right to write to exchange {exchange:?}");
         let properties = BasicProperties::default().with_expiration(NO_EXPIRATION.into());
         let answer = self.runtime.block_on(async {
@@ -170,14 +175,21 @@ impl RabbitInspection {
             let confirmed = answer_of(&doing, publishing).await?;
             answer_of(&doing, confirmed).await
         });
-        match answer.map_err(|refused| (refused.code, refused.text)) {
-            Err((Some(PRECONDITION_FAILED), _)) => Ok(true),
-            // A right to some routing keys only is none to the exchange.
-            Err((Some(ACCESS_REFUSED), text)) => Ok(!text.contains(REFUSED_EXCHANGE)),
-            Err((_, text)) => Err(text),
-            Ok(_) => Err(format!(
+        match answer {
+            Err(refused) if refused.code == Some(PRECONDITION_FAILED) => Ok(()),
+            // The exchange was passed; which routing keys there will be is not known.
+            Err(refused) if refused.text.contains(REFUSED_TOPIC) => Ok(()),
+            Err(refused) if refused.text.contains(REFUSED_INTERNAL) => {
+                Err(Objects::ToAnyone(refused.text))
+            }
+            Err(refused) if self.link.connection.status().blocked() => {
+                let text = format!("{}: it has a memory or disk alarm", refused.text);
+                Err(Objects::NoAnswer(text))
+            }
+            Err(refused) => Err(refused.into()),
+            Ok(_) => Err(Objects::ToAnyone(format!(
                 "{doing}: the broker took a message that it must not"
-            )),
+            ))),
         }
     }
 

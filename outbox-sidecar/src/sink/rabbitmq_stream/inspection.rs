@@ -1,4 +1,4 @@
-//! What is where messages are to go, seen without changing anything.
+//! What is where messages are to go, seen without changing anything that lasts.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 use testbed::certificates::Authority;
-use testbed::provision::PostgresVersion;
 
 use super::site::Expected::{Plain, Refused, Tls};
 use super::site::Site;
@@ -18,10 +17,9 @@ const HBA: [&str; 3] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_method_is_used_where_it_is_safe() {
-    // The last version that stores md5 without a warning.
     let local = "local all clear password";
     let lines: Vec<_> = HBA.into_iter().chain([local]).collect();
-    let site = Site::new(Some(PostgresVersion::V17), &lines).await;
+    let site = Site::new(None, &lines).await;
     site.run(ROLES).await;
     let password = |more: &str| format!("password=canary {more}");
     let (tls, plain) = (password("sslmode=require"), password("sslmode=disable"));
