@@ -89,7 +89,11 @@ async fn one_message_is_shown_in_full() {
         1,
         "no message 00000000-0000-0000-0000-000000000009 was set aside",
     );
-    refused(&operator.run(&["show", "seven"]), 2, "expected a message's id");
+    refused(
+        &operator.run(&["show", "seven"]),
+        2,
+        "expected a message's id",
+    );
 }
 
 #[tokio::test]

@@ -76,6 +76,22 @@ pub(crate) async fn alarm(alarm: Alarm, at_least: Duration) {
         "nothing is confirmed that is not published"
     );
 
+    // A connection waits from the second message on, which nobody takes either.
+    let route = [
+        "--set",
+        "rabbitmq.routes.0.destination=none",
+        "--set",
+        "rabbitmq.routes.0.exchange=amq.fanout",
+        "--set",
+        "rabbitmq.routes.0.routing_key=none",
+        "check",
+    ];
+    let checked = scenario.command(&route, &[]).await.stdout;
+    let says = |line: &str| {
+        line.starts_with("warning  right to write: ") && line.contains("memory or disk alarm")
+    };
+    assert!(checked.lines().any(says), "{checked}");
+
     alarm.end(&rabbit).await;
     scenario.drained(&client).await;
     assert_eq!(scenario.metric("outbox_sink_blocked").await, Some(0.0));
