@@ -22,8 +22,7 @@ pub(crate) async fn check(settings: &Settings) -> Findings {
     let mut findings = Findings::default();
     let seen = postgres::check(settings, &mut findings).await;
     let (asked, known) = (settings.clone(), seen.clone());
-    let sink = blocking(move |findings| look_at_sink(&asked, &known, findings)).await;
-    let (more, fitting) = sink;
+    let (more, fitting) = blocking(move |findings| look_at_sink(&asked, &known, findings)).await;
     findings.extend(more);
     if let (SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka), Some(fitting)) =
         (&settings.sink, fitting.flatten())
@@ -73,6 +72,9 @@ async fn transactions(
     seen: &Seen,
     fitting: Fitting,
 ) -> Findings {
+    if !fitting.reached.may_try_transactions {
+        return Findings::default();
+    }
     let doubt = postgres::doubt(settings, seen, &fitting.checkpoint).await;
     let kafka = kafka.clone();
     let tried = blocking(move |findings| {

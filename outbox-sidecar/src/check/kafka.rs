@@ -13,7 +13,7 @@ use crate::sink::kafka::{BrokerSummary, KafkaAdministration, KafkaSettings};
 pub(super) struct Reached {
     administration: KafkaAdministration,
     /// Nothing that is known by now keeps the relay from transactions.
-    may_try_transactions: bool,
+    pub(super) may_try_transactions: bool,
 }
 
 /// Looks at Kafka: brokers and topics. `None` when nobody answers.
@@ -111,9 +111,6 @@ pub(super) fn transactions(
     findings: &mut Findings,
 ) {
     let id = kafka.transactional_id();
-    if !reached.may_try_transactions {
-        return;
-    }
     if let Some(doubt) = doubt {
         return findings.ok("transactions", format!("not tried as {id}: {doubt}"));
     }
