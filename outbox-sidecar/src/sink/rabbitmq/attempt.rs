@@ -22,6 +22,8 @@ pub(super) struct Attempt {
     /// travels alone.
     suspects: BTreeSet<usize>,
     on_the_way: BTreeSet<usize>,
+    /// Those that were not taken when they went last; they may be on their way again.
+    put_off: BTreeSet<usize>,
     refused: Vec<Refusal>,
     confirmed: Vec<usize>,
 }
@@ -35,6 +37,7 @@ impl Attempt {
             follower: vec![None; batch.messages.len()],
             suspects: BTreeSet::new(),
             on_the_way: BTreeSet::new(),
+            put_off: BTreeSet::new(),
             refused: Vec::new(),
             confirmed: Vec::new(),
         };
@@ -79,8 +82,7 @@ impl Attempt {
 
     /// The broker has it, for good.
     pub(super) fn confirm(&mut self, index: usize) {
-        self.on_the_way.remove(&index);
-        self.suspects.remove(&index);
+        self.decided(index);
         self.confirmed.push(index);
         if let Some(follower) = self.follower.get(index).copied().flatten() {
             self.ready.insert(follower);
@@ -89,8 +91,7 @@ impl Attempt {
 
     /// Refused for itself: those that follow in its key are not sent.
     pub(super) fn refuse(&mut self, index: usize, reason: RefusalReason, error: String) {
-        self.on_the_way.remove(&index);
-        self.suspects.remove(&index);
+        self.decided(index);
         self.refused.push(Refusal {
             batch_index: index,
             reason,
@@ -98,10 +99,22 @@ impl Attempt {
         });
     }
 
+    fn decided(&mut self, index: usize) {
+        self.on_the_way.remove(&index);
+        self.suspects.remove(&index);
+        self.put_off.remove(&index);
+    }
+
     /// Not taken this time: it goes again, and its followers wait.
     pub(super) fn repeat(&mut self, index: usize) {
         self.on_the_way.remove(&index);
+        self.put_off.insert(index);
         self.ready.insert(index);
+    }
+
+    /// How many were not taken when they went last, and are not decided since.
+    pub(super) fn put_off(&self) -> usize {
+        self.put_off.len()
     }
 
     /// The broker closed the channel over one of those on their way. Returns the guilty one when
@@ -198,6 +211,24 @@ mod tests {
         assert_eq!(attempt.channel_closed(), Some(2));
         attempt.refuse(2, RefusalReason::TooLarge, String::new());
         assert_eq!(sent(&mut attempt, 3), [3]);
+    }
+
+    #[test]
+    fn what_was_not_taken_counts_as_such_until_it_is_decided() {
+        let batch = batch_of(1, &[Some("a"), Some("b"), None]);
+        let mut attempt = Attempt::new(&batch, &HashSet::new());
+        assert_eq!(sent(&mut attempt, 10), [0, 1, 2]);
+        assert_eq!(attempt.put_off(), 0);
+        attempt.repeat(0);
+        attempt.repeat(1);
+        assert_eq!(sent(&mut attempt, 10), [0, 1]);
+        // On their way once more, with the answer still out.
+        assert_eq!(attempt.put_off(), 2);
+        attempt.repeat(0);
+        attempt.confirm(1);
+        assert_eq!(attempt.put_off(), 1);
+        attempt.refuse(0, RefusalReason::DestinationMissing, String::new());
+        assert_eq!(attempt.put_off(), 0);
     }
 
     #[test]

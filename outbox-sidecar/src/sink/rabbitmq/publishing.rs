@@ -141,13 +141,8 @@ impl Publishing {
                 tokio::time::sleep(REPEAT_PAUSE).await;
             }
             if Instant::now() >= work.deadline {
-                return Err(Halt::Later(match (session.is_blocked(), put_off) {
-                    (true, _) => "the broker blocks publishers: a memory or disk alarm".to_owned(),
-                    (false, 0) => "messages are not confirmed yet".to_owned(),
-                    (false, _) => format!(
-                        "the broker could not take {put_off} messages (nack, or no queue yet)"
-                    ),
-                }));
+                let reason = why_later(session.is_blocked(), attempt.put_off());
+                return Err(Halt::Later(reason));
             }
             if !published && !self.window.is_empty() {
                 self.wait(session, work).await?;
@@ -342,6 +337,17 @@ impl Work<'_> {
     fn id(&self, index: usize) -> Option<MessageId> {
         let delivery = self.batch.messages.get(index)?;
         Some(delivery.row.id)
+    }
+}
+
+/// Why a batch is not done when its call ends; `put_off` messages were not taken when they went last.
+fn why_later(is_blocked: bool, put_off: usize) -> String {
+    match (is_blocked, put_off) {
+        (true, _) => "the broker blocks publishers: a memory or disk alarm".to_owned(),
+        (false, 0) => "messages are not confirmed yet".to_owned(),
+        (false, _) => {
+            format!("the broker could not take {put_off} messages (nack, or no queue yet)")
+        }
     }
 }
 
