@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use testbed::assert_no_canary;
+
 /// An empty directory that ends with the test.
 pub(crate) struct Directory(PathBuf);
 
@@ -59,14 +61,17 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end; it shows no password.
 pub(crate) fn outcome(command: &mut Command) -> Outcome {
     let output = command.output().unwrap();
-    Outcome {
+    let outcome = Outcome {
         code: output.status.code().expect("an exit code"),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    };
+    assert_no_canary("standard output", &outcome.stdout);
+    assert_no_canary("standard error", &outcome.stderr);
+    outcome
 }
 
 /// A program that still runs; killed when the test is done with it.

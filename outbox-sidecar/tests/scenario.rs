@@ -11,7 +11,9 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use testbed::history::Record;
-use testbed::{KafkaAddress, PostgresAddress, Program, ReservedPort, Spawn, unique, wait};
+use testbed::{
+    KafkaAddress, PostgresAddress, Program, ReservedPort, Spawn, assert_no_canary, unique, wait,
+};
 use tokio_postgres::Client;
 
 use self::slot::DroppedSlot;
@@ -45,7 +47,7 @@ impl Scenario {
     pub(crate) async fn to(postgres: &PostgresAddress, target: Target) -> Self {
         let database = postgres.create_database().await.unwrap();
         let relay = unique::name("relay").replace('-', "_");
-        let database_url = postgres.url(postgres.superuser(), &database);
+        let database_url = postgres.url_with_canary(&database);
         let scenario = Self {
             _slot: DroppedSlot {
                 database_url: database_url.clone(),
@@ -263,7 +265,7 @@ impl Scenario {
     }
 }
 
-/// How a command ended.
+/// How a command ended; it has shown no password.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -273,11 +275,14 @@ pub(crate) struct Ran {
 
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
-        Self {
+        let ran = Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        };
+        assert_no_canary("standard output", &ran.stdout);
+        assert_no_canary("standard error", &ran.stderr);
+        ran
     }
 }
 

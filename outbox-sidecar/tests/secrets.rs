@@ -6,13 +6,10 @@ mod postgres;
 mod rabbitmq;
 
 use futures_util::future::join_all;
-use testbed::{Program, Spawn, wait};
+use testbed::{CANARY, Program, Spawn, wait};
 
 use crate::program::Directory;
 use crate::scenario::{DEADLINE, Scenario};
-
-/// What every password here contains. Its signs survive percent-encoding and quoting.
-const MARK: &str = "c4nary";
 
 /// Below everything that is logged.
 const TRACE: &str = "log.level=trace";
@@ -49,7 +46,7 @@ const PAGES: [&str; 6] = [
 ];
 
 fn assert_silent(what: &str, said: &str, secrets: &[&str]) {
-    for secret in [MARK].iter().chain(secrets) {
+    for secret in [CANARY].iter().chain(secrets) {
         let line = said.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{what} shows {secret}: {line:?}");
     }

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod canary;
 pub mod certificates;
 mod directory;
 mod error;
@@ -39,6 +40,7 @@ pub mod unique;
 mod user;
 pub mod wait;
 
+pub use canary::{CANARY, assert_no_canary};
 pub use error::Error;
 pub use kafka::{KafkaAddress, KafkaEncryption, KafkaOptions, KafkaServer, install_kafka_tools};
 pub use pooler::Pooler;

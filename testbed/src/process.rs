@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use testbed_supervisor::{Exit, Signal, Spawn, Target};
 
+use crate::canary::Printed;
 use crate::directory::RunDirectory;
 use crate::error::Error;
 use crate::server::Server;
@@ -13,7 +14,9 @@ use crate::wait;
 
 /// A program that the supervisor runs; dropped, it is killed.
 ///
-/// Standard output and standard error go to a file each, which later runs append to.
+/// Standard output and standard error go to a file each, which later runs append to. They are searched
+/// when the program is dropped, which panics where they show a password
+/// ([`CANARY`](crate::CANARY)).
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -31,8 +34,9 @@ use crate::wait;
 /// ```
 #[derive(Debug)]
 pub struct Program {
-    // Dropped before the directory.
+    // In the order in which they are dropped: the end, what was printed until then, its files.
     server: Server,
+    _printed: Printed,
     output: PathBuf,
     directory: RunDirectory,
 }
@@ -47,9 +51,11 @@ impl Program {
         let directory = RunDirectory::create(name, None)?;
         let output = directory.path().join("stdout");
         let log = directory.path().join("stderr");
+        let printed = Printed::to([output.clone(), log.clone()]);
         let server = Server::with_output(name, command, output.clone(), log);
         let program = Self {
             server,
+            _printed: printed,
             output,
             directory,
         };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use outbox_core::Lsn;
 use outbox_core::checkpoint::Checkpoint;
 use serde_json::Value;
-use testbed::{Program, wait};
+use testbed::{Program, assert_no_canary, wait};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::Client;
 
@@ -96,7 +96,7 @@ impl Scenario {
     }
 }
 
-/// Status code and body of a page of whoever listens on this port.
+/// Status code and body of a page of whoever listens on this port; it has shown no password.
 pub(crate) async fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port))
         .await
@@ -105,6 +105,7 @@ pub(crate) async fn get(port: u16, path: &str) -> Option<(u16, String)> {
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
+    assert_no_canary(path, &answer);
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let code = head.split_whitespace().nth(1)?.parse().ok()?;
     Some((code, body.to_owned()))

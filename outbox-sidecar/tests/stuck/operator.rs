@@ -31,7 +31,7 @@ impl Operator {
         outbox_core::schema::migrate(&client).await.unwrap();
         // Slots, by which a relay is looked for, are shared by all databases of a server.
         let relay = unique::name("stuck").replace('-', "_");
-        let url = server.url(server.superuser(), &database);
+        let url = server.url_with_canary(&database);
         let slot = format!("outbox_{relay}");
         // Without one nobody would ever carry a request out. It keeps nothing.
         let make = "select pg_create_physical_replication_slot($1)";

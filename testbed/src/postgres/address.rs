@@ -3,6 +3,7 @@
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::canary::CANARY;
 use crate::error::Error;
 use crate::unique;
 
@@ -83,6 +84,14 @@ impl PostgresAddress {
         }
     }
 
+    /// A URL for the superuser and `database`, with a password that nobody may ever print; a server of this
+    /// test bed does not ask for it.
+    #[must_use]
+    pub fn url_with_canary(&self, database: &str) -> String {
+        let password = self.password.as_deref().unwrap_or(CANARY);
+        self.url_with_password(&self.superuser, password, database)
+    }
+
     /// A URL for `user` with `password`, and `database`.
     #[must_use]
     pub fn url_with_password(&self, user: &str, password: &str, database: &str) -> String {
@@ -158,6 +167,7 @@ mod tests {
             ("db", 6543, "boss")
         );
         assert_eq!(address.url("boss", "a"), "postgres://boss:p%40ss@db:6543/a");
+        assert_eq!(address.url_with_canary("a"), address.url("boss", "a"));
         assert_eq!(address.url("other", "a"), "postgres://other@db:6543/a");
         assert!(PostgresAddress::from_url("postgres:///x?host=/tmp").is_err());
     }
