@@ -30,10 +30,15 @@ impl World {
         };
         let (action, route, cut) = (action.clone(), client.route, client.cut_source);
         let refused = self.servers[route].refusal(cut);
-        self.processes[process].sql_connected = refused.is_none();
+        let client = &mut self.processes[process];
+        let was_connected = std::mem::replace(&mut client.sql_connected, refused.is_none());
         if action == Action::NoteSurvival {
-            self.processes[process].sql.queue.pop_front();
+            client.sql.queue.pop_front();
             self.survive(process);
+            // Nothing answers, so that only the connection's end tells.
+            if was_connected && refused.is_some() {
+                self.handle(process, Event::ControlLost)?;
+            }
             return Ok(true);
         }
         if !cut && let Some(answer) = self.statement(process, &action)? {
