@@ -10,6 +10,7 @@ mod rabbitmq_stream;
 
 use outbox_core::checkpoint::Checkpoint;
 
+use self::checkpoint::Misfit;
 use self::kafka::Reached;
 use self::postgres::Seen;
 pub(crate) use finding::Findings;
@@ -21,26 +22,35 @@ use crate::sink::kafka::KafkaSettings;
 pub(crate) async fn check(settings: &Settings) -> Findings {
     let mut findings = Findings::default();
     let seen = postgres::check(settings, &mut findings).await;
-    let (asked, known) = (settings.clone(), seen.clone());
-    let (more, fitting) = blocking(move |findings| look_at_sink(&asked, &known, findings)).await;
+    let (asked, connected) = (settings.clone(), seen.connected);
+    let (more, looked) = blocking(move |findings| look_at_sink(&asked, connected, findings)).await;
     findings.extend(more);
-    if let (SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka), Some(fitting)) =
-        (&settings.sink, fitting.flatten())
+    let Some(Looked {
+        reached,
+        checkpoint: Some(peeked),
+    }) = looked
+    else {
+        return findings;
+    };
+    let fitting = checkpoint::check(peeked, settings, &seen, &mut findings).await;
+    if let SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) = &settings.sink
+        && let Some((reached, checkpoint)) = reached.zip(fitting)
     {
-        findings.extend(transactions(settings, kafka, &seen, fitting).await);
+        findings.extend(transactions(settings, kafka, &seen, reached, checkpoint).await);
     }
     findings
 }
 
-/// Kafka, and the checkpoint that it holds.
-struct Fitting {
-    reached: Reached,
-    checkpoint: Checkpoint,
+/// What the sink's side shows.
+struct Looked {
+    /// Kafka, where it answers.
+    reached: Option<Reached>,
+    /// What is kept of the checkpoint, where whoever keeps it answers: that he does not was said already.
+    checkpoint: Option<Result<Option<Checkpoint>, Misfit>>,
 }
 
-fn look_at_sink(settings: &Settings, seen: &Seen, findings: &mut Findings) -> Option<Fitting> {
+fn look_at_sink(settings: &Settings, connected: bool, findings: &mut Findings) -> Looked {
     let mut reached = None;
-    // Where the checkpoint is kept must answer; that it does not was said already.
     let can_be_read = match &settings.sink {
         SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) => {
             reached = kafka::check(settings, kafka, findings);
@@ -48,21 +58,18 @@ fn look_at_sink(settings: &Settings, seen: &Seen, findings: &mut Findings) -> Op
         }
         SinkSettings::RabbitMq(rabbit) => {
             rabbitmq::check(settings, rabbit, findings);
-            seen.connected
+            connected
         }
         SinkSettings::RabbitMqStream(stream) => {
             rabbitmq_stream::check(settings, stream, findings);
-            seen.connected
+            connected
         }
-        SinkSettings::Stdout(_) => seen.connected,
+        SinkSettings::Stdout(_) => connected,
     };
-    let checkpoint = can_be_read.then(|| checkpoint::check(settings, seen, findings))?;
-    reached
-        .zip(checkpoint)
-        .map(|(reached, checkpoint)| Fitting {
-            reached,
-            checkpoint,
-        })
+    Looked {
+        reached,
+        checkpoint: can_be_read.then(|| checkpoint::peek(settings)),
+    }
 }
 
 /// Whether the relay may begin transactions: tried where nobody else can be at it.
@@ -70,15 +77,16 @@ async fn transactions(
     settings: &Settings,
     kafka: &KafkaSettings,
     seen: &Seen,
-    fitting: Fitting,
+    reached: Reached,
+    checkpoint: Checkpoint,
 ) -> Findings {
-    if !fitting.reached.may_try_transactions {
+    if !reached.may_try_transactions {
         return Findings::default();
     }
-    let doubt = postgres::doubt(settings, seen, &fitting.checkpoint).await;
+    let doubt = postgres::doubt(settings, seen, &checkpoint).await;
     let kafka = kafka.clone();
     let tried = blocking(move |findings| {
-        kafka::transactions(&kafka, &fitting.reached, doubt, findings);
+        kafka::transactions(&kafka, &reached, doubt, findings);
     });
     tried.await.0
 }

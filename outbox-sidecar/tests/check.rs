@@ -1,5 +1,6 @@
 //! `check` finds what is wrong before it goes wrong: each fault is planted, found, and mended.
 
+mod at_work;
 mod idle_slot;
 mod kafka;
 mod kafka_cluster;

@@ -2,14 +2,15 @@ use outbox_core::checkpoint::Checkpoint;
 use outbox_core::sink::AcquireError;
 
 use super::Findings;
-use super::postgres::Seen;
+use super::postgres::{Seen, log_end};
 use crate::assembly::assemble;
 use crate::config::Settings;
 
 const RECOVER: &str = "follow docs/runbooks/the-database-is-not-the-one.md";
+const ASK_AGAIN: &str = "nothing is wrong with it as far as is known: ask again once that is over";
 
 /// What is wrong, and what mends it.
-struct Misfit {
+pub(super) struct Misfit {
     subject: &'static str,
     message: String,
     fix: &'static str,
@@ -25,14 +26,14 @@ impl Misfit {
     }
 }
 
-/// Looks whether the checkpoint fits the database; returns one that does.
-pub(super) fn check(
+/// Looks whether a checkpoint that was peeked at fits the database; returns one that does.
+pub(super) async fn check(
+    peeked: Result<Option<Checkpoint>, Misfit>,
     settings: &Settings,
     seen: &Seen,
     findings: &mut Findings,
 ) -> Option<Checkpoint> {
-    let fits = peek(settings).and_then(|found| compare(found, settings, seen));
-    match fits {
+    match fitting(peeked, settings, seen).await {
         Ok(found) => {
             let where_it_stands = format!("number {} at {}", found.sequence, found.frontier);
             findings.ok("checkpoint", where_it_stands);
@@ -45,16 +46,42 @@ pub(super) fn check(
     }
 }
 
-fn peek(settings: &Settings) -> Result<Option<Checkpoint>, Misfit> {
+async fn fitting(
+    peeked: Result<Option<Checkpoint>, Misfit>,
+    settings: &Settings,
+    seen: &Seen,
+) -> Result<Checkpoint, Misfit> {
+    let found = compare(peeked?, settings, seen)?;
+    // Elsewhere it was said already that the server does not answer.
+    if seen.connected {
+        lies_in_log(&found, settings).await?;
+    }
+    Ok(found)
+}
+
+/// Reads the checkpoint from where it is kept, and disturbs nobody.
+pub(super) fn peek(settings: &Settings) -> Result<Option<Checkpoint>, Misfit> {
     let mut sink = assemble(settings)
         .map_err(|error| Misfit::new(error.to_string(), "correct the sink's section"))?;
     sink.peek().map_err(|error| match error {
-        AcquireError::Unavailable(reason) => Misfit::new(
-            reason,
-            "nothing is wrong with it as far as is known: ask again once that is over",
-        ),
+        AcquireError::Unavailable(reason) => Misfit::new(reason, ASK_AGAIN),
         error => Misfit::new(error.to_string(), RECOVER),
     })
+}
+
+/// Asked for after the checkpoint was read: a relay at work moves it along with the log.
+async fn lies_in_log(found: &Checkpoint, settings: &Settings) -> Result<(), Misfit> {
+    let frontier = &found.frontier;
+    let end = log_end(settings)
+        .await
+        .map_err(|failure| Misfit::new(failure.message, ASK_AGAIN))?;
+    if end.is_some_and(|end| frontier.lsn > end) {
+        let message = format!(
+            "it stands at {frontier}, beyond the end of the server's log: the server was set back"
+        );
+        return Err(Misfit::new(message, RECOVER));
+    }
+    Ok(())
 }
 
 fn compare(
@@ -85,12 +112,6 @@ fn compare(
     }
     if seen.confirmed_flush > Some(frontier.lsn) {
         let message = format!("it stands at {frontier}, behind the slot");
-        return Err(Misfit::new(message, RECOVER));
-    }
-    if seen.wal_end.is_some_and(|end| frontier.lsn > end) {
-        let message = format!(
-            "it stands at {frontier}, beyond the end of the server's log: the server was set back"
-        );
         return Err(Misfit::new(message, RECOVER));
     }
     if was_altered(seen, &found.publication_fingerprint) {

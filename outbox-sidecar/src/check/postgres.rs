@@ -1,4 +1,5 @@
 mod kept_log;
+mod log_end;
 mod log_limits;
 mod outbox;
 mod publication;
@@ -13,12 +14,14 @@ use outbox_core::relay::{FailureKind, SourceFailure};
 use outbox_core::{Lsn, SystemId, TimelineId};
 use tokio_postgres::{Client, Error};
 
+pub(super) use self::log_end::log_end;
 pub(super) use self::solitude::doubt;
 use super::Findings;
 use crate::config::Settings;
 use crate::control::{connect, failure_of};
 
-/// What the checkpoint is compared with.
+/// What the checkpoint is compared with. It was there before the checkpoint is read, so that a relay at work may
+/// only be further by then.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     /// Whether the server could be asked at all.
@@ -30,8 +33,6 @@ pub(super) struct Seen {
     /// The one that an operator accepted, whatever the checkpoint says.
     pub(super) publication_accepted: Option<String>,
     pub(super) confirmed_flush: Option<Lsn>,
-    /// Where the server's log ends.
-    pub(super) wal_end: Option<Lsn>,
     pub(super) genesis_written: bool,
 }
 

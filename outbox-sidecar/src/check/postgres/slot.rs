@@ -17,10 +17,6 @@ const FIX_OF_LOST: &str = "docs/runbooks/the-database-is-not-the-one.md, The slo
 impl Look<'_> {
     pub(super) async fn slot(&mut self) -> Result<(), Error> {
         let name = self.settings.slot();
-        let sql = "select case when pg_catalog.pg_is_in_recovery() then null \
-                   else pg_catalog.pg_current_wal_flush_lsn()::text end";
-        let wal_end: Option<String> = self.client.query_one(sql, &[]).await?.try_get(0)?;
-        self.seen.wal_end = wal_end.and_then(|text| text.parse().ok());
         let Some(slot) = read_slot(self.client, &name).await? else {
             let fix = self.fix_of_missing();
             self.findings
