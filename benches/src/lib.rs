@@ -1,6 +1,6 @@
 //! The harness of the benchmarks: real servers, the real relay, and what it is measured against.
 //!
-//! `src/bin/drain.rs` and `src/bin/latency.rs` are the benchmarks; README.md says how they measure
+//! `src/bin/drain.rs`, `latency.rs` and `transactions.rs` are the benchmarks; README.md says how they measure
 //! and what came out.
 
 mod audience;
@@ -17,6 +17,7 @@ mod report;
 mod servers;
 mod sidecar;
 mod statistics;
+mod transactions;
 
 pub use audience::{Audience, verify};
 pub use backlog::{Backlog, Shape};
@@ -29,3 +30,4 @@ pub use report::{Table, json_line, note};
 pub use servers::Servers;
 pub use sidecar::{Drained, Sidecar};
 pub use statistics::{Spread, percentile};
+pub use transactions::{Ending, TransactionBroker, TransactionPlan, Transactions};

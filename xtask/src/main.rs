@@ -29,6 +29,8 @@ const HELP: &str = "usage: cargo xtask COMMAND
   bench drain [ARGS]      a backlog drained, beside pg_recvlogical; --broker rabbitmq-classic,
                           rabbitmq-quorum, rabbitmq-stream: beside a plain client, too
   bench latency [ARGS]    commit to consumer, ten inserts a second
+  bench transactions [ARGS]
+                          librdkafka's transactions by themselves, no PostgreSQL
   fuzz [TARGET] [--seconds N]
                           every fuzz target, or one, for 600 seconds each; keeps what is worth keeping in
                           fuzz/corpus. Needs a nightly compiler and cargo-fuzz: docs/fuzzing.md
@@ -62,7 +64,11 @@ fn command(arguments: &[&str]) -> Result<(), Failure> {
         ["test", "--long"] => test::run(test::Tier::Long),
         ["test", "--all-versions"] => test::run(test::Tier::AllVersions),
         ["demo", rest @ ..] => programs::demo(rest),
-        ["bench", name @ ("drain" | "latency"), rest @ ..] => programs::bench(name, rest),
+        [
+            "bench",
+            name @ ("drain" | "latency" | "transactions"),
+            rest @ ..,
+        ] => programs::bench(name, rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             run::say(HELP);
