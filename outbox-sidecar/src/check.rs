@@ -19,7 +19,24 @@ use crate::config::{Settings, SinkSettings};
 use crate::sink::kafka::KafkaSettings;
 
 /// Looks at both sides, and at whether they fit together.
+///
+/// One is looked at after the other, and a fail-over in between makes them unfit: what does not fit is looked
+/// at once more, and a fault stays.
 pub(crate) async fn check(settings: &Settings) -> Findings {
+    match look(settings).await {
+        (findings, Fit::Together) => findings,
+        (_, Fit::Apart) => look(settings).await.0,
+    }
+}
+
+/// Whether the checkpoint fits the database.
+enum Fit {
+    /// It does, or could not be read.
+    Together,
+    Apart,
+}
+
+async fn look(settings: &Settings) -> (Findings, Fit) {
     let mut findings = Findings::default();
     let seen = postgres::check(settings, &mut findings).await;
     let (asked, connected) = (settings.clone(), seen.connected);
@@ -30,15 +47,19 @@ pub(crate) async fn check(settings: &Settings) -> Findings {
         checkpoint: Some(peeked),
     }) = looked
     else {
-        return findings;
+        return (findings, Fit::Together);
     };
     let fitting = checkpoint::check(peeked, settings, &seen, &mut findings).await;
+    let fit = match &fitting {
+        Some(_) => Fit::Together,
+        None => Fit::Apart,
+    };
     if let SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) = &settings.sink
         && let Some((reached, checkpoint)) = reached.zip(fitting)
     {
         findings.extend(transactions(settings, kafka, &seen, reached, checkpoint).await);
     }
-    findings
+    (findings, fit)
 }
 
 /// What the sink's side shows.
