@@ -62,7 +62,7 @@ use producer::Producer;
 use properties::Properties;
 use refusals::refusals;
 use transaction::{Surroundings, Transaction};
-use undecided::UndecidedReader;
+use undecided::{UndecidedReader, View};
 
 /// A relay's access to Kafka.
 ///
@@ -126,9 +126,12 @@ impl KafkaSink {
     /// another.
     pub(crate) fn hidden(&mut self) -> Result<Option<String>, AcquireError> {
         let (reader, undecided) = self.readers()?;
-        let hidden = reader.hidden(&undecided);
+        let view = reader.view(&undecided);
         self.closing.close((reader, undecided));
-        hidden
+        Ok(match view? {
+            View::Whole { .. } => None,
+            View::Hidden(open_transaction) => Some(open_transaction),
+        })
     }
 
     fn readers(&mut self) -> Result<(CheckpointReader, UndecidedReader), AcquireError> {
@@ -151,9 +154,11 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     fn peek(&mut self) -> Result<Option<Checkpoint>, AcquireError> {
         let (reader, undecided) = self.readers()?;
-        let newest = match reader.hidden(&undecided) {
-            Ok(None) => reader.begin().and_then(|()| reader.read_to(&End::Present)),
-            Ok(Some(open_transaction)) => Err(AcquireError::Unavailable(open_transaction)),
+        let newest = match reader.view(&undecided) {
+            Ok(View::Whole { end }) => reader
+                .begin()
+                .and_then(|()| reader.read_to(&End::Offset(end))),
+            Ok(View::Hidden(open_transaction)) => Err(AcquireError::Unavailable(open_transaction)),
             Err(error) => Err(error),
         };
         self.closing.close((reader, undecided));

@@ -15,7 +15,7 @@ use super::destinations::{DestinationError, TopicState, believed_state};
 use super::errors::{Trouble, forbids_publishing, unusable};
 use super::properties::Properties;
 use super::settings::KafkaSettings;
-use super::undecided::UndecidedReader;
+use super::undecided::{UndecidedReader, View};
 
 /// The only partition: one order for all checkpoints.
 pub(super) const PARTITION: i32 = 0;
@@ -28,9 +28,9 @@ const POLL_MAX: Duration = Duration::from_millis(100);
 
 /// Up to where a reader goes.
 pub(super) enum End<'a> {
-    /// Whatever is committed at present. What stands behind an open transaction is not seen, see
-    /// [`CheckpointReader::hidden`].
-    Present,
+    /// What is committed before this offset, as [`CheckpointReader::view`] has found it. It may be one that
+    /// no reader is given: the mark of a commit.
+    Offset(i64),
     /// This relay's own barrier record.
     Barrier { offset: i64, token: &'a str },
 }
@@ -88,17 +88,14 @@ impl CheckpointReader {
         self.consumer.assign(&assignment).map_err(unavailable)
     }
 
-    /// Whether the newest checkpoint is among what is committed; else what hides it.
-    pub(super) fn hidden(
-        &self,
-        undecided: &UndecidedReader,
-    ) -> Result<Option<String>, AcquireError> {
-        undecided.hidden(&self.consumer)
+    /// Up to where the newest checkpoint is among what is committed; else what hides it.
+    pub(super) fn view(&self, undecided: &UndecidedReader) -> Result<View, AcquireError> {
+        undecided.view(&self.consumer)
     }
 
-    /// Reads to `end` and folds this relay's records into the newest checkpoint. Where the end is the
-    /// present one, reading must not have begun before it was known that nothing is hidden: what says
-    /// that the end is reached may wait in a queue.
+    /// Reads to `end` and folds this relay's records into the newest checkpoint. Where the end is an
+    /// offset, reading must not have begun before it was known: what says that the topic's end is reached
+    /// may wait in a queue. Nothing says so while others write without a pause.
     pub(super) fn read_to(&self, end: &End<'_>) -> Result<Option<Checkpoint>, AcquireError> {
         let began = Instant::now();
         let mut heard = began;
@@ -114,7 +111,7 @@ impl CheckpointReader {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    if matches!(end, End::Present) {
+                    if matches!(end, End::Offset(_)) {
                         return Ok(log.into_newest());
                     }
                 }
@@ -157,8 +154,9 @@ impl CheckpointReader {
     /// The barrier must be found where its acknowledgement said, and be the very one: whoever
     /// answers has then everything that was committed before.
     fn is_end(&self, record: &impl Message, end: &End<'_>) -> Result<bool, AcquireError> {
-        let End::Barrier { offset, token } = end else {
-            return Ok(false);
+        let (offset, token) = match end {
+            End::Barrier { offset, token } => (offset, token),
+            End::Offset(end) => return Ok(record.offset().saturating_add(1) >= *end),
         };
         let ours = record.key() == Some(self.barrier_key.as_bytes())
             && record.payload() == Some(token.as_bytes());
@@ -182,7 +180,12 @@ impl CheckpointReader {
 
     fn stuck(&self, end: &End<'_>, trouble: Option<String>) -> String {
         let what = match end {
-            End::Present => format!("the end of topic {} was not reached", self.topic),
+            End::Offset(end) => {
+                format!(
+                    "topic {} was not read up to its end, offset {end}",
+                    self.topic
+                )
+            }
             End::Barrier { offset, .. } => format!(
                 "topic {} could not be read up to offset {offset}: the broker is away, or an open \
                  transaction of another producer holds its readers up (until that one ends or \

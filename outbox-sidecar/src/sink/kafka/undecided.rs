@@ -37,6 +37,14 @@ pub(super) struct UndecidedReader {
     barrier_key: String,
 }
 
+/// What a reader of committed records sees of the topic.
+pub(super) enum View {
+    /// The newest checkpoint that was written up to now lies before this offset.
+    Whole { end: i64 },
+    /// Something hides it, which is named.
+    Hidden(String),
+}
+
 /// What stands from the last stable offset on.
 #[derive(Debug, Default)]
 struct Behind {
@@ -65,22 +73,22 @@ impl UndecidedReader {
         })
     }
 
-    /// Whether a reader of committed records sees the newest checkpoint that was written up to now;
-    /// else what hides it.
+    /// Up to where a reader of committed records must read for the newest checkpoint that was written up to
+    /// now; else what hides it.
     ///
     /// What stands behind an open transaction of this relay itself need not be seen: nobody has
     /// committed after it, and whoever takes the right to publish ends it.
-    pub(super) fn hidden(
+    pub(super) fn view(
         &self,
         committed: &BaseConsumer<QuietContext>,
-    ) -> Result<Option<String>, AcquireError> {
+    ) -> Result<View, AcquireError> {
         let end = self.end(&self.consumer)?;
         let deadline = Instant::now() + DECIDED_MAX;
         // A handle that reads committed records is told the last stable offset.
         let stable = loop {
             let stable = self.end(committed)?;
             if stable >= end {
-                return Ok(None);
+                return Ok(View::Whole { end });
             }
             if Instant::now() >= deadline {
                 break stable;
@@ -91,11 +99,11 @@ impl UndecidedReader {
         let first_key = behind.first_key.as_deref();
         let is_ours = [&self.relay, &self.barrier_key].map(|ours| Some(ours.as_bytes()));
         if !behind.hides_ours || is_ours.contains(&first_key) && !behind.hides_another_life {
-            return Ok(None);
+            return Ok(View::Whole { end: stable });
         }
         let key = String::from_utf8_lossy(first_key.unwrap_or_default());
         let key: String = key.chars().take(KEY_CHARACTERS_MAX).collect();
-        Ok(Some(format!(
+        Ok(View::Hidden(format!(
             "an open transaction of another in the topic of checkpoints hides what relay {} has \
              written: it is waited for, until it ends or the broker ends it after its \
              transaction.timeout.ms. It begins at offset {stable} of topic {}, with a record of key \

@@ -1,8 +1,11 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
 use outbox_core::sink::{Outcome, Sink};
 
-use super::broker;
+use super::broker::{self, Broker};
 use super::reading::committed_payloads;
-use super::support::{Relay, payloads, publish_surely};
+use super::support::{Relay, SOON, payloads, publish_surely};
 
 #[test]
 fn a_new_holder_fences_the_old_one_and_nothing_of_it_is_seen() {
@@ -42,11 +45,9 @@ fn looking_at_the_checkpoint_disturbs_nobody() {
     ));
 }
 
-#[test]
-fn two_relays_share_the_checkpoint_topic() {
-    let broker = broker::shared();
-    let first = Relay::new(&broker);
-    let mut second = Relay::without_topics(&broker);
+/// Another relay with the same topics.
+fn neighbour(broker: &Broker, first: &Relay) -> Relay {
+    let mut second = Relay::without_topics(broker);
     second
         .settings
         .checkpoint_topic
@@ -56,6 +57,58 @@ fn two_relays_share_the_checkpoint_topic() {
         .administration()
         .write_genesis(&second.checkpoint(0))
         .unwrap();
+    second
+}
+
+#[test]
+fn a_topic_that_never_rests_is_read_to_what_was_its_end() {
+    const LOOKS: usize = 12;
+    /// A look takes a few dozen of the others' transactions; waiting for a rest, it took thousands.
+    const TRANSACTIONS_MAX: usize = LOOKS * 250;
+    let broker = broker::shared();
+    let quiet = Relay::new(&broker);
+    let busy = [(); 2].map(|()| neighbour(&broker, &quiet));
+    let (is_over, transactions) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (began, beginnings) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for relay in &busy {
+            let (is_over, transactions, began) = (&is_over, &transactions, began.clone());
+            scope.spawn(move || {
+                let mut sink = relay.sink();
+                sink.acquire(1).unwrap();
+                let mut sequence = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    sequence += 1;
+                    publish_surely(&mut sink, &relay.batch(sequence, 1));
+                    transactions.fetch_add(1, Ordering::Relaxed);
+                    let _ = began.send(());
+                }
+            });
+        }
+        // They are at it.
+        for _ in 0..20 {
+            beginnings.recv_timeout(SOON).unwrap();
+        }
+        let relays = [&quiet, &busy[0], &busy[1]].into_iter().cycle();
+        let looks: Vec<_> = relays
+            .take(LOOKS)
+            .map(|relay| relay.sink().peek())
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        let transactions = transactions.load(Ordering::Relaxed);
+        println!("{transactions} transactions during {LOOKS} looks");
+        assert!(transactions < TRANSACTIONS_MAX, "{transactions}");
+        for look in looks {
+            assert!(look.unwrap().is_some());
+        }
+    });
+}
+
+#[test]
+fn two_relays_share_the_checkpoint_topic() {
+    let broker = broker::shared();
+    let first = Relay::new(&broker);
+    let second = neighbour(&broker, &first);
     let (mut one, mut two) = (first.sink(), second.sink());
     one.acquire(1).unwrap();
     two.acquire(1).unwrap();
