@@ -71,26 +71,29 @@ fn newest_keys(
 ) -> Result<BTreeMap<i32, Vec<u8>>, KafkaError> {
     let end = Instant::now() + LOOK_MAX;
     let mut spans = TopicPartitionList::new();
-    let mut open = 0_usize;
+    // Up to where each is read: one that never rests does not say that its end is reached.
+    let mut open = BTreeMap::new();
     for partition in 0..partitions.min(PARTITIONS_MAX) {
         let left = end.saturating_duration_since(Instant::now());
         let (low, high) = reader.fetch_watermarks(topic, partition, left)?;
         if low < high {
             let from = Offset::Offset(low.max(high - RECORDS_BACK));
             spans.add_partition_offset(topic, partition, from)?;
-            open += 1;
+            open.insert(partition, high);
         }
     }
     reader.assign(&spans)?;
     let mut newest = BTreeMap::new();
-    while open > 0 && Instant::now() < end {
+    while !open.is_empty() && Instant::now() < end {
         match reader.poll(POLL_MAX) {
             Some(Ok(record)) => {
+                let (partition, offset) = (record.partition(), record.offset());
                 if let Some(key) = key_of_ours(&record) {
-                    newest.insert(record.partition(), key);
+                    newest.insert(partition, key);
                 }
+                open.retain(|known, end| *known != partition || offset.saturating_add(1) < *end);
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
             Some(Err(error)) => return Err(error),
             None => {}
         }
