@@ -31,7 +31,7 @@ pub(crate) async fn check(settings: &Settings) -> Findings {
 
 /// Whether the checkpoint fits the database.
 enum Fit {
-    /// It does, or could not be read.
+    /// It does, or cannot be read: then a second look would only wait as long again.
     Together,
     Apart,
 }
@@ -49,10 +49,12 @@ async fn look(settings: &Settings) -> (Findings, Fit) {
     else {
         return (findings, Fit::Together);
     };
+    let is_unreadable = peeked.is_err();
     let fitting = checkpoint::check(peeked, settings, &seen, &mut findings).await;
-    let fit = match &fitting {
-        Some(_) => Fit::Together,
-        None => Fit::Apart,
+    let fit = if is_unreadable || fitting.is_some() {
+        Fit::Together
+    } else {
+        Fit::Apart
     };
     if let SinkSettings::Kafka(kafka) | SinkSettings::KafkaAtLeastOnce(kafka) = &settings.sink
         && let Some((reached, checkpoint)) = reached.zip(fitting)

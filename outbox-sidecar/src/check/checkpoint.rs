@@ -54,7 +54,8 @@ async fn fitting(
     let found = compare(peeked?, settings, seen)?;
     // On a later timeline the relay goes by the timelines' history, which begins with its own connection. And
     // that the server does not answer was said already.
-    if seen.timeline == Some(found.timeline) {
+    let is_later = seen.timeline.is_some_and(|known| known > found.timeline);
+    if seen.connected && !is_later {
         lies_in_log(&found, settings).await?;
     }
     Ok(found)
